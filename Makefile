@@ -1,0 +1,19 @@
+# `make repro` and `make test` work from a bare clone: they create .venv and install into it first.
+# For torch's CPU build put its address in pip's own variable PIP_EXTRA_INDEX_URL (see README).
+
+PYTHON ?= python3
+INSTALLED := .venv/.installed
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: repro test
+repro: $(INSTALLED)
+	@dvc repro || python -m tools.embedded
+
+test: $(INSTALLED)
+	@python -m pytest
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt '.[embedded,test]'
+	@touch $@

@@ -1,0 +1,17 @@
+"""Eight stages, in this order: fetch, split, build_contexts, train_bigram_count,
+train_bigram_neural, train_mlp, evaluate, sample.
+
+Each is one script that reads files, calls small functions and writes files. Run one as
+`python -m stages.NAME` from the repository root, or all that need it with `dvc repro`.
+"""
+
+import os
+
+# One result on every x86-64 processor: no instructions beyond AVX2, no maker's own kernels.
+# torch reads both once, when it is imported, and any import of a stage comes through here.
+os.environ["ATEN_CPU_CAPABILITY"] = "avx2"
+os.environ["MKL_CBWR"] = "COMPATIBLE"
+
+
+class InputError(SystemExit):
+    """Wrong input: its one line is all that a stage prints before it ends with status 1."""

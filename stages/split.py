@@ -1,0 +1,90 @@
+"""Shuffle the names and cut them into train, dev and test.
+
+    python -m stages.split    data/names.txt → data/splits/{train,dev,test}.txt, metrics/split.json
+
+Whole names are cut, never examples, so that no name is half in one split, half in another.
+"""
+
+import random
+
+from stages import InputError, files, params
+
+
+def select(names: list[str], unique: bool, limit: int | None) -> list[str]:
+    """Return the names to use: without repeats if `unique`, then the first `limit`.
+
+    >>> select(["ava", "emma", "ava", "mia"], unique=True, limit=2)
+    ['ava', 'emma']
+    """
+    return (list(dict.fromkeys(names)) if unique else names)[:limit]
+
+
+def shuffle(names: list[str], seed: int | None) -> list[str]:
+    """Return a shuffled copy; the same list with seed None."""
+    shuffled = names.copy()
+    if seed is not None:
+        random.Random(seed).shuffle(shuffled)
+    return shuffled
+
+
+def cut(names: list[str], train: float, dev: float) -> dict[str, list[str]]:
+    """Cut a list at int(train * n) and int((train + dev) * n).
+
+    >>> cut(["a", "b", "c", "d", "e"], train=0.6, dev=0.2)
+    {'train': ['a', 'b', 'c'], 'dev': ['d'], 'test': ['e']}
+
+    Raises:
+        InputError: train would be empty.
+    """
+    # rounded first: 0.7 + 0.1 is 0.7999999999999999
+    first, second = (int(round(share * len(names), 6)) for share in (train, train + dev))
+    if first == 0:
+        raise InputError(
+            f"split: {train:g} of {len(names)} names leaves train empty; raise split.train"
+        )
+    return {"train": names[:first], "dev": names[first:second], "test": names[second:]}
+
+
+def describe(splits: dict[str, list[str]]) -> dict[str, dict[str, float]]:
+    """Return each split's names and characters (end marks counted), and the lecture's leak.
+
+    The leak, `also_in_train`, is the share of a split's names that also stand in train; an
+    empty split has none.
+    """
+    train = set(splits["train"])
+    return {
+        "names": {split: len(names) for split, names in splits.items()},
+        "characters": {
+            split: sum(len(name) + 1 for name in names) for split, names in splits.items()
+        },
+        "also_in_train": {
+            split: sum(name in train for name in names) / len(names)
+            for split, names in splits.items()
+            if names and split != "train"
+        },
+    }
+
+
+def main() -> None:
+    settings = params.load().split
+    names = select(files.read_names(files.DATA / "names.txt"), settings.unique, settings.limit)
+    splits = cut(shuffle(names, settings.seed), settings.train, settings.dev)
+    metrics = describe(splits)
+
+    for split, members in splits.items():
+        files.write_lines(files.DATA / "splits" / f"{split}.txt", members)
+    files.write_json(files.METRICS / "split.json", metrics)
+    leak = {
+        split: f" ({share:.1%} also in train)" for split, share in metrics["also_in_train"].items()
+    }
+    print(
+        "split:",
+        ", ".join(
+            f"{count} {split}{leak.get(split, '')}" for split, count in metrics["names"].items()
+        ),
+        "names",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Train the MLP: embedding, tanh layer, softmax (Bengio et al. 2003).
+
+python -m stages.train_mlp    data/contexts/mlp/{train,dev}.safetensors
+    → data/models/mlp.safetensors, plots/mlp.csv, plots/mlp_dev.csv, metrics/mlp.json
+"""
+
+import math
+from typing import NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+from torch.optim import SGD, AdamW
+from tqdm import tqdm
+
+from stages import InputError, contexts, files, models, params
+from stages.models import Parameters
+
+TRAIN_POINTS = 500  # rows of plots/mlp.csv, at most
+DEV_POINTS = 21  # rows of plots/mlp_dev.csv, at most
+
+
+class Examples(NamedTuple):
+    """A split's examples one by one, and as distinct contexts with what follows them."""
+
+    contexts: Tensor  # (examples, block size) int64
+    targets: Tensor  # (examples,) int64
+    distinct: Tensor  # (distinct, block size) int64
+    shares: Tensor  # (distinct, symbols) float32: of all examples, by context and next symbol
+
+    @classmethod
+    def of(cls, arrays: dict[str, np.ndarray], symbols: int) -> Self:
+        """Count the stored examples and turn all into tensors."""
+        distinct, counts = contexts.next_counts(arrays["contexts"], arrays["targets"], symbols)
+        return cls(
+            torch.from_numpy(arrays["contexts"]).long(),
+            torch.from_numpy(arrays["targets"]).long(),
+            torch.from_numpy(distinct).long(),
+            torch.from_numpy(counts / max(1, counts.sum())).float(),
+        )
+
+
+def learning_rate(step: int, settings: params.Mlp) -> float:
+    """Return the rate of a step, counted from 0.
+
+    `step_decay` is the lecture's: lr, and a tenth of it from the middle on. `one_cycle` (Smith &
+    Topin 2018) rises in a straight line over the first tenth of the steps, then falls to 0
+    along a cosine.
+    """
+    if settings.schedule == "step_decay" and step >= settings.steps // 2:
+        return settings.lr / 10
+    if settings.schedule == "one_cycle":
+        rise = settings.steps / 10
+        if step < rise:
+            return settings.lr * (step + 1) / (rise + 1)
+        return settings.lr * (1 + math.cos(math.pi * (step - rise) / (settings.steps - rise))) / 2
+    return settings.lr
+
+
+def full_loss(parameters: Parameters, examples: Examples) -> Tensor:
+    """Return the average negative log-likelihood of all examples, in nats per character."""
+    logits = models.mlp_logits(parameters, examples.distinct)
+    return -(examples.shares * F.log_softmax(logits, dim=1)).sum()
+
+
+def batch_loss(
+    parameters: Parameters, examples: Examples, size: int, generator: Generator
+) -> Tensor:
+    """Return the average negative log-likelihood of examples drawn with replacement."""
+    rows = torch.randint(len(examples.targets), (size,), generator=generator)
+    return F.cross_entropy(
+        models.mlp_logits(parameters, examples.contexts[rows]), examples.targets[rows]
+    )
+
+
+def spread(last: int, points: int) -> set[int]:
+    """Return at most `points` whole numbers from 0 to `last`, both included, evenly spread.
+
+    >>> sorted(spread(last=9, points=4))
+    [0, 3, 6, 9]
+    """
+    gaps = max(1, min(last, points - 1))
+    return {last * number // gaps for number in range(gaps + 1)}
+
+
+def train(
+    parameters: Parameters,
+    examples: Examples,
+    dev: Examples,
+    settings: params.Mlp,
+    generator: Generator,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train the parameters in place.
+
+    Returns:
+        The loss of a step's batch before its update, and the loss on dev after so many updates
+        (no rows if dev is empty), each at evenly spread steps. Columns: step, nll.
+
+    Raises:
+        InputError: a loss is no longer finite.
+    """
+    for tensor in parameters.values():
+        tensor.requires_grad_()
+    make = SGD if settings.optimizer == "sgd" else AdamW
+    optimizer = make(parameters.values(), weight_decay=settings.weight_decay, fused=True)
+    curve, dev_curve = [], []
+    curve_steps = spread(settings.steps - 1, TRAIN_POINTS)
+    dev_steps = spread(settings.steps, DEV_POINTS) if len(dev.targets) else set()
+
+    progress = tqdm(range(settings.steps), desc="train_mlp", disable=None)
+    for step in progress:
+        if step in dev_steps:
+            dev_curve.append((step, finite(full_loss(parameters, dev), step, settings)))
+        if settings.batch_size is None:
+            loss = full_loss(parameters, examples)
+        else:
+            loss = batch_loss(parameters, examples, settings.batch_size, generator)
+        nll = finite(loss, step, settings)
+        if step in curve_steps:
+            curve.append((step, nll))
+            progress.set_postfix_str(f"nll {nll:.4f}", refresh=False)
+
+        optimizer.param_groups[0]["lr"] = learning_rate(step, settings)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    for tensor in parameters.values():
+        tensor.requires_grad_(False)
+    if dev_steps:
+        dev_nll = finite(full_loss(parameters, dev), settings.steps, settings)
+        dev_curve.append((settings.steps, dev_nll))
+    columns = ["step", "nll"]
+    return pd.DataFrame(curve, columns=columns), pd.DataFrame(dev_curve, columns=columns)
+
+
+def finite(loss: Tensor, step: int, settings: params.Mlp) -> float:
+    """Return a loss as a number.
+
+    Raises:
+        InputError: it is NaN or infinite.
+    """
+    nll = loss.item()
+    if not math.isfinite(nll):
+        raise InputError(
+            f"train_mlp: the loss is {nll} at step {step}; lower mlp.lr, now {settings.lr:g}"
+        )
+    return nll
+
+
+def main() -> None:
+    settings = params.load().mlp
+    itos = files.read_json(files.DATA / "vocabulary.json")
+    folder = files.DATA / "contexts" / "mlp"
+    examples = Examples.of(files.read_tensors(folder / "train.safetensors"), len(itos))
+    dev = Examples.of(files.read_tensors(folder / "dev.safetensors"), len(itos))
+    generator = Generator().manual_seed(settings.seed)
+    block_size = examples.contexts.shape[1]
+    parameters = models.start_mlp(
+        len(itos), block_size, settings.embedding, settings.hidden, settings.init, generator
+    )
+    curve, dev_curve = train(parameters, examples, dev, settings, generator)
+    train_nll = finite(full_loss(parameters, examples), settings.steps, settings)
+    metrics = {
+        "nll_first": curve["nll"].iloc[0],
+        "nll_last": curve["nll"].iloc[-1],
+        "parameters": sum(tensor.numel() for tensor in parameters.values()),
+    }
+
+    models.write("mlp", parameters)
+    files.write_table(files.PLOTS / "mlp.csv", curve)
+    files.write_table(files.PLOTS / "mlp_dev.csv", dev_curve)
+    files.write_json(files.METRICS / "mlp.json", metrics)
+    on_dev = f", {dev_curve['nll'].iloc[-1]:.4f} on dev" if len(dev_curve) else ""
+    print(
+        f"train_mlp: {metrics['parameters']} parameters, {settings.steps} steps: "
+        f"nll {metrics['nll_first']:.4f} → {train_nll:.4f} on train{on_dev}"
+    )
+
+
+if __name__ == "__main__":
+    main()

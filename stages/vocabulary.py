@@ -1,0 +1,48 @@
+"""The vocabulary: every symbol that a name can hold, numbered; 0 marks both start and end."""
+
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+
+BOUNDARY = "."
+
+
+def build(names: Iterable[str]) -> list[str]:
+    """Return `itos`, the symbol of each number: the boundary, then all characters in order.
+
+    >>> build(["emma", "ava"])
+    ['.', 'a', 'e', 'm', 'v']
+    """
+    return [BOUNDARY, *sorted(set().union(*names) - {BOUNDARY})]
+
+
+def _code_points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+
+
+def encode(text: str, itos: list[str]) -> np.ndarray:
+    """Return the number of each character, in the smallest unsigned type that holds them all.
+
+    >>> encode(".ava", [".", "a", "e", "m", "v"])
+    array([0, 1, 4, 1], dtype=uint8)
+
+    Raises:
+        ValueError: a character of `text` is not in the vocabulary.
+    """
+    stoi = np.full(sys.maxunicode + 1, -1, dtype=np.int32)
+    stoi[_code_points("".join(itos))] = np.arange(len(itos))
+    numbers = stoi[_code_points(text)]
+    if numbers.min(initial=0) < 0:
+        unknown = text[int(numbers.argmin())]
+        raise ValueError(f"{unknown!r} is not in the vocabulary {''.join(itos)!r}")
+    return numbers.astype(np.min_scalar_type(len(itos) - 1))
+
+
+def decode(numbers: Iterable[int], itos: list[str]) -> str:
+    """Return the text of symbol numbers.
+
+    >>> decode([0, 1, 4, 1], [".", "a", "e", "m", "v"])
+    '.ava'
+    """
+    return "".join(itos[number] for number in numbers)

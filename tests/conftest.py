@@ -1,0 +1,135 @@
+"""What the tests share: the real list of names, and finished pipelines in temporary clones."""
+
+import stages  # noqa: F401, I001 - pins the arithmetic, so it comes before anything that imports torch
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages import files, params
+from stages.fetch import EMBEDDED, NoNetwork, read
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = params.load(ROOT / "params.yaml")
+# No request gets past a proxy that nobody answers.
+NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "no_proxy": "", "NAMES_MIRROR": ""}
+IDENTITY = {
+    f"GIT_{role}_{key}": "test@localhost"
+    for role in ("AUTHOR", "COMMITTER")
+    for key in ("NAME", "EMAIL")
+}
+
+
+@dataclass
+class Project:
+    """A clone of this repository, with git, DVC and the stages run in it as a person would."""
+
+    root: Path
+
+    def run(
+        self, *command: str, check: bool = True, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | IDENTITY | variables
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        environment["DVC_SITE_CACHE_DIR"] = str(self.root.parent / "site")
+        finished = subprocess.run(
+            command, cwd=self.root, env=environment, capture_output=True, text=True
+        )
+        assert not check or finished.returncode == 0, (
+            f"{command}\n{finished.stdout}\n{finished.stderr}"
+        )
+        return finished
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--allow-empty", "--message", message)
+
+    def changed(self) -> str:
+        return self.run("git", "status", "--porcelain").stdout
+
+    def set_param(self, key: str, value: object) -> None:
+        section, name = key.split(".")
+        path = self.root / "params.yaml"
+        values = yaml.safe_load(path.read_text())
+        values[section][name] = value
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def repro(self, *options: str, **variables: str) -> set[str]:
+        """Run `dvc repro` and return the stages that it ran, as against skipped or checked out."""
+        return set(
+            re.findall(
+                r"Running stage '(\w+)'", self.run("dvc", "repro", *options, **variables).stdout
+            )
+        )
+
+    def copy(self, folder: Path) -> "Project":
+        return Project(Path(shutil.copytree(self.root, folder, symlinks=True)))
+
+
+@pytest.fixture(scope="session")
+def names_or_none() -> list[str] | None:
+    try:
+        content = read(SETTINGS.fetch.url)
+    except NoNetwork:
+        return None
+    return files.parse_names(content, "names.txt")
+
+
+@pytest.fixture(scope="session")
+def names(names_or_none: list[str] | None) -> list[str]:
+    """The lecture's list of names."""
+    if names_or_none is None:
+        pytest.skip("names.txt cannot be had: no network, and NAMES_MIRROR is not set")
+    return names_or_none
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, names_or_none: list[str] | None) -> Project:
+    """A clone after its first `dvc repro`; on the embedded list where names.txt cannot be had.
+
+    With the real list the commit is the one under test, results and all; with the embedded one
+    the results of this run are committed, for others to be compared with.
+    """
+    clone = Project(tmp_path_factory.mktemp("finished") / "clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).exists():
+            (clone.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, clone.root / name)
+    clone.run("git", "init", "--quiet", "--initial-branch=main")
+    clone.commit("what is under test")
+    if names_or_none is None:
+        for key, value in EMBEDDED.items():
+            clone.set_param(f"fetch.{key}", value)
+    clone.repro()
+    if names_or_none is None:
+        clone.commit("the embedded list")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def quick(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A finished clone whose MLP trains for a few steps, committed."""
+    clone = finished.copy(tmp_path_factory.mktemp("quick") / "clone")
+    clone.set_param("mlp.steps", 20)
+    clone.repro()
+    clone.commit("a quick MLP")
+    return clone
+
+
+@pytest.fixture
+def project(quick: Project, tmp_path: Path) -> Project:
+    """A quick clone of the test's own."""
+    return quick.copy(tmp_path / "clone")

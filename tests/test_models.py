@@ -1,0 +1,103 @@
+import math
+
+import pytest
+import torch
+from torch import Generator
+
+from stages import build_contexts, models
+
+ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
+
+
+def mlp(
+    embedding: int = 2, hidden: int = 100, init: str = "normal", seed: int = 2147483647
+) -> models.Parameters:
+    return models.start_mlp(27, 3, embedding, hidden, init, Generator().manual_seed(seed))
+
+
+def test_threads_do_not_follow_the_environment():
+    assert torch.get_num_threads() == 2
+    assert torch.backends.cpu.get_cpu_capability() in {"AVX2", "DEFAULT", "NO AVX"}
+
+
+@pytest.mark.parametrize(("embedding", "hidden", "count"), [(2, 100, 3481), (10, 200, 11897)])
+def test_number_of_parameters(embedding: int, hidden: int, count: int):
+    assert sum(tensor.numel() for tensor in mlp(embedding, hidden).values()) == count
+
+
+def test_lecture_start_is_drawn_from_one_generator_in_the_lectures_order():
+    generator = Generator().manual_seed(7)
+    expected = [
+        torch.randn(shape, generator=generator)
+        for shape in ((27, 2), (6, 100), (100,), (100, 27), (27,))
+    ]
+    for tensor, (name, drawn) in zip(expected, mlp(seed=7).items(), strict=True):
+        assert torch.equal(tensor, drawn), name
+
+
+def test_scaled_start_is_the_lectures_scaled():
+    normal, scaled = mlp(10, 200), mlp(10, 200, "scaled")
+    assert torch.equal(scaled["C"], normal["C"])
+    assert torch.allclose(scaled["W1"], normal["W1"] * (5 / 3) / 30**0.5)
+    assert torch.allclose(scaled["W2"], normal["W2"] * 0.01)
+    assert not scaled["b1"].any()
+    assert not scaled["b2"].any()
+
+
+def test_mlp_logits_worked_by_hand():
+    parameters = {
+        "C": torch.tensor([[0.0], [1.0]]),
+        "W1": torch.tensor([[1.0], [2.0]]),
+        "b1": torch.tensor([0.5]),
+        "W2": torch.tensor([[1.0, -1.0]]),
+        "b2": torch.tensor([0.0, 0.25]),
+    }
+    h = math.tanh(1 * 0 + 2 * 1 + 0.5)
+    logits = models.mlp_logits(parameters, torch.tensor([[0, 1]]))
+    assert logits.tolist() == [pytest.approx([h, 0.25 - h])]
+
+
+def test_models_take_the_right_end_of_a_longer_context():
+    W = torch.arange(9.0).reshape(3, 3)
+    long, short = torch.tensor([[1, 0, 2]]), torch.tensor([[2]])
+    assert torch.equal(models.bigram_neural_logits({"W": W}, long), W[[2]])
+    assert torch.equal(
+        models.bigram_neural_logits({"W": W}, long), models.bigram_neural_logits({"W": W}, short)
+    )
+    parameters = mlp()
+    context = torch.tensor([[9, 9, 1, 2, 3]])
+    assert torch.equal(
+        models.mlp_logits(parameters, context), models.mlp_logits(parameters, context[:, 2:])
+    )
+
+
+def test_logits_of_zero_give_the_uniform_loss():
+    log_probabilities = models.log_probabilities(torch.zeros(1, 27))
+    assert log_probabilities.dtype == torch.float64
+    assert -log_probabilities[0, 5].item() == pytest.approx(math.log(27), abs=1e-12)
+
+
+def test_large_logits_stay_finite_where_exp_overflows():
+    logits = torch.tensor([[100.0, -100.0, 0.0]])
+    assert (logits * 10).exp().isinf().any()  # what the notebooks' exp, then divide, runs into
+    assert models.log_probabilities(logits * 10).tolist() == [[0.0, -2000.0, -1000.0]]
+
+
+def test_zero_probability_is_minus_infinity_and_no_nan():
+    P = torch.tensor([[0.5, 0.5], [1.0, 0.0]], dtype=torch.float64)
+    log_probabilities = models.log_probabilities(
+        models.bigram_count_logits({"P": P}, torch.tensor([[1]]))
+    )
+    assert log_probabilities.tolist() == [[0.0, -math.inf]]
+
+
+def test_block_size_is_read_from_the_shapes():
+    assert models.block_size(mlp()) == 3
+    assert models.block_size({"W": torch.zeros(27, 27)}) == 1
+
+
+def test_reference_loss_of_the_lecture_start_on_all_names(names: list[str]):
+    examples = build_contexts.build(names, ITOS, 3)
+    logits = models.mlp_logits(mlp(), torch.from_numpy(examples["contexts"]).long())
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(examples["targets"]).long())
+    assert loss.item() == pytest.approx(19.5052, abs=5e-5)

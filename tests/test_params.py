@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages import InputError, params
+from tests.conftest import ROOT
+
+GOOD = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def written(folder: Path, **changes: object) -> Path:
+    """params.yaml with keys such as mlp__lr set to other values, as PyYAML writes them."""
+    values = {section: dict(keys) for section, keys in GOOD.items()}
+    for key, value in changes.items():
+        section, name = key.split("__")
+        values[section][name] = value
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_the_committed_file_is_valid_and_has_a_comment_on_every_key():
+    params.load(ROOT / "params.yaml")
+    lines = (ROOT / "params.yaml").read_text().splitlines()
+    for number, line in enumerate(lines):
+        if (
+            line.startswith("  ")
+            and ":" in line
+            and "#" not in line
+            and "http" not in line
+            and "seed" not in line
+        ):
+            assert lines[number - 1].lstrip().startswith("#"), line
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("mlp__hidden", "300"),
+        ("mlp__hidden", 0),
+        ("mlp__hidden", 3.5),
+        ("mlp__hidden", True),
+        ("mlp__hidden", None),
+        ("mlp__lr", "0.1"),
+        ("mlp__lr", ".nan"),
+        ("mlp__lr", float("nan")),
+        ("mlp__lr", float("inf")),
+        ("mlp__lr", "1e999"),
+        ("mlp__lr", "inf"),
+        ("mlp__lr", 0),
+        ("mlp__lr", True),
+        ("mlp__init", "zeros"),
+        ("mlp__batch_size", 0),
+        ("bigram_count__smoothing", -1),
+        ("split__train", 1.1),
+        ("split__train", 0),
+        ("split__unique", "yes"),
+        ("split__limit", 0),
+        ("split__seed", -1),
+        ("evaluate__splits", []),
+        ("evaluate__splits", ["dev", "dev"]),
+        ("evaluate__splits", ["validation"]),
+        ("evaluate__splits", "dev"),
+        ("sample__temperature", 0.0),
+        ("fetch__sha256", "abc"),
+        ("fetch__url", ""),
+        ("contexts__block_size", "3"),
+    ],
+)
+def test_wrong_value_is_one_line_with_section_key_and_what_was_found(
+    tmp_path: Path, key: str, value: object
+):
+    with pytest.raises(InputError) as error:
+        params.load(written(tmp_path, **{key: value}))
+    message = str(error.value)
+    section, name = key.split("__")
+    assert "\n" not in message
+    assert section in message
+    assert name in message
+    assert "found" in message
+
+
+def test_unknown_key_is_named_with_those_that_are_allowed(tmp_path: Path):
+    with pytest.raises(
+        InputError, match=r"mlp\.hiden: unknown key; allowed here: seed, .*hidden.*; found 300$"
+    ):
+        params.load(written(tmp_path, mlp__hiden=300))
+
+
+def test_missing_key_and_section_are_named(tmp_path: Path):
+    values = {section: dict(keys) for section, keys in GOOD.items()}
+    del values["fetch"]["sha256"]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError, match=r"fetch\.sha256: this key is required"):
+        params.load(path)
+    path.write_text(
+        yaml.safe_dump({section: keys for section, keys in GOOD.items() if section != "split"})
+    )
+    with pytest.raises(InputError, match="split: this key is required"):
+        params.load(path)
+    path.write_text(yaml.safe_dump(GOOD | {"mpl": {}}))
+    with pytest.raises(InputError, match="mpl: unknown key; allowed here: fetch, split"):
+        params.load(path)
+
+
+def test_shares_may_not_add_up_to_more_than_one(tmp_path: Path):
+    with pytest.raises(InputError, match=r"they give 1\.1$"):
+        params.load(written(tmp_path, split__train=0.8, split__dev=0.3))
+    assert params.load(written(tmp_path, split__train=0.9, split__dev=0.1)).split.dev == 0.1
+
+
+@pytest.mark.parametrize("text", ["2e-1", "2E-1", "2.0e-1", "+2e-1", ".2e0"])
+def test_scientific_notation_is_a_number_even_where_yaml_says_text(tmp_path: Path, text: str):
+    path = written(tmp_path, mlp__lr="LR")
+    path.write_text(path.read_text().replace("LR", text))
+    assert params.load(path).mlp.lr == 0.2
+
+
+@pytest.mark.parametrize("value", ["2e5", 200000.0, 200000])
+def test_whole_numbers_may_be_written_in_scientific_notation(tmp_path: Path, value: object):
+    assert params.load(written(tmp_path, mlp__steps=value)).mlp.steps == 200000
+
+
+def test_broken_yaml_and_no_file_are_one_line_each(tmp_path: Path):
+    path = tmp_path / "params.yaml"
+    with pytest.raises(InputError, match="not found; run from the repository root"):
+        params.load(path)
+    for broken in (b"fetch: [", b"\xff\xfe", b"", b"- 1\n", b"fetch: {url: 'a\x00b'}"):
+        path.write_bytes(broken)
+        with pytest.raises(InputError) as error:
+            params.load(path)
+        assert "\n" not in str(error.value)

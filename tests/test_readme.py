@@ -1,0 +1,49 @@
+"""README.md against the files that its figures come from."""
+
+import json
+import re
+from pathlib import Path
+
+from tests.conftest import ROOT, Project
+
+README = (ROOT / "README.md").read_text()
+
+
+def metrics(name: str) -> dict:
+    return json.loads((ROOT / "metrics" / f"{name}.json").read_text())
+
+
+def test_table_of_losses_is_that_of_the_metrics():
+    found = metrics("evaluate")
+    rows = re.findall(r"\| `(\w+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", README)
+    assert rows == [
+        (
+            model,
+            f"{nll['train']:.4f}",
+            f"{nll['dev']:.4f}",
+            f"{found['nll_unseen'][model]['dev']:.4f}",
+        )
+        for model, nll in found["nll"].items()
+    ]
+
+
+def test_share_of_repeated_names_is_that_of_the_metrics():
+    assert f"{metrics('split')['also_in_train']['dev']:.1%}".replace("%", " %") in README
+
+
+def test_default_mlp_reaches_its_loss():
+    assert metrics("evaluate")["nll"]["mlp"]["dev"] <= 2.10
+
+
+def test_sampled_names_are_those_of_the_pipeline(finished: Project, names: list[str]):
+    sampled = (finished.root / "data/samples/mlp.txt").read_text().split("\n")[:10]
+    assert f"> {', '.join(sampled)}\n" in README
+
+
+def test_graph_is_what_dvc_draws(finished: Project):
+    assert finished.run("dvc", "dag", "--md").stdout.strip() in README
+
+
+def test_tree_names_every_file():
+    for path in [*ROOT.glob("stages/*.py"), *ROOT.glob("tools/[!_]*.py")]:
+        assert f"{Path(path).name} " in README

@@ -1,0 +1,64 @@
+import pytest
+
+from stages import InputError, split
+
+
+def test_reference_sizes_first_names_and_leak(names: list[str]):
+    splits = split.cut(split.shuffle(names, 42), 0.8, 0.1)
+    assert {key: members[:3] for key, members in splits.items()} == {
+        "train": ["yuheng", "diondre", "xavien"],
+        "dev": ["amay", "aytana", "jenevi"],
+        "test": ["mustafa", "reuben", "kahlel"],
+    }
+    metrics = split.describe(splits)
+    assert metrics["names"] == {"train": 25626, "dev": 3203, "test": 3204}
+    assert metrics["characters"] == {"train": 182625, "dev": 22655, "test": 22866}
+    assert metrics["also_in_train"] == {"dev": 424 / 3203, "test": 377 / 3204}
+
+
+def test_shuffle_copies_and_keeps_every_name():
+    names = ["ava", "emma", "ava", "mia", "zoe"]
+    shuffled = split.shuffle(names, 1)
+    assert names == ["ava", "emma", "ava", "mia", "zoe"]
+    assert sorted(shuffled) == sorted(names)
+    assert shuffled != names
+    assert split.shuffle(names, 1) == shuffled
+    assert split.shuffle(names, None) == names
+
+
+def test_repeats_are_dropped_before_the_limit():
+    names = ["ava", "emma", "ava", "mia"]
+    assert split.select(names, unique=False, limit=3) == ["ava", "emma", "ava"]
+    assert split.select(names, unique=True, limit=3) == ["ava", "emma", "mia"]
+    assert split.select(names, unique=False, limit=None) == names
+
+
+@pytest.mark.parametrize(
+    ("count", "train", "dev", "sizes"),
+    [
+        (10, 0.8, 0.1, (8, 1, 1)),
+        (10, 0.7, 0.1, (7, 1, 2)),
+        (100, 0.29, 0.01, (29, 1, 70)),
+        (5, 1.0, 0.0, (5, 0, 0)),
+        (3, 0.5, 0.5, (1, 2, 0)),
+    ],
+)
+def test_cut_sizes(count: int, train: float, dev: float, sizes: tuple[int, ...]):
+    names = [f"name{number}" for number in range(count)]
+    splits = split.cut(names, train, dev)
+    assert tuple(map(len, splits.values())) == sizes
+    assert sum(splits.values(), []) == names
+
+
+def test_empty_train_is_refused():
+    with pytest.raises(InputError, match=r"0\.8 of 1 names leaves train empty"):
+        split.cut(["ava"], 0.8, 0.1)
+
+
+def test_empty_split_has_no_leak():
+    metrics = split.describe({"train": ["ava", "mia"], "dev": ["mia", "zoe"], "test": []})
+    assert metrics == {
+        "names": {"train": 2, "dev": 2, "test": 0},
+        "characters": {"train": 8, "dev": 8, "test": 0},
+        "also_in_train": {"dev": 0.5},
+    }

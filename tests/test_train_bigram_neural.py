@@ -1,0 +1,73 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stages import InputError, build_contexts, contexts, train_bigram_neural
+
+ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
+COUNTS = np.array([[0, 3, 1], [2, 0, 2], [2, 1, 0]])
+
+
+@pytest.fixture(scope="module")
+def all_counts(names: list[str]) -> np.ndarray:
+    examples = build_contexts.build(names, ITOS, 1)
+    return contexts.pair_counts(examples["contexts"], examples["targets"], 27)
+
+
+def test_loss_over_counts_is_the_mean_over_one_hot_rows():
+    W = torch.randn((3, 3), generator=torch.Generator().manual_seed(1))
+    pairs = torch.tensor([pair for pair in np.ndindex(3, 3) for _ in range(COUNTS[pair])])
+    one_hot = F.one_hot(pairs[:, 0], 3).float()
+    expected = F.cross_entropy(one_hot @ W, pairs[:, 1])
+    frequencies = torch.from_numpy(COUNTS / COUNTS.sum()).float()
+    assert train_bigram_neural.loss(W, frequencies).item() == pytest.approx(
+        expected.item(), rel=1e-6
+    )
+
+
+def test_objective_is_nll_plus_penalty_and_each_row_comes_before_its_update():
+    W, curve = train_bigram_neural.train(COUNTS, seed=5, steps=2, lr=0.5, l2=0.25)
+    start = torch.randn((3, 3), generator=torch.Generator().manual_seed(5), requires_grad=True)
+    nll = train_bigram_neural.loss(start, torch.from_numpy(COUNTS / COUNTS.sum()).float())
+    objective = nll + 0.25 * (start**2).mean()
+    assert curve["step"].tolist() == [0, 1]
+    assert curve["nll"][0] == pytest.approx(nll.item())
+    assert curve["objective"][0] == pytest.approx(objective.item())
+    objective.backward()
+    once, _ = train_bigram_neural.train(COUNTS, seed=5, steps=1, lr=0.5, l2=0.25)
+    assert torch.allclose(once, start.detach() - 0.5 * start.grad)
+    assert not torch.equal(once, W)
+
+
+def test_it_finds_the_counting_bigram():
+    counts = COUNTS + 1
+    W, curve = train_bigram_neural.train(counts, seed=1, steps=2000, lr=5.0, l2=0.0)
+    np.testing.assert_allclose(
+        W.softmax(dim=1).numpy(), counts / counts.sum(axis=1, keepdims=True), atol=1e-4
+    )
+    P = counts / counts.sum(axis=1, keepdims=True)
+    assert curve["nll"].iloc[-1] == pytest.approx(
+        -(counts * np.log(P)).sum() / counts.sum(), abs=1e-6
+    )
+
+
+def test_divergence_names_the_rate():
+    with pytest.raises(InputError, match=r"lower bigram_neural\.lr, now 1e\+38"):
+        train_bigram_neural.train(COUNTS, seed=1, steps=9, lr=1e38, l2=1.0)
+
+
+@pytest.mark.parametrize(
+    ("lr", "low", "high"), [(1.0, 3.66, 3.78), (10.0, 3.18, 3.26), (100.0, 2.592, 2.622)]
+)
+def test_reference_ten_steps(all_counts: np.ndarray, lr: float, low: float, high: float):
+    _, curve = train_bigram_neural.train(all_counts, seed=2147483647, steps=10, lr=lr, l2=0.0)
+    assert low < curve["nll"].iloc[-1] < high
+
+
+def test_reference_hundred_steps(all_counts: np.ndarray):
+    _, curve = train_bigram_neural.train(all_counts, seed=2147483647, steps=100, lr=10.0, l2=0.0)
+    assert curve["nll"].iloc[-1] == pytest.approx(2.571, abs=0.006)
+    assert math.isclose(curve["nll"].iloc[-1], curve["objective"].iloc[-1])

@@ -1,0 +1,141 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Generator
+
+from stages import InputError, build_contexts, models, train_mlp
+from stages.params import Mlp
+from stages.train_mlp import Examples
+from tests.conftest import SETTINGS
+
+ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
+LECTURE = {
+    "seed": 2147483647,
+    "embedding": 2,
+    "hidden": 100,
+    "init": "normal",
+    "optimizer": "sgd",
+    "schedule": "constant",
+    "lr": 0.1,
+    "weight_decay": 0.0,
+    "steps": 1000,
+    "batch_size": None,
+}
+
+
+def settings(**changes: object) -> Mlp:
+    return SETTINGS.mlp.model_copy(update=LECTURE | changes)
+
+
+def examples(*names: str, block_size: int = 3) -> Examples:
+    return Examples.of(build_contexts.build(list(names), ITOS, block_size), 27)
+
+
+def train(train: Examples, dev: Examples, chosen: Mlp):
+    generator = Generator().manual_seed(chosen.seed)
+    parameters = models.start_mlp(27, 3, chosen.embedding, chosen.hidden, chosen.init, generator)
+    return parameters, *train_mlp.train(parameters, train, dev, chosen, generator)
+
+
+def test_full_loss_is_the_mean_over_all_examples():
+    some = examples("emma", "emma", "ava", "olivia")
+    assert len(some.distinct) < len(some.targets) == 5 + 5 + 4 + 7
+    parameters = models.start_mlp(27, 3, 2, 10, "normal", Generator().manual_seed(1))
+    expected = F.cross_entropy(models.mlp_logits(parameters, some.contexts), some.targets)
+    assert train_mlp.full_loss(parameters, some).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_reference_five_names_overfitted(names: list[str]):
+    some = examples(*names[:5])
+    parameters, curve, dev_curve = train(some, examples(), settings())
+    assert curve["nll"].iloc[0] == pytest.approx(17.7697, abs=5e-5)
+    assert train_mlp.full_loss(parameters, some).item() == pytest.approx(0.2561, abs=5e-4)
+    assert dev_curve.empty
+
+
+def test_one_name_is_learned_by_heart():
+    # each of its contexts is followed by one character only, so the loss can come to nothing
+    parameters, _, dev_curve = train(
+        examples("anton"), examples("anton"), settings(hidden=20, steps=500)
+    )
+    assert dev_curve["nll"].iloc[-1] < 0.02
+    assert (
+        models.mlp_logits(parameters, examples("anton").contexts).argmax(dim=1).tolist()
+        == examples("anton").targets.tolist()
+    )
+
+
+def test_one_step_of_sgd_by_hand():
+    some, chosen = examples("emma", "ava"), settings(steps=1, hidden=5, weight_decay=0.1)
+    trained, curve, _ = train(some, examples(), chosen)
+    start = models.start_mlp(27, 3, 2, 5, "normal", Generator().manual_seed(chosen.seed))
+    for tensor in start.values():
+        tensor.requires_grad_()
+    loss = F.cross_entropy(models.mlp_logits(start, some.contexts), some.targets)
+    loss.backward()
+    assert curve["nll"].tolist() == [pytest.approx(loss.item())]
+    for name, tensor in start.items():
+        assert torch.allclose(trained[name], tensor - 0.1 * (tensor.grad + 0.1 * tensor), atol=1e-6)
+
+
+def test_batches_come_from_the_seed_alone():
+    some, chosen = examples("emma", "ava", "olivia"), settings(steps=5, batch_size=4, hidden=5)
+    torch.manual_seed(0)
+    first = train(some, examples("ava"), chosen)
+    torch.manual_seed(1)
+    second = train(some, examples("ava"), chosen)
+    other = train(some, examples("ava"), settings(steps=5, batch_size=4, hidden=5, seed=3))
+    assert first[1].equals(second[1])
+    assert all(torch.equal(first[0][name], second[0][name]) for name in first[0])
+    assert not first[1].equals(other[1])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [1] * 10),
+        ("step_decay", [1] * 5 + [0.1] * 5),
+        (
+            "one_cycle",
+            [0.5, 1, 0.969846, 0.883022, 0.75, 0.586824, 0.413176, 0.25, 0.116978, 0.030154],
+        ),
+    ],
+)
+def test_learning_rates_of_ten_steps(schedule: str, expected: list[float]):
+    chosen = settings(schedule=schedule, steps=10, lr=1.0)
+    assert [train_mlp.learning_rate(step, chosen) for step in range(10)] == pytest.approx(
+        expected, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 100])
+@pytest.mark.parametrize("schedule", ["constant", "step_decay", "one_cycle"])
+def test_every_number_of_steps_has_rates_above_zero(schedule: str, steps: int):
+    chosen = settings(schedule=schedule, steps=steps, lr=0.5)
+    rates = [train_mlp.learning_rate(step, chosen) for step in range(steps)]
+    assert all(0 < rate <= 0.5 for rate in rates)
+    assert max(rates) == pytest.approx(0.5, rel=0.1) or steps < 10
+
+
+@pytest.mark.parametrize(
+    ("last", "points", "expected"),
+    [(0, 5, {0}), (1, 5, {0, 1}), (4, 5, {0, 1, 2, 3, 4}), (10, 3, {0, 5, 10}), (2399, 500, None)],
+)
+def test_spread_holds_both_ends(last: int, points: int, expected: set[int] | None):
+    found = train_mlp.spread(last, points)
+    assert found == expected or (expected is None and len(found) == points and {0, last} <= found)
+
+
+def test_curves_hold_first_and_last_step():
+    _, curve, dev_curve = train(
+        examples("emma"), examples("ava"), settings(steps=700, hidden=3, batch_size=2)
+    )
+    assert (curve["step"].iloc[0], curve["step"].iloc[-1], len(curve)) == (0, 699, 500)
+    assert (dev_curve["step"].iloc[0], dev_curve["step"].iloc[-1], len(dev_curve)) == (0, 700, 21)
+
+
+def test_divergence_names_the_rate():
+    with pytest.raises(
+        InputError, match=r"train_mlp: the loss is nan at step \d+; lower mlp.lr, now 1e\+30"
+    ):
+        train(examples("emma"), examples("ava"), settings(lr=1e30))

@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from stages import vocabulary
+
+
+def test_boundary_is_zero_and_the_alphabet_follows():
+    itos = vocabulary.build(["emma", "ava", "zoe"])
+    assert itos == [".", "a", "e", "m", "o", "v", "z"]
+
+
+def test_encode_and_decode_are_inverse():
+    itos = vocabulary.build(["şəbnəm", "zoë", "愛子"])
+    text = "zoë.愛子.şəbnəm."
+    numbers = vocabulary.encode(text, itos)
+    assert numbers.dtype == np.uint8
+    assert vocabulary.decode(numbers, itos) == text
+
+
+def test_more_than_256_symbols_need_two_bytes():
+    itos = vocabulary.build([chr(code) for code in range(0x4E00, 0x4E00 + 256)])
+    numbers = vocabulary.encode(itos[-1], itos)
+    assert (numbers.dtype, numbers.tolist()) == (np.uint16, [256])
+
+
+def test_character_outside_the_vocabulary_is_named():
+    with pytest.raises(ValueError, match=r"'é' is not in the vocabulary '\.aemv'"):
+        vocabulary.encode("emmé", [".", "a", "e", "m", "v"])
