@@ -1,45 +1,50 @@
 """What follows what: the distinct contexts of a set of examples, with counts."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 
-def next_counts(
-    contexts: np.ndarray, targets: np.ndarray, symbols: int
-) -> tuple[np.ndarray, np.ndarray]:
+class NextCounts(NamedTuple):
+    """The distinct contexts of a set of examples, and how often each symbol follows each."""
+
+    distinct: np.ndarray  # (distinct, block size), each context once, in ascending order
+    counts: np.ndarray  # (distinct, symbols) int64
+    index: np.ndarray  # (examples,) int64: which of the distinct contexts an example has
+
+
+def next_counts(contexts: np.ndarray, targets: np.ndarray, symbols: int) -> NextCounts:
     """Count how often each symbol follows each distinct context.
 
     A loss over all examples is the same value as one over the distinct contexts, weighted by
     these counts: the lecture's 182,625 training examples have 5,438 contexts of length 3.
 
-    >>> next_counts(np.array([[0], [1], [1]]), np.array([1, 1, 0]), symbols=2)  # of "aa"
-    (array([[0],
-           [1]]), array([[0, 1],
-           [1, 1]]))
-
     Args:
         contexts: (examples, block size), symbol numbers of any integer type.
         targets: (examples,), the symbol that follows each.
-
-    Returns:
-        The distinct contexts in ascending order, (distinct, block size), and their counts,
-        (distinct, symbols) int64.
+        symbols: size of the vocabulary.
     """
     distinct, index = np.unique(contexts, axis=0, return_inverse=True)
     counts = np.bincount(index * symbols + targets, minlength=len(distinct) * symbols)
-    return distinct, counts.reshape(len(distinct), symbols)
+    return NextCounts(distinct, counts.reshape(len(distinct), symbols), index)
 
 
 def pair_counts(contexts: np.ndarray, targets: np.ndarray, symbols: int) -> np.ndarray:
     """Count how often each symbol follows each other: `next_counts` as a square table.
 
+    >>> pair_counts(np.array([[0], [1], [1]]), np.array([1, 1, 0]), symbols=2)  # of "aa"
+    array([[0, 1],
+           [1, 1]])
+
     Args:
         contexts: (examples, 1), symbol numbers.
         targets: (examples,), the symbol that follows each.
+        symbols: size of the vocabulary.
 
     Returns:
         (symbols, symbols) int64, row: context, column: next.
     """
     table = np.zeros((symbols, symbols), dtype=np.int64)
-    distinct, counts = next_counts(contexts, targets, symbols)
-    table[distinct[:, 0]] = counts
+    found = next_counts(contexts, targets, symbols)
+    table[found.distinct[:, 0]] = found.counts
     return table

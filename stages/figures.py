@@ -33,7 +33,7 @@ def pair_counts(counts: np.ndarray, itos: list[str]) -> bytes:
         axes.axis("off")
         for (row, column), count in np.ndenumerate(counts):
             color = "white" if count > counts.max() / 2 else "black"
-            style = {"ha": "center", "color": color, "fontproperties": FONT}
+            style = {"ha": "center", "color": color, "fontproperties": FONT, "parse_math": False}
             axes.text(column, row, itos[row] + itos[column], va="bottom", size=9, **style)
             axes.text(column, row, str(count), va="top", size=8, **style)
         return _svg(figure)

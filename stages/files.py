@@ -105,8 +105,15 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file."""
-    return json.loads(read_bytes(path))
+    """Return the content of a JSON file.
+
+    Raises:
+        InputError: there is no such file, or it is not JSON.
+    """
+    try:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); delete it and run `dvc repro`") from None
 
 
 def _rounded(value: Any) -> Any:

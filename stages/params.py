@@ -31,6 +31,7 @@ Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 Size = Annotated[Whole, Field(ge=1, le=100_000)]
 Steps = Annotated[Whole, Field(ge=1, le=10_000_000)]
 LearningRate = Annotated[Number, Field(gt=0)]
+Penalty = Annotated[Number, Field(ge=0, le=1e6)]
 
 
 class Section(BaseModel):
@@ -72,7 +73,7 @@ class BigramNeural(Section):
     seed: Seed
     steps: Steps
     lr: LearningRate
-    l2: Annotated[Number, Field(ge=0)]
+    l2: Penalty
 
 
 class Mlp(Section):
@@ -83,7 +84,7 @@ class Mlp(Section):
     optimizer: Literal["adamw", "sgd"]
     schedule: Literal["one_cycle", "step_decay", "constant"]
     lr: LearningRate
-    weight_decay: Annotated[Number, Field(ge=0)]
+    weight_decay: Penalty
     steps: Steps
     batch_size: Annotated[Whole, Field(ge=1, le=10_000_000)] | None
 

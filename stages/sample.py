@@ -2,6 +2,8 @@
 
 python -m stages.sample    data/models/*, data/vocabulary.json, data/splits/train.txt
     → data/samples/<model>.txt, metrics/sample.json
+
+Every model draws with the same seed: where two of them agree, so do their names.
 """
 
 from statistics import fmean
@@ -41,6 +43,8 @@ def sample(
         symbols = torch.multinomial(logits.softmax(dim=1), num_samples=1, generator=generator)
         contexts = torch.cat((contexts, symbols), dim=1)[:, 1:]
         drawn[:, position] = symbols[:, 0]
+        if (drawn[:, : position + 1] == 0).any(dim=1).all():
+            break
     # what was drawn after a name's end mark is not part of it
     return [vocabulary.decode(row, itos).split(BOUNDARY)[0] for row in drawn.tolist()]
 

@@ -6,7 +6,6 @@
 It is the counting bigram found another way: its loss falls towards that of the counts.
 """
 
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -29,31 +28,41 @@ def loss(W: Tensor, frequencies: Tensor) -> Tensor:
     return -(frequencies * F.log_softmax(W, dim=1)).sum()
 
 
+def objective(nll: Tensor, W: Tensor, l2: float) -> Tensor:
+    """Return what is minimised: the loss with the penalty, which is no part of the loss."""
+    return nll + l2 * (W**2).mean()
+
+
 def train(
-    counts: np.ndarray, seed: int, steps: int, lr: float, l2: float
+    frequencies: Tensor, seed: int, steps: int, lr: float, l2: float
 ) -> tuple[Tensor, pd.DataFrame]:
-    """Return the trained W and the loss of each step, before its update.
+    """Return the trained W, and the loss and objective of each step before its update.
 
     Args:
-        counts: (symbols, symbols) int64, row: context, column: next.
-        l2: weight of mean(W**2), a part of the `objective` that is minimised, not of `nll`.
+        frequencies: (symbols, symbols) float32, share of all examples; sums to 1.
+        seed: of the start, N(0, 1).
+        steps: of full-batch gradient descent.
+        lr: learning rate.
+        l2: weight of mean(W**2) in the objective.
 
     Raises:
         InputError: the objective is no longer finite.
     """
-    frequencies = torch.from_numpy(counts / counts.sum()).float()
-    W = torch.randn(counts.shape, generator=torch.Generator().manual_seed(seed), requires_grad=True)
+    generator = torch.Generator().manual_seed(seed)
+    W = torch.randn(frequencies.shape, generator=generator, requires_grad=True)
     curve = []
-    for step in tqdm(range(steps), desc="train_bigram_neural", disable=None):
+    progress = tqdm(range(steps), desc="train_bigram_neural", disable=None)
+    for step in progress:
         nll = loss(W, frequencies)
-        objective = nll + l2 * (W**2).mean()
-        if not objective.isfinite():
+        total = objective(nll, W, l2)
+        if not total.isfinite():
             raise InputError(
-                f"train_bigram_neural: the objective is {objective:g} at step {step}; "
+                f"train_bigram_neural: the objective is {total:g} at step {step}; "
                 f"lower bigram_neural.lr, now {lr:g}"
             )
-        curve.append((step, nll.item(), objective.item()))
-        (gradient,) = torch.autograd.grad(objective, W)
+        curve.append((step, nll.item(), total.item()))
+        progress.set_postfix_str(f"nll {nll:.4f}", refresh=False)
+        (gradient,) = torch.autograd.grad(total, W)
         with torch.no_grad():
             W -= lr * gradient
     return W.detach(), pd.DataFrame(curve, columns=["step", "nll", "objective"])
@@ -64,16 +73,18 @@ def main() -> None:
     itos = files.read_json(files.DATA / "vocabulary.json")
     examples = files.read_tensors(files.DATA / "contexts" / "bigram" / "train.safetensors")
     counts = contexts.pair_counts(examples["contexts"], examples["targets"], len(itos))
-    W, curve = train(counts, settings.seed, settings.steps, settings.lr, settings.l2)
-    last = curve.iloc[-1]
+    frequencies = torch.from_numpy(counts / counts.sum()).float()
+    W, curve = train(frequencies, settings.seed, settings.steps, settings.lr, settings.l2)
+    nll = loss(W, frequencies)
+    metrics = {"nll": nll.item(), "objective": objective(nll, W, settings.l2).item()}
 
     models.write("bigram_neural", {"W": W})
     files.write_table(files.PLOTS / "bigram_neural.csv", curve)
-    files.write_json(
-        files.METRICS / "bigram_neural.json", {"nll": last["nll"], "objective": last["objective"]}
+    files.write_json(files.METRICS / "bigram_neural.json", metrics)
+    print(
+        f"train_bigram_neural: {settings.steps} steps: "
+        f"nll {curve['nll'].iloc[0]:.4f} → {metrics['nll']:.4f} on train"
     )
-    first = curve["nll"].iloc[0]
-    print(f"train_bigram_neural: nll {first:.4f} → {last['nll']:.4f} in {settings.steps} steps")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ def test_hand_counted_pairs():
 
 def test_hand_counted_contexts_of_two():
     examples = build_contexts.build(["ab", "aab"], ITOS, 2)
-    distinct, counts = contexts.next_counts(examples["contexts"], examples["targets"], 3)
-    assert distinct.tolist() == [[0, 0], [0, 1], [1, 1], [1, 2]]
-    assert counts.tolist() == [[0, 2, 0], [0, 1, 1], [0, 0, 1], [2, 0, 0]]
+    found = contexts.next_counts(examples["contexts"], examples["targets"], 3)
+    assert found.distinct.tolist() == [[0, 0], [0, 1], [1, 1], [1, 2]]
+    assert found.counts.tolist() == [[0, 2, 0], [0, 1, 1], [0, 0, 1], [2, 0, 0]]
+    assert found.index.tolist() == [0, 1, 3, 0, 1, 2, 3]
 
 
 def test_pairs_of_many_symbols_do_not_overflow_a_byte():

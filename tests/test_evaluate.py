@@ -5,19 +5,20 @@ import pandas as pd
 import pytest
 import torch
 
-from stages import build_contexts, evaluate
+from stages import InputError, build_contexts, evaluate
 
 ITOS = [".", "a", "b"]
 # after the boundary a or b; after a always b; after b the end, or rarely an a
 P = {"P": torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)}
 
 
-def scores(names: list[str], train: set[str] = frozenset(), block_size: int = 1) -> pd.DataFrame:
+def scores(names: list[str], block_size: int = 1) -> pd.DataFrame:
     examples = build_contexts.build(names, ITOS, block_size)
-    found = evaluate.score("bigram_count", P, examples["contexts"], examples["targets"])
-    return found.assign(
-        characters=[len(name) + 1 for name in names], in_train=[name in train for name in names]
-    )
+    return evaluate.score("bigram_count", P, examples["contexts"], examples["targets"])
+
+
+def summary(names: list[str], train: set[str] = frozenset()) -> dict[str, float]:
+    return evaluate.summarise(scores(names), pd.Series([name in train for name in names]))
 
 
 @pytest.mark.parametrize("block_size", [1, 3])
@@ -28,10 +29,11 @@ def test_names_scored_by_hand(block_size: int):
     # of a and b, equally probable first, argmax takes a
     assert found["hits"].tolist() == [3, 1, 2]
     assert found["zeros"].tolist() == [0, 0, 0]
+    assert found["characters"].tolist() == [3, 2, 4]
 
 
 def test_metrics_by_hand():
-    metrics = evaluate.summarise(scores(["ab", "b", "bab"], train={"ab"}))
+    metrics = summary(["ab", "b", "bab"], train={"ab"})
     total = -math.log(0.5 * 0.75) - math.log(0.5 * 0.75) - math.log(0.5 * 0.25 * 0.75)
     assert metrics == {
         "nll": pytest.approx(total / 9),
@@ -42,23 +44,34 @@ def test_metrics_by_hand():
 
 
 def test_character_of_probability_zero_leaves_no_loss_but_a_count():
-    found = scores(["ab", "aab", "aaab"], train={"aab", "aaab"})
-    assert found["nll"].tolist() == [pytest.approx(-math.log(0.5 * 0.75)), math.inf, math.inf]
-    metrics = evaluate.summarise(found)
-    assert set(metrics) == {"accuracy", "nll_unseen", "zero_probability"}
-    assert metrics["zero_probability"] == 3
+    names = ["ab", "aab", "aaab"]
+    assert scores(names)["nll"].tolist() == [
+        pytest.approx(-math.log(0.5 * 0.75)),
+        math.inf,
+        math.inf,
+    ]
+    assert summary(names, train={"aab", "aaab"}) == {
+        "accuracy": pytest.approx(9 / 12),
+        "zero_probability": 3,
+        "nll_unseen": pytest.approx(-math.log(0.5 * 0.75) / 3),
+    }
+    assert set(summary(names)) == {"accuracy", "zero_probability"}
 
 
 def test_split_that_stands_in_train_has_no_unseen_loss():
-    assert "nll_unseen" not in evaluate.summarise(scores(["ab"], train={"ab"}))
+    assert "nll_unseen" not in summary(["ab"], train={"ab"})
 
 
 def test_hopeless_model_has_a_loss_and_no_perplexity():
-    found = scores(["ab"]).assign(nll=3000.0)
-    assert {key: evaluate.summarise(found).get(key) for key in ("nll", "perplexity")} == {
-        "nll": 1000.0,
-        "perplexity": None,
-    }
+    found = evaluate.summarise(scores(["ab"]).assign(nll=3000.0), pd.Series([False]))
+    assert found["nll"] == 1000.0
+    assert "perplexity" not in found
+
+
+def test_split_without_names_is_refused():
+    examples = build_contexts.build([], ITOS, 1)
+    with pytest.raises(InputError, match="asks for test, which holds no names; take test out"):
+        evaluate.evaluate_split("test", [], examples, set(), {"bigram_count": P})
 
 
 def test_table_has_a_row_a_name_and_empty_cells_for_infinity():

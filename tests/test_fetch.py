@@ -98,7 +98,7 @@ def test_mirror_folder_and_mirror_address_take_the_place_of_the_network(
     mirror = tmp_path / "mirror"
     mirror.mkdir()
     (mirror / "names.txt").write_bytes(LIST)
-    for number, place in enumerate((str(mirror), address, f"{address}/")):
+    for number, place in enumerate((str(mirror), f"file://{mirror}", address, f"{address}/")):
         folder = tmp_path / str(number)
         folder.mkdir()
         assert (
@@ -123,11 +123,12 @@ def test_wrong_content_is_one_line_with_expected_got_and_the_line_to_paste(
     line = refused(tmp_path, f"{address}/names.txt", "0" * 64)
     assert f"expected sha256 {'0' * 64}, got {HASH}" in line
     assert f"`sha256: {HASH}`" in line
+    assert "(15 bytes, beginning b'emma\\nolivia\\nava')" in line
 
 
 def test_hash_of_null_tells_the_hash(tmp_path: Path, address: str):
     line = refused(tmp_path, f"{address}/names.txt", None)
-    assert f"expected sha256 None, got {HASH}" in line
+    assert f"expected sha256 (none given), got {HASH}" in line
 
 
 def test_right_hash_of_what_is_no_list_is_refused(tmp_path: Path):
@@ -152,6 +153,19 @@ def test_no_network_has_its_own_status_and_names_the_way_out(tmp_path: Path):
 def test_file_that_is_not_there(tmp_path: Path):
     line = refused(tmp_path, "/nowhere/names.txt", HASH)
     assert "there is no file /nowhere/names.txt" in line
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://host/names.txt", "file://names.txt", "S3://bucket/names.txt"]
+)
+def test_place_of_another_kind_is_refused(tmp_path: Path, url: str):
+    assert f"{url}: what is read is https://" in refused(tmp_path, url, HASH)
+
+
+@pytest.mark.parametrize("url", ["https://[bad/names.txt", "https://a..b/names.txt", "http://"])
+@pytest.mark.parametrize("mirror", ["", "/nowhere"])
+def test_address_that_is_none_is_refused(tmp_path: Path, url: str, mirror: str):
+    refused(tmp_path, url, HASH, NAMES_MIRROR=mirror)
 
 
 @pytest.mark.parametrize("year", ["1879", "2018", "", "2017-2018", "abcd"])

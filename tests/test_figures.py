@@ -21,3 +21,7 @@ def test_every_cell_is_labelled_with_pair_and_count():
     # matplotlib draws text as outlines and names what it draws in a comment
     labels = re.findall(r"<!-- (.+?) -->", figures.pair_counts(COUNTS, [".", "a"]).decode())
     assert labels == ["..", "0", ".a", "3", "a.", "12", "aa", "1"]
+
+
+def test_symbols_are_not_read_as_formulas():
+    assert b"<!-- $$ -->" in figures.pair_counts(COUNTS, [".", "$"])

@@ -36,6 +36,12 @@ def test_lines_written_are_names_read(tmp_path: Path):
         assert files.read_names(tmp_path / "names.txt") == names
 
 
+def test_broken_json_is_one_line(tmp_path: Path):
+    (tmp_path / "vocabulary.json").write_text('[".", "a"')
+    with pytest.raises(InputError, match=r"vocabulary\.json: not JSON .*; delete it and run"):
+        files.read_json(tmp_path / "vocabulary.json")
+
+
 def test_missing_file_is_one_line(tmp_path: Path):
     with pytest.raises(
         InputError, match=r"gone\.json: not found; `dvc repro` makes what is missing"
@@ -86,6 +92,23 @@ def test_table_has_six_decimals_and_empty_cells(tmp_path: Path):
         tmp_path / "t.csv", pd.DataFrame({"name": ["ava", "nan"], "nll": [1.23456789, None]})
     )
     assert (tmp_path / "t.csv").read_bytes() == b"name,nll\nava,1.234568\nnan,\n"
+
+
+def test_write_that_fails_half_way_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "file"
+    files.write_bytes(path, b"old")
+    real_write = Path.write_bytes
+
+    def write_half(self: Path, content: bytes) -> None:
+        real_write(self, content[: len(content) // 2])
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    with pytest.raises(OSError, match="disk full"):
+        files.write_bytes(path, b"newer")
+    assert path.read_bytes() == b"old"
 
 
 def test_nothing_but_the_file_is_left(tmp_path: Path):

@@ -1,10 +1,12 @@
 import math
+import sys
 
 import pytest
 import torch
 from torch import Generator
 
 from stages import build_contexts, models
+from tests.conftest import ROOT, Project
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
 
@@ -15,9 +17,18 @@ def mlp(
     return models.start_mlp(27, 3, embedding, hidden, init, Generator().manual_seed(seed))
 
 
-def test_threads_do_not_follow_the_environment():
-    assert torch.get_num_threads() == 2
-    assert torch.backends.cpu.get_cpu_capability() in {"AVX2", "DEFAULT", "NO AVX"}
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_arithmetic_does_not_follow_the_environment(threads: str):
+    code = (
+        "import os, stages.models, torch; print("
+        "torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), os.environ['MKL_CBWR'])"
+    )
+    asked = {"OMP_NUM_THREADS": threads, "MKL_CBWR": "AVX512", "ATEN_CPU_CAPABILITY": "avx512"}
+    threads_used, capability, kernels = (
+        Project(ROOT).run(sys.executable, "-c", code, **asked).stdout.split()
+    )
+    assert (threads_used, kernels) == ("1", "COMPATIBLE")
+    assert capability != "AVX512"
 
 
 @pytest.mark.parametrize(("embedding", "hidden", "count"), [(2, 100, 3481), (10, 200, 11897)])

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from stages import InputError, split
@@ -18,7 +20,9 @@ def test_reference_sizes_first_names_and_leak(names: list[str]):
 
 def test_shuffle_copies_and_keeps_every_name():
     names = ["ava", "emma", "ava", "mia", "zoe"]
+    before = random.getstate()
     shuffled = split.shuffle(names, 1)
+    assert random.getstate() == before
     assert names == ["ava", "emma", "ava", "mia", "zoe"]
     assert sorted(shuffled) == sorted(names)
     assert shuffled != names

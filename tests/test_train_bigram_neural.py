@@ -11,6 +11,10 @@ ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
 COUNTS = np.array([[0, 3, 1], [2, 0, 2], [2, 1, 0]])
 
 
+def shares(counts: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(counts / counts.sum()).float()
+
+
 @pytest.fixture(scope="module")
 def all_counts(names: list[str]) -> np.ndarray:
     examples = build_contexts.build(names, ITOS, 1)
@@ -22,29 +26,36 @@ def test_loss_over_counts_is_the_mean_over_one_hot_rows():
     pairs = torch.tensor([pair for pair in np.ndindex(3, 3) for _ in range(COUNTS[pair])])
     one_hot = F.one_hot(pairs[:, 0], 3).float()
     expected = F.cross_entropy(one_hot @ W, pairs[:, 1])
-    frequencies = torch.from_numpy(COUNTS / COUNTS.sum()).float()
-    assert train_bigram_neural.loss(W, frequencies).item() == pytest.approx(
+    assert train_bigram_neural.loss(W, shares(COUNTS)).item() == pytest.approx(
         expected.item(), rel=1e-6
     )
 
 
 def test_objective_is_nll_plus_penalty_and_each_row_comes_before_its_update():
-    W, curve = train_bigram_neural.train(COUNTS, seed=5, steps=2, lr=0.5, l2=0.25)
+    W, curve = train_bigram_neural.train(shares(COUNTS), seed=5, steps=2, lr=0.5, l2=0.25)
     start = torch.randn((3, 3), generator=torch.Generator().manual_seed(5), requires_grad=True)
-    nll = train_bigram_neural.loss(start, torch.from_numpy(COUNTS / COUNTS.sum()).float())
+    nll = train_bigram_neural.loss(start, shares(COUNTS))
     objective = nll + 0.25 * (start**2).mean()
     assert curve["step"].tolist() == [0, 1]
     assert curve["nll"][0] == pytest.approx(nll.item())
     assert curve["objective"][0] == pytest.approx(objective.item())
     objective.backward()
-    once, _ = train_bigram_neural.train(COUNTS, seed=5, steps=1, lr=0.5, l2=0.25)
+    once, _ = train_bigram_neural.train(shares(COUNTS), seed=5, steps=1, lr=0.5, l2=0.25)
     assert torch.allclose(once, start.detach() - 0.5 * start.grad)
     assert not torch.equal(once, W)
 
 
+def test_start_comes_from_the_seed_and_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    first, _ = train_bigram_neural.train(shares(COUNTS), seed=5, steps=1, lr=0.5, l2=0.0)
+    assert torch.equal(torch.get_rng_state(), before)
+    other, _ = train_bigram_neural.train(shares(COUNTS), seed=6, steps=1, lr=0.5, l2=0.0)
+    assert not torch.equal(first, other)
+
+
 def test_it_finds_the_counting_bigram():
     counts = COUNTS + 1
-    W, curve = train_bigram_neural.train(counts, seed=1, steps=2000, lr=5.0, l2=0.0)
+    W, curve = train_bigram_neural.train(shares(counts), seed=1, steps=2000, lr=5.0, l2=0.0)
     np.testing.assert_allclose(
         W.softmax(dim=1).numpy(), counts / counts.sum(axis=1, keepdims=True), atol=1e-4
     )
@@ -56,18 +67,22 @@ def test_it_finds_the_counting_bigram():
 
 def test_divergence_names_the_rate():
     with pytest.raises(InputError, match=r"lower bigram_neural\.lr, now 1e\+38"):
-        train_bigram_neural.train(COUNTS, seed=1, steps=9, lr=1e38, l2=1.0)
+        train_bigram_neural.train(shares(COUNTS), seed=1, steps=9, lr=1e38, l2=1.0)
 
 
 @pytest.mark.parametrize(
     ("lr", "low", "high"), [(1.0, 3.66, 3.78), (10.0, 3.18, 3.26), (100.0, 2.592, 2.622)]
 )
 def test_reference_ten_steps(all_counts: np.ndarray, lr: float, low: float, high: float):
-    _, curve = train_bigram_neural.train(all_counts, seed=2147483647, steps=10, lr=lr, l2=0.0)
+    _, curve = train_bigram_neural.train(
+        shares(all_counts), seed=2147483647, steps=10, lr=lr, l2=0.0
+    )
     assert low < curve["nll"].iloc[-1] < high
 
 
 def test_reference_hundred_steps(all_counts: np.ndarray):
-    _, curve = train_bigram_neural.train(all_counts, seed=2147483647, steps=100, lr=10.0, l2=0.0)
+    _, curve = train_bigram_neural.train(
+        shares(all_counts), seed=2147483647, steps=100, lr=10.0, l2=0.0
+    )
     assert curve["nll"].iloc[-1] == pytest.approx(2.571, abs=0.006)
     assert math.isclose(curve["nll"].iloc[-1], curve["objective"].iloc[-1])

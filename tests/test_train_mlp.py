@@ -31,18 +31,33 @@ def examples(*names: str, block_size: int = 3) -> Examples:
     return Examples.of(build_contexts.build(list(names), ITOS, block_size), 27)
 
 
-def train(train: Examples, dev: Examples, chosen: Mlp):
+def rows(some: Examples) -> torch.Tensor:
+    """The context of each example, (examples, block size)."""
+    return some.distinct[some.index]
+
+
+def train(some: Examples, dev: Examples, chosen: Mlp):
     generator = Generator().manual_seed(chosen.seed)
     parameters = models.start_mlp(27, 3, chosen.embedding, chosen.hidden, chosen.init, generator)
-    return parameters, *train_mlp.train(parameters, train, dev, chosen, generator)
+    return parameters, *train_mlp.train(parameters, some, dev, chosen, generator)
 
 
 def test_full_loss_is_the_mean_over_all_examples():
     some = examples("emma", "emma", "ava", "olivia")
     assert len(some.distinct) < len(some.targets) == 5 + 5 + 4 + 7
     parameters = models.start_mlp(27, 3, 2, 10, "normal", Generator().manual_seed(1))
-    expected = F.cross_entropy(models.mlp_logits(parameters, some.contexts), some.targets)
+    expected = F.cross_entropy(models.mlp_logits(parameters, rows(some)), some.targets)
     assert train_mlp.full_loss(parameters, some).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_batch_loss_is_the_mean_over_the_rows_drawn():
+    some = examples("emma", "emma", "ava", "olivia")
+    parameters = models.start_mlp(27, 3, 2, 10, "normal", Generator().manual_seed(1))
+    loss = train_mlp.batch_loss(parameters, some, 50, Generator().manual_seed(2))
+    drawn = torch.randint(21, (50,), generator=Generator().manual_seed(2))
+    logits = models.mlp_logits(parameters, rows(some)[drawn])
+    expected = F.cross_entropy(logits, some.targets[drawn])
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_reference_five_names_overfitted(names: list[str]):
@@ -60,7 +75,7 @@ def test_one_name_is_learned_by_heart():
     )
     assert dev_curve["nll"].iloc[-1] < 0.02
     assert (
-        models.mlp_logits(parameters, examples("anton").contexts).argmax(dim=1).tolist()
+        models.mlp_logits(parameters, rows(examples("anton"))).argmax(dim=1).tolist()
         == examples("anton").targets.tolist()
     )
 
@@ -71,17 +86,43 @@ def test_one_step_of_sgd_by_hand():
     start = models.start_mlp(27, 3, 2, 5, "normal", Generator().manual_seed(chosen.seed))
     for tensor in start.values():
         tensor.requires_grad_()
-    loss = F.cross_entropy(models.mlp_logits(start, some.contexts), some.targets)
+    loss = F.cross_entropy(models.mlp_logits(start, rows(some)), some.targets)
     loss.backward()
     assert curve["nll"].tolist() == [pytest.approx(loss.item())]
     for name, tensor in start.items():
         assert torch.allclose(trained[name], tensor - 0.1 * (tensor.grad + 0.1 * tensor), atol=1e-6)
 
 
+def test_first_step_of_adamw_by_hand():
+    # after one step the moments cancel: each parameter moves by lr against its gradient's sign
+    some = examples("emma", "ava")
+    chosen = settings(optimizer="adamw", steps=1, hidden=5, lr=0.01, weight_decay=0.5)
+    trained, _, _ = train(some, examples(), chosen)
+    start = models.start_mlp(27, 3, 2, 5, "normal", Generator().manual_seed(chosen.seed))
+    for tensor in start.values():
+        tensor.requires_grad_()
+    train_mlp.full_loss(start, some).backward()
+    for name, tensor in start.items():
+        moved = tensor * (1 - 0.01 * 0.5) - 0.01 * tensor.grad.sign()
+        clear = tensor.grad.abs() > 1e-4
+        assert clear.any()
+        assert torch.allclose(trained[name][clear], moved[clear], atol=1e-5)
+
+
+def test_every_example_is_drawn():
+    # of two examples with nothing in common, a batch without the last has another loss
+    some = examples("ab")
+    parameters = models.start_mlp(27, 3, 2, 10, "normal", Generator().manual_seed(1))
+    loss = train_mlp.batch_loss(parameters, some, 100_000, Generator().manual_seed(1))
+    assert loss.item() == pytest.approx(train_mlp.full_loss(parameters, some).item(), rel=0.02)
+
+
 def test_batches_come_from_the_seed_alone():
     some, chosen = examples("emma", "ava", "olivia"), settings(steps=5, batch_size=4, hidden=5)
     torch.manual_seed(0)
+    before = torch.get_rng_state()
     first = train(some, examples("ava"), chosen)
+    assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(1)
     second = train(some, examples("ava"), chosen)
     other = train(some, examples("ava"), settings(steps=5, batch_size=4, hidden=5, seed=3))

