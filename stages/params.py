@@ -119,7 +119,7 @@ class Params(Section):
     sample: Sample
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """Put the first of pydantic's findings in one line: which key, what is allowed, what was found.
 
     For example: mlp.hidden: Input should be a valid integer; found '300'
@@ -154,4 +154,4 @@ def load(path: Path = Path("params.yaml")) -> Params:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        raise InputError(f"{path}: {_explain(error)}") from None
+        raise InputError(f"{path}: {explain(error)}") from None

@@ -24,19 +24,24 @@ def sample(
     temperature: float,
     max_length: int,
     generator: Generator,
+    prefix: str = "",
 ) -> list[str]:
     """Draw names, all of them one character further at each step.
 
     Args:
         temperature: divides the logits; below 1 the probable becomes more probable.
         max_length: characters after which a name is cut off.
+        generator: of all draws.
+        prefix: what each name begins with.
 
     Returns:
         `count` names. One whose first character is the end mark is empty.
     """
-    contexts = torch.zeros((count, models.block_size(parameters)), dtype=torch.long)
+    block_size = models.block_size(parameters)
+    start = vocabulary.encode(BOUNDARY * block_size + prefix, itos)[-block_size:]
+    contexts = torch.from_numpy(start).long().repeat(count, 1)
     drawn = torch.zeros((count, max_length + 1), dtype=torch.long)
-    for position in range(max_length):
+    for position in range(max_length - len(prefix)):
         logits = MODELS[model](parameters, contexts).double()
         # relative to the largest logit, so that no temperature makes one infinite
         logits = (logits - logits.amax(dim=1, keepdim=True)) / temperature
@@ -46,7 +51,7 @@ def sample(
         if (drawn[:, : position + 1] == 0).any(dim=1).all():
             break
     # what was drawn after a name's end mark is not part of it
-    return [vocabulary.decode(row, itos).split(BOUNDARY)[0] for row in drawn.tolist()]
+    return [prefix + vocabulary.decode(row, itos).split(BOUNDARY)[0] for row in drawn.tolist()]
 
 
 def share_new(names: list[str], train: set[str]) -> float:

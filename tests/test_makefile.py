@@ -1,5 +1,6 @@
 """The way from `make repro` to the embedded list, with stand-ins for the installed programs."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,6 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `make repro` as from a shell, though `make test` may be what runs this."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    command = ["make", "repro", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(("status", "asked"), [(0, ""), (1, "-m tools.embedded\n")])
@@ -24,9 +32,8 @@ def test_repro_turns_to_the_embedded_list_only_where_dvc_fails(
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o755)
     (tmp_path / ".venv/.installed").touch()
-    ran = subprocess.run(
-        ["make", "repro"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    ran = make(tmp_path)
+    assert ran.returncode == 0, ran.stderr
     assert ran.stdout == asked
 
 
@@ -38,13 +45,7 @@ def test_too_old_a_python_is_told(tmp_path: Path):
         "#!/bin/sh\nexec python3 -c \"import sys; sys.version_info = (3, 10); exec('''$2''')\"\n"
     )
     old.chmod(0o755)
-    ran = subprocess.run(
-        ["make", "repro", f"PYTHON={old}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ran = make(tmp_path, f"PYTHON={old}")
     assert ran.returncode != 0
     assert "Python 3.11 or newer is needed" in ran.stderr
     assert not (tmp_path / ".venv").exists()

@@ -221,9 +221,18 @@ def test_without_network_repro_names_the_way_out_and_embedded_takes_it(project: 
     assert (project.root / "data/samples/mlp.txt").exists()
 
 
-def test_embedded_list_is_only_for_want_of_network(project: Project):
-    project.set_param("fetch.sha256", "0" * 64)
+@pytest.mark.parametrize(
+    ("key", "value", "variables"),
+    [
+        ("fetch.sha256", "0" * 64, {}),
+        ("fetch.url", "https://example.invalid/own.txt", NO_NETWORK),
+    ],
+)
+def test_embedded_list_is_only_for_want_of_network_and_of_the_lectures_list(
+    project: Project, key: str, value: str, variables: dict[str, str]
+):
+    project.set_param(key, value)
     (project.root / "data/names.txt").unlink()
-    refused = project.run(sys.executable, "-m", "tools.embedded", check=False)
+    refused = project.run(sys.executable, "-m", "tools.embedded", check=False, **variables)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert not (project.root / "data/names.txt").exists()

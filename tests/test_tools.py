@@ -1,0 +1,155 @@
+"""The tools that ask trained models, run on the small models of a pipeline of their own."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages import InputError, files
+from stages.params import Sample
+from tests.conftest import ROOT, Project
+from tools import generate
+from tools.score import Step, score, total_nll
+
+ITOS = [".", "a", "b"]
+# after the boundary a or b; after a always b; after b the end, or rarely an a
+P = {"P": torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)}
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A folder with three models of the symbols above, and `ab` as the only training name."""
+    data = tmp_path / "data"
+    files.write_json(data / "vocabulary.json", ITOS)
+    files.write_lines(data / "splits/train.txt", ["ab"])
+    shapes = {"C": (3, 2), "W1": (4, 5), "b1": (5,), "W2": (5, 3), "b2": (3,)}
+    mlp = {name: torch.zeros(shape).numpy() for name, shape in shapes.items()}
+    models = {
+        "bigram_count": {"P": P["P"].numpy()},
+        "bigram_neural": {"W": torch.zeros(3, 3).numpy()},
+        "mlp": mlp,
+    }
+    for name, tensors in models.items():
+        files.write_tensors(data / "models" / f"{name}.safetensors", tensors)
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", *arguments)
+    return Project(folder).run(*command, check=False, PYTHONPATH=str(ROOT))
+
+
+def test_steps_worked_by_hand():
+    steps = score("ab", "bigram_count", P, ITOS)
+    assert [(step.context, step.next) for step in steps] == [(".", "a"), ("a", "b"), ("b", ".")]
+    assert [math.exp(step.log_probability) for step in steps] == pytest.approx([0.5, 1.0, 0.75])
+    assert total_nll(steps) == pytest.approx(-math.log(0.375))
+
+
+def test_name_ruled_out_is_infinite():
+    steps = score("aa", "bigram_count", P, ITOS)
+    assert steps[1] == Step("a", "a", -math.inf)
+    assert total_nll(steps) == math.inf
+
+
+def test_score_as_json(trained: Path):
+    answer = json.loads(run(trained, "tools.score", "ab", "aa", "--json").stdout)
+    assert list(answer) == ["ab", "aa"]
+    count = answer["ab"]["bigram_count"]
+    assert count["sum"] == pytest.approx(-math.log(0.375))
+    assert count["nll"] == pytest.approx(-math.log(0.375) / 3)
+    assert count["steps"][0] == {"context": ".", "next": "a", "probability": pytest.approx(0.5)}
+    assert (answer["aa"]["bigram_count"]["nll"], answer["aa"]["bigram_count"]["sum"]) == (
+        None,
+        None,
+    )
+    assert answer["aa"]["bigram_count"]["steps"][1]["probability"] == 0
+    assert answer["aa"]["mlp"]["nll"] == pytest.approx(math.log(3))
+    assert answer["aa"]["mlp"]["steps"][2]["context"] == "aa"
+
+
+def test_score_as_text_names_the_pair_that_rules_a_name_out(trained: Path):
+    (trained / "more.txt").write_text("aa\n")
+    printed = run(trained, "tools.score", "ab", "-f", "more.txt").stdout
+    assert "ab under bigram_count\n  .  →  a   0.500000   -0.6931\n" in printed
+    assert "sum 0.9808, mean 0.3269, perplexity 1.3867\n" in printed
+    assert "sum inf, mean inf, perplexity inf: a is never followed by a\n" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["ac"], 1, "'ac': 'c' is not in the vocabulary '.ab'"),
+        (["a.b"], 1, "'a.b' is not a name"),
+        ([""], 2, "no names: give some"),
+        ([], 2, "no names: give some"),
+        (["-f", "gone.txt"], 1, "gone.txt: not found"),
+    ],
+)
+def test_score_refuses(trained: Path, arguments: list[str], status: int, message: str):
+    refused = run(trained, "tools.score", *arguments)
+    assert (refused.returncode, refused.stdout) == (status, "")
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("tool", [["tools.score", "ab"], ["tools.generate"]])
+def test_without_models_the_command_that_makes_them_is_named(tmp_path: Path, tool: list[str]):
+    refused = run(tmp_path, *tool)
+    assert refused.returncode == 1
+    assert refused.stderr == "data/vocabulary.json: not found; `dvc repro` makes what is missing\n"
+
+
+def test_generate_follows_prefix_and_seed(trained: Path):
+    first = run(trained, "tools.generate", "--model", "bigram_count", "-n", "8", "--prefix", "ba")
+    again = run(trained, "tools.generate", "--model", "bigram_count", "-n", "8", "--prefix", "ba")
+    names = first.stdout.split()
+    # after ba comes b, then the end or another ab
+    assert len(names) == 8
+    assert all(name == "b" + "ab" * (len(name) // 2) and len(name) >= 3 for name in names)
+    assert first.stdout == again.stdout
+
+
+def draw(**changes: object) -> list[str]:
+    settings = {"seed": 1, "count": 5, "temperature": 1.0, "max_length": 30} | changes
+    return generate.draw("uniform", ITOS, Sample(**settings), "", set())
+
+
+def test_uniform_model_knows_nothing():
+    names = draw(count=9000, max_length=1)
+    assert all(abs(names.count(name) / 9000 - 1 / 3) < 0.03 for name in ("", "a", "b"))
+
+
+def test_prefix_counts_towards_the_length():
+    settings = Sample(seed=1, count=4, temperature=1.0, max_length=3)
+    assert all(len(name) <= 3 for name in generate.draw("uniform", ITOS, settings, "ab", set()))
+
+
+def test_new_leaves_out_training_names_and_says_when_there_are_no_others(trained: Path):
+    names = run(trained, "tools.generate", "--model", "bigram_count", "-n", "30", "--new")
+    assert len(names.stdout.split("\n")) == 31
+    assert "ab" not in names.stdout.split()
+    settings = Sample(seed=1, count=5, temperature=1.0, max_length=1)
+    with pytest.raises(InputError, match="--new: only 0 of 500 names drawn are new; ask for fewer"):
+        generate.draw("uniform", ITOS, settings, "", {"", "a", "b"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--prefix", "c"], 1, "--prefix: 'c' is not in the vocabulary '.ab'"),
+        (["-n", "0"], 2, "count: Input should be greater than or equal to 1; found 0"),
+        (["--temperature", "nan"], 2, "temperature: Input should be a finite number; found nan"),
+        (["--seed", "-1"], 2, "seed: Input should be greater than or equal to 0; found -1"),
+        (["--model", "gpt"], 2, "invalid choice: 'gpt'"),
+    ],
+)
+def test_generate_refuses(trained: Path, arguments: list[str], status: int, message: str):
+    refused = run(trained, "tools.generate", *arguments)
+    assert (refused.returncode, refused.stdout) == (status, "")
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,127 @@
+"""Ask the trained models how probable names are, character by character.
+
+python -m tools.score emma jq anubhavm
+python -m tools.score -f my_names.txt --json
+"""
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from stages import InputError, build_contexts, files, models, vocabulary
+from stages.models import MODELS, Parameters
+
+
+class Step(NamedTuple):
+    """One character of a name, as a model sees it."""
+
+    context: str
+    next: str
+    log_probability: float  # nats; minus infinity where the model rules the character out
+
+
+def score(name: str, model: str, parameters: Parameters, itos: list[str]) -> list[Step]:
+    """Return what a model makes of each character of a name, and of its end.
+
+    Raises:
+        InputError: a character of the name is not in the vocabulary.
+    """
+    try:
+        examples = build_contexts.build([name], itos, models.block_size(parameters))
+    except ValueError as error:
+        raise InputError(f"{name!r}: {error}") from None
+    contexts, targets = examples["contexts"], examples["targets"].tolist()
+    logits = MODELS[model](parameters, torch.from_numpy(contexts).long())
+    log_probabilities = models.log_probabilities(logits)
+    return [
+        Step(vocabulary.decode(context, itos), itos[target], row[target].item())
+        for context, target, row in zip(contexts, targets, log_probabilities, strict=True)
+    ]
+
+
+def total_nll(steps: list[Step]) -> float:
+    """Return the negative log-likelihood of a whole name, in nats."""
+    return -math.fsum(step.log_probability for step in steps)
+
+
+def as_json(steps: list[Step]) -> dict[str, object]:
+    """Return the mean, the sum and the steps; null for what is infinite."""
+    total = total_nll(steps)
+    finite = math.isfinite(total)
+    return {
+        "nll": total / len(steps) if finite else None,
+        "sum": total if finite else None,
+        "steps": [
+            {
+                "context": step.context,
+                "next": step.next,
+                "probability": math.exp(step.log_probability),
+            }
+            for step in steps
+        ],
+    }
+
+
+def as_text(name: str, model: str, steps: list[Step]) -> str:
+    """Return a table of the steps, and a line that adds them up.
+
+    >>> print(as_text("a", "m", [Step(".", "a", math.log(0.5)), Step("a", ".", -math.inf)]))
+    a under m
+      .  →  a   0.500000   -0.6931
+      a  →  .   0.000000      -inf
+      sum inf, mean inf, perplexity inf: a is never followed by .
+    """
+    total = total_nll(steps)
+    mean = total / len(steps)
+    perplexity = math.exp(mean) if mean < 700 else math.inf
+    ruled_out = [step for step in steps if step.log_probability == -math.inf]
+    lines = [f"{name} under {model}"]
+    for step in steps:
+        probability = math.exp(step.log_probability)
+        row = f"{step.context}  →  {step.next}   {probability:.6f} {step.log_probability:9.4f}"
+        lines.append(f"  {row}")
+    why = "".join(f": {step.context} is never followed by {step.next}" for step in ruled_out[:1])
+    lines.append(f"  sum {total:.4f}, mean {mean:.4f}, perplexity {perplexity:.4f}{why}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="names to score")
+    parser.add_argument("-f", "--file", type=Path, help="a file of names, one a line")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    given = "\n".join(arguments.names).encode()
+    names = files.parse_names(given, "arguments") if given else []
+    if arguments.file:
+        names += files.parse_names(files.read_bytes(arguments.file), str(arguments.file))
+    if not names:
+        parser.error("no names: give some, or a file of them with -f")
+
+    itos = files.read_json(files.DATA / "vocabulary.json")
+    trained = {model: models.read(model) for model in MODELS}
+    found = {
+        name: {model: score(name, model, parameters, itos) for model, parameters in trained.items()}
+        for name in names
+    }
+    if arguments.json:
+        answer = {
+            name: {model: as_json(steps) for model, steps in by_model.items()}
+            for name, by_model in found.items()
+        }
+        print(json.dumps(answer, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        texts = [
+            as_text(name, model, steps)
+            for name, by_model in found.items()
+            for model, steps in by_model.items()
+        ]
+        print("\n\n".join(texts))
+
+
+if __name__ == "__main__":
+    main()
