@@ -1,5 +1,5 @@
 """Eight stages, in this order: fetch, split, build_contexts, train_bigram_count,
-train_bigram_neural, train_mlp, evaluate, sample.
+train_bigram_neural, train_mlp, evaluate, sample; and find_learning_rate, beside train_mlp.
 
 Each is one script that reads files, calls small functions and writes files. Run one as
 `python -m stages.NAME` from the repository root, or all that need it with `dvc repro`.

@@ -89,6 +89,23 @@ class Mlp(Section):
     batch_size: Annotated[Whole, Field(ge=1, le=10_000_000)] | None
 
 
+class FindLearningRate(Section):
+    seed: Seed
+    embedding: Size
+    hidden: Size
+    init: Literal["scaled", "normal"]
+    batch_size: Annotated[Whole, Field(ge=1, le=10_000_000)]
+    steps: Annotated[Whole, Field(ge=2, le=100_000)]
+    lowest: Annotated[Number, Field(ge=-10, le=10)]
+    highest: Annotated[Number, Field(ge=-10, le=10)]
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.lowest >= self.highest:
+            raise ValueError(f"lowest must be below highest; found {self.lowest}, {self.highest}")
+        return self
+
+
 class Evaluate(Section):
     splits: Annotated[list[Literal["train", "dev", "test"]], Field(min_length=1)]
 
@@ -115,6 +132,7 @@ class Params(Section):
     bigram_count: BigramCount
     bigram_neural: BigramNeural
     mlp: Mlp
+    find_learning_rate: FindLearningRate
     evaluate: Evaluate
     sample: Sample
 

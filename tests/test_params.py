@@ -61,6 +61,7 @@ def test_the_committed_file_is_valid_and_has_a_comment_on_every_key():
         ("evaluate__splits", ["validation"]),
         ("evaluate__splits", "dev"),
         ("sample__temperature", 0.0),
+        ("find_learning_rate__steps", 1),
         ("fetch__sha256", "abc"),
         ("fetch__url", ""),
         ("contexts__block_size", "3"),

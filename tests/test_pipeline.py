@@ -79,6 +79,7 @@ def test_stage_needs_only_what_it_declares(finished: Project, tmp_path: Path, st
         "mlp": {"hidden": 5, "embedding": 3},
         "evaluate": {"splits": ["test"]},
         "sample": {"count": 3},
+        "find_learning_rate": {"steps": 9},
     }
     for section, changes in others.items():
         if section not in STAGES[stage]["params"]:
@@ -101,9 +102,14 @@ def test_stage_needs_only_what_it_declares(finished: Project, tmp_path: Path, st
     [
         ("mlp.hidden", 30, {"train_mlp", "evaluate", "sample"}),
         ("bigram_count.smoothing", 3, {"train_bigram_count", "evaluate", "sample"}),
-        ("contexts.block_size", 2, {"build_contexts", "train_mlp", "evaluate", "sample"}),
+        (
+            "contexts.block_size",
+            2,
+            {"build_contexts", "train_mlp", "find_learning_rate", "evaluate", "sample"},
+        ),
         ("split.seed", 43, AFTER_FETCH),
         ("sample.count", 5, {"sample"}),
+        ("find_learning_rate.steps", 50, {"find_learning_rate"}),
         ("evaluate.splits", ["test"], {"evaluate"}),
     ],
 )
