@@ -142,6 +142,8 @@ def test_new_leaves_out_training_names_and_says_when_there_are_no_others(trained
     ("arguments", "status", "message"),
     [
         (["--prefix", "c"], 1, "--prefix: 'c' is not in the vocabulary '.ab'"),
+        (["--prefix", "a.b"], 1, "--prefix: 30 characters at most, none of them '.', are allowed"),
+        (["--prefix", "abab", "--max-length", "3"], 1, "allowed; found 'abab'"),
         (["-n", "0"], 2, "count: Input should be greater than or equal to 1; found 0"),
         (["--temperature", "nan"], 2, "temperature: Input should be a finite number; found nan"),
         (["--seed", "-1"], 2, "seed: Input should be greater than or equal to 0; found -1"),

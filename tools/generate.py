@@ -13,6 +13,7 @@ from stages import InputError, files, models, params
 from stages.models import MODELS, Parameters
 from stages.params import Sample
 from stages.sample import sample
+from stages.vocabulary import BOUNDARY
 
 UNIFORM = "uniform"  # every symbol equally probable: what a model that has learned nothing says
 ROUNDS = 100  # of drawing, at most, until enough names are new
@@ -36,8 +37,11 @@ def draw(model: str, itos: list[str], settings: Sample, prefix: str, train: set[
         train: names to leave out.
 
     Raises:
-        InputError: too few names are new, or the prefix is not of the vocabulary.
+        InputError: too few names are new, or no name can begin with the prefix.
     """
+    if BOUNDARY in prefix or len(prefix) > settings.max_length:
+        allowed = f"{settings.max_length} characters at most, none of them {BOUNDARY!r}"
+        raise InputError(f"--prefix: {allowed}, are allowed; found {prefix!r}")
     kind, parameters = read(model, len(itos))
     generator = Generator().manual_seed(settings.seed)
     names: list[str] = []
