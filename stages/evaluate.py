@@ -1,7 +1,7 @@
 """Evaluate every model on the splits that `evaluate.splits` names.
 
 python -m stages.evaluate    data/models/*, data/contexts/mlp/*, data/splits/*
-    → metrics/evaluate.json, plots/models.csv, data/evaluation.csv
+    → metrics/evaluate.json, plots/{models,positions}.csv, data/evaluation.csv
 """
 
 import math
@@ -17,10 +17,10 @@ from stages.models import MODELS, Parameters
 Nested = dict[str, dict[str, dict[str, float]]]
 
 
-def score(
+def score_characters(
     model: str, parameters: Parameters, contexts: np.ndarray, targets: np.ndarray
 ) -> pd.DataFrame:
-    """Score each name of a split under a model.
+    """Score each character of a split under a model.
 
     Args:
         model: its name.
@@ -29,19 +29,46 @@ def score(
         targets: (examples,), the symbol that follows each; 0 ends a name.
 
     Returns:
-        One row a name, sums over its characters: `characters`, the end mark counted; `nll`,
-        nats, infinite where the model rules one out; `hits`, how often the most probable one
-        is right; `zeros`, how many have probability 0.
+        One row a character: `name`, counted from 0; `position` in it, from 1; `nll`, nats,
+        infinite where the model rules it out; `hit`, whether it is the most probable one.
     """
     distinct, index = np.unique(contexts, axis=0, return_inverse=True)
     logits = MODELS[model](parameters, torch.from_numpy(distinct).long())
     log_probabilities = models.log_probabilities(logits).numpy()
-    nll = -log_probabilities[index, targets]
-    hits = log_probabilities.argmax(axis=1)[index] == targets
     ends = targets == 0
-    owner = np.cumsum(ends) - ends
-    columns = {"characters": np.ones(len(nll)), "nll": nll, "hits": hits, "zeros": np.isinf(nll)}
-    return pd.DataFrame({key: np.bincount(owner, weights=value) for key, value in columns.items()})
+    name = np.cumsum(ends) - ends
+    first = np.flatnonzero(np.diff(name, prepend=-1))
+    return pd.DataFrame(
+        {
+            "name": name,
+            "position": np.arange(len(targets)) - first[name] + 1,
+            "nll": -log_probabilities[index, targets],
+            "hit": log_probabilities.argmax(axis=1)[index] == targets,
+        }
+    )
+
+
+def add_up(characters: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Add up the characters of each name, or at each position.
+
+    Args:
+        characters: as `score_characters` gives them.
+        column: name or position.
+
+    Returns:
+        One row a name or position: `characters`, the end mark counted; `nll`, nats; `hits`, how
+        often the most probable one is right; `zeros`, how many have probability 0.
+    """
+    return (
+        characters.assign(zero=np.isinf(characters["nll"]))
+        .groupby(column)
+        .agg(
+            characters=("nll", "size"),
+            nll=("nll", "sum"),
+            hits=("hit", "sum"),
+            zeros=("zero", "sum"),
+        )
+    )
 
 
 def average_nll(scores: pd.DataFrame) -> float:
@@ -54,7 +81,7 @@ def summarise(scores: pd.DataFrame, in_train: pd.Series) -> dict[str, float]:
     """Return the metrics of one model on one split.
 
     Args:
-        scores: as `score` gives them.
+        scores: one row a name, as `add_up` gives them.
         in_train: whether each name also stands in train.
 
     Returns:
@@ -85,7 +112,7 @@ def evaluate_split(
     examples: dict[str, np.ndarray],
     train: set[str],
     trained: dict[str, Parameters],
-) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, dict[str, float]]]:
     """Evaluate all models on one split.
 
     Args:
@@ -96,7 +123,8 @@ def evaluate_split(
         trained: the parameters of each model.
 
     Returns:
-        One row a name, with its summed NLL under each model, and the metrics of each model.
+        One row a name, with its summed NLL under each model; one row a model and position in
+        the name, with the average NLL there, if finite; and the metrics of each model.
 
     Raises:
         InputError: the split holds no names, or the examples are of other names.
@@ -115,12 +143,23 @@ def evaluate_split(
             f"evaluate: data/splits/{split}.txt and data/contexts/mlp/{split}.safetensors "
             "do not belong together; run `dvc repro`"
         )
-    metrics = {}
+    positions, metrics = [], {}
     for model, parameters in trained.items():
-        scores = score(model, parameters, examples["contexts"], examples["targets"])
+        characters = score_characters(model, parameters, examples["contexts"], examples["targets"])
+        scores = add_up(characters, "name")
         metrics[model] = summarise(scores, table["in_train"])
         table[model] = scores["nll"].replace(math.inf, math.nan)
-    return table, metrics
+        positions.append(by_position(split, model, characters))
+    return table, pd.concat(positions), metrics
+
+
+def by_position(split: str, model: str, characters: pd.DataFrame) -> pd.DataFrame:
+    """Return the average NLL at each position in the name, where it is finite."""
+    sums = add_up(characters, "position").query("zeros == 0").reset_index()
+    sums["nll"] /= sums["characters"]
+    sums.insert(0, "model", model)
+    sums.insert(0, "split", split)
+    return sums[["split", "model", "position", "characters", "nll"]]
 
 
 def metric_first(found: Nested) -> Nested:
@@ -152,16 +191,18 @@ def main() -> None:
     settings = params.load().evaluate
     trained = {model: models.read(model) for model in MODELS}
     train = set(files.read_names(files.DATA / "splits" / "train.txt"))
-    tables, found = [], {}
+    tables, positions, found = [], [], {}
     for split in settings.splits:
         names = files.read_names(files.DATA / "splits" / f"{split}.txt")
         examples = files.read_tensors(files.DATA / "contexts" / "mlp" / f"{split}.safetensors")
-        table, found[split] = evaluate_split(split, names, examples, train, trained)
+        table, position, found[split] = evaluate_split(split, names, examples, train, trained)
         tables.append(table)
+        positions.append(position)
     metrics = metric_first(found)
 
     files.write_table(files.DATA / "evaluation.csv", pd.concat(tables))
     files.write_table(files.PLOTS / "models.csv", bars(metrics.get("nll", {})))
+    files.write_table(files.PLOTS / "positions.csv", pd.concat(positions))
     files.write_json(files.METRICS / "evaluate.json", metrics)
     for model, by_split in metrics.get("zero_probability", {}).items():
         for split, count in by_split.items():

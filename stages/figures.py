@@ -1,12 +1,14 @@
 """Every picture of the pipeline, as bytes of an SVG file that are the same on every machine."""
 
 import io
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
@@ -52,6 +54,69 @@ def pair_counts(counts: np.ndarray, itos: list[str]) -> bytes:
         return _svg(figure)
 
 
+def pair_probabilities(tables: dict[str, np.ndarray], itos: list[str]) -> bytes:
+    """Draw tables of probabilities side by side, whole percentages of half a percent and more.
+
+    Args:
+        tables: (symbols, symbols) under the title of each; row: first symbol, column: the next.
+        itos: the symbols.
+    """
+    side, margin = 0.34 * len(itos), 0.7
+    width, height = (side + margin) * len(tables), side + margin
+    with _plain_style():
+        figure = Figure(figsize=(width, height))
+        for number, (title, table) in enumerate(tables.items()):
+            left = (number * (side + margin) + margin / 2) / width
+            axes = figure.add_axes((left, 0.01, side / width, side / height))
+            axes.imshow(table, cmap="Blues", vmin=0, vmax=1)
+            axes.set_title(title, fontproperties=FONT, size=16)
+            axes.xaxis.tick_top()
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_ticks(range(len(itos)), itos, fontproperties=FONT, parse_math=False)
+            axes.tick_params(length=0)
+            for (row, column), share in np.ndenumerate(table):
+                if share >= 0.005:
+                    color = "white" if share > 0.5 else "black"
+                    style = {"ha": "center", "va": "center", "color": color, "size": 9}
+                    axes.text(column, row, f"{100 * share:.0f}", fontproperties=FONT, **style)
+        return _svg(figure)
+
+
+def embedding(planes: dict[str, tuple[np.ndarray, list[str]]], itos: list[str]) -> bytes:
+    """Draw every symbol at its place in the embedding, side by side; vowels in another colour.
+
+    Args:
+        planes: under the title of each, (symbols, 2) places and the labels of the two axes.
+        itos: the symbols.
+    """
+    with _plain_style():
+        figure = Figure(figsize=(5.5 * len(planes), 5.5), layout="constrained")
+        for axes, (title, (places, axis_labels)) in zip(
+            figure.subplots(1, len(planes)), planes.items(), strict=True
+        ):
+            colors = ["crimson" if _is_vowel(symbol) else "steelblue" for symbol in itos]
+            axes.scatter(*places.T, s=180, c=colors)
+            for place, symbol in zip(places, itos, strict=True):
+                style = {"ha": "center", "va": "center", "color": "white", "size": 10}
+                axes.text(*place, symbol, fontproperties=FONT, parse_math=False, **style)
+            axes.set_title(title, fontproperties=FONT)
+            axes.set_xlabel(axis_labels[0], fontproperties=FONT)
+            axes.set_ylabel(axis_labels[1], fontproperties=FONT)
+            _own_font(axes)
+            axes.grid(color="whitesmoke")
+            axes.set_axisbelow(True)
+        return _svg(figure)
+
+
+def _is_vowel(symbol: str) -> bool:
+    return unicodedata.normalize("NFD", symbol)[0] in "aeiou"
+
+
+def _own_font(axes: Axes) -> None:
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_fontproperties(FONT)
+
+
 def learning_rate(curve: "pd.DataFrame", valley: "pd.Series") -> bytes:
     """Draw the loss while the learning rate rises, and mark where it is lowest.
 
@@ -72,7 +137,6 @@ def learning_rate(curve: "pd.DataFrame", valley: "pd.Series") -> bytes:
         axes.set_title("Loss while the learning rate rises", fontproperties=FONT)
         axes.set_xlabel("exponent of ten of the learning rate", fontproperties=FONT)
         axes.set_ylabel("NLL (nats per character)", fontproperties=FONT)
-        for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-            label.set_fontproperties(FONT)
+        _own_font(axes)
         axes.legend(prop=FONT)
         return _svg(figure)

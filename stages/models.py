@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -94,6 +95,32 @@ def start_mlp(
 def log_probabilities(logits: Tensor) -> Tensor:
     """Return the log of softmax over the last dimension, float64, for logits of any size."""
     return F.log_softmax(logits.double(), dim=-1)
+
+
+def principal_plane(C: Tensor) -> tuple[np.ndarray, list[str]]:
+    """Return where the symbols of an embedding stand in two dimensions.
+
+    Args:
+        C: (symbols, embedding) float32.
+
+    Returns:
+        (symbols, 2) float64, and what the two axes are. An embedding of more than two dimensions
+        is projected on its first two principal components; one of one dimension lies on a line.
+    """
+    dimensions = C.shape[1]
+    if dimensions <= 2:
+        places = F.pad(C.double(), (0, 2 - dimensions))
+        return places.numpy(), ["dimension 1", "dimension 2"][:dimensions] + [""] * (2 - dimensions)
+    centred = C.double() - C.double().mean(dim=0)
+    U, S, _ = torch.linalg.svd(centred, full_matrices=False)
+    # a component's sign is arbitrary: let its largest entry point up
+    U = U * U.gather(0, U.abs().argmax(dim=0, keepdim=True)).sign()
+    shares = S**2 / (S**2).sum()
+    labels = [
+        f"{which} principal component: {share:.0%} of the variance"
+        for which, share in zip(("first", "second"), shares.tolist(), strict=False)
+    ]
+    return (U * S)[:, :2].numpy(), labels
 
 
 def write(name: str, parameters: Parameters) -> None:

@@ -1,7 +1,8 @@
 """Train the neural bigram: one weight matrix by full-batch gradient descent.
 
     python -m stages.train_bigram_neural    data/contexts/bigram/train.safetensors
-        → data/models/bigram_neural.safetensors, plots/bigram_neural.csv, metrics/bigram_neural.json
+        → data/models/bigram_neural.safetensors, plots/bigram_neural.csv,
+          plots/bigram_probabilities.svg, metrics/bigram_neural.json
 
 It is the counting bigram found another way: its loss falls towards that of the counts.
 """
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from stages import InputError, contexts, files, models, params
+from stages import InputError, contexts, figures, files, models, params
 
 
 def loss(W: Tensor, frequencies: Tensor) -> Tensor:
@@ -76,10 +77,17 @@ def main() -> None:
     frequencies = torch.from_numpy(counts / counts.sum()).float()
     W, curve = train(frequencies, settings.seed, settings.steps, settings.lr, settings.l2)
     nll = loss(W, frequencies)
+    tables = {
+        "counted, in percent": counts / counts.sum(axis=1, keepdims=True).clip(min=1),
+        "learned by gradient descent, in percent": W.softmax(dim=1).numpy(),
+    }
     metrics = {"nll": nll.item(), "objective": objective(nll, W, settings.l2).item()}
 
     models.write("bigram_neural", {"W": W})
     files.write_table(files.PLOTS / "bigram_neural.csv", curve)
+    files.write_bytes(
+        files.PLOTS / "bigram_probabilities.svg", figures.pair_probabilities(tables, itos)
+    )
     files.write_json(files.METRICS / "bigram_neural.json", metrics)
     print(
         f"train_bigram_neural: {settings.steps} steps: "

@@ -1,7 +1,7 @@
 """Train the MLP: embedding, tanh layer, softmax (Bengio et al. 2003).
 
 python -m stages.train_mlp    data/contexts/mlp/{train,dev}.safetensors
-    → data/models/mlp.safetensors, plots/mlp.csv, plots/mlp_dev.csv, metrics/mlp.json
+    → data/models/mlp.safetensors, plots/{mlp,mlp_dev}.csv, plots/embedding.svg, metrics/mlp.json
 """
 
 import math
@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from torch.optim import SGD, AdamW
 from tqdm import tqdm
 
-from stages import InputError, contexts, files, models, params
+from stages import InputError, contexts, figures, files, models, params
 from stages.models import Parameters
 
 TRAIN_POINTS = 500  # rows of plots/mlp.csv, at most
@@ -162,7 +162,9 @@ def main() -> None:
     parameters = models.start_mlp(
         len(itos), block_size, settings.embedding, settings.hidden, settings.init, generator
     )
+    planes = {"before training": models.principal_plane(parameters["C"])}
     curve, dev_curve = train(parameters, examples, dev, settings, generator)
+    planes["after"] = models.principal_plane(parameters["C"])
     train_nll = finite(full_loss(parameters, examples), settings.steps, settings)
     metrics = {
         "nll_first": curve["nll"].iloc[0],
@@ -173,6 +175,7 @@ def main() -> None:
     models.write("mlp", parameters)
     files.write_table(files.PLOTS / "mlp.csv", curve)
     files.write_table(files.PLOTS / "mlp_dev.csv", dev_curve)
+    files.write_bytes(files.PLOTS / "embedding.svg", figures.embedding(planes, itos))
     files.write_json(files.METRICS / "mlp.json", metrics)
     on_dev = f", {dev_curve['nll'].iloc[-1]:.4f} on dev" if len(dev_curve) else ""
     print(

@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = PIPELINE["stages"]
+TEMPLATES = {"linear", "bar_horizontal"}  # of DVC's own
 PINNED = {"torch", "matplotlib", "pandas"}
 
 
@@ -113,6 +114,14 @@ def test_every_curve_and_bar_chart_has_title_and_axis_labels():
             ((path, options),) = entry.items()
             if path.endswith(".csv"):
                 assert {"title", "x", "y", "x_label", "y_label"} <= set(options)
+
+
+def test_every_template_of_a_plot_is_dvcs_or_stands_in_the_repository():
+    for stage in STAGES.values():
+        for entry in stage.get("plots", []):
+            ((_, options),) = entry.items()
+            name = options.get("template", "linear")
+            assert name in TEMPLATES or (ROOT / f".dvc/plots/{name}.json").exists()
 
 
 def test_every_model_is_an_artifact():

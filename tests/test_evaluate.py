@@ -12,9 +12,13 @@ ITOS = [".", "a", "b"]
 P = {"P": torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)}
 
 
-def scores(names: list[str], block_size: int = 1) -> pd.DataFrame:
+def characters(names: list[str], block_size: int = 1) -> pd.DataFrame:
     examples = build_contexts.build(names, ITOS, block_size)
-    return evaluate.score("bigram_count", P, examples["contexts"], examples["targets"])
+    return evaluate.score_characters("bigram_count", P, examples["contexts"], examples["targets"])
+
+
+def scores(names: list[str], block_size: int = 1) -> pd.DataFrame:
+    return evaluate.add_up(characters(names, block_size), "name")
 
 
 def summary(names: list[str], train: set[str] = frozenset()) -> dict[str, float]:
@@ -78,7 +82,7 @@ def test_table_has_a_row_a_name_and_empty_cells_for_infinity():
     names = ["ab", "aab"]
     examples = build_contexts.build(names, ITOS, 1)
     W = {"W": torch.zeros(3, 3)}
-    table, metrics = evaluate.evaluate_split(
+    table, _, metrics = evaluate.evaluate_split(
         "dev", names, examples, {"ab"}, {"bigram_count": P, "bigram_neural": W}
     )
     assert table.columns.tolist() == [
@@ -96,6 +100,30 @@ def test_table_has_a_row_a_name_and_empty_cells_for_infinity():
     assert table["bigram_count"].isna().tolist() == [False, True]
     assert table["bigram_neural"].tolist() == pytest.approx([3 * math.log(3), 4 * math.log(3)])
     assert metrics["bigram_neural"]["nll"] == pytest.approx(math.log(3))
+
+
+def test_positions_count_from_one_and_hold_what_is_finite():
+    # the third character of aab follows a, after which P allows only b
+    names = ["ab", "b", "aab"]
+    assert characters(names)["position"].tolist() == [1, 2, 3, 1, 2, 1, 2, 3, 4]
+    examples = build_contexts.build(names, ITOS, 1)
+    W = {"W": torch.zeros(3, 3)}
+    _, positions, _ = evaluate.evaluate_split(
+        "dev", names, examples, set(), {"bigram_count": P, "bigram_neural": W}
+    )
+    assert positions.columns.tolist() == ["split", "model", "position", "characters", "nll"]
+    assert positions[["model", "position", "characters"]].values.tolist() == [
+        ["bigram_count", 1, 3],
+        ["bigram_count", 3, 2],
+        ["bigram_count", 4, 1],
+        ["bigram_neural", 1, 3],
+        ["bigram_neural", 2, 3],
+        ["bigram_neural", 3, 2],
+        ["bigram_neural", 4, 1],
+    ]
+    assert set(positions["split"]) == {"dev"}
+    expected = [math.log(2), -math.log(0.75) / 2, -math.log(0.75), *[math.log(3)] * 4]
+    assert positions["nll"].tolist() == pytest.approx(expected)
 
 
 def test_metric_first_turns_the_levels_around():

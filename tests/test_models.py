@@ -1,6 +1,7 @@
 import math
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator
@@ -100,6 +101,32 @@ def test_zero_probability_is_minus_infinity_and_no_nan():
         models.bigram_count_logits({"P": P}, torch.tensor([[1]]))
     )
     assert log_probabilities.tolist() == [[0.0, -math.inf]]
+
+
+def test_embedding_of_two_dimensions_is_shown_as_it_is():
+    C = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]])
+    places, labels = models.principal_plane(C)
+    assert places.tolist() == C.tolist()
+    assert labels == ["dimension 1", "dimension 2"]
+    places, labels = models.principal_plane(C[:, :1])
+    assert places.tolist() == [[1.0, 0.0], [3.0, 0.0], [5.0, 0.0]]
+    assert labels == ["dimension 1", ""]
+
+
+def test_larger_embedding_is_projected_on_its_principal_components():
+    # along the diagonal of the first two axes, 9 times the variance along the third; nothing else
+    along, across = torch.tensor([1.0, 1.0, 0.0]) / 2**0.5, torch.tensor([0.0, 0.0, 1.0])
+    C = torch.stack(
+        [7 + 6 * along, 7 - 3 * along, 7 - 3 * along, 7 + across, 7 + across, 7 - 2 * across]
+    )
+    places, labels = models.principal_plane(C)
+    # a component's largest entry points up
+    expected = [[6, 0], [-3, 0], [-3, 0], [0, -1], [0, -1], [0, 2]]
+    assert places == pytest.approx(np.array(expected), abs=1e-6)
+    assert labels == [
+        "first principal component: 90% of the variance",
+        "second principal component: 10% of the variance",
+    ]
 
 
 def test_block_size_is_read_from_the_shapes():
