@@ -1,0 +1,141 @@
+"""The errata at the end of NOTEBOOKS.md, each with the numbers that it names."""
+
+import random
+from statistics import fmean
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Generator
+
+from stages import (
+    build_contexts,
+    contexts,
+    models,
+    sample,
+    split,
+    train_bigram_count,
+    train_bigram_neural,
+)
+from tests.conftest import ROOT
+
+ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
+START_END = ["<START>", *ITOS[1:], "<END>"]
+ERRATA = (ROOT / "NOTEBOOKS.md").read_text().partition("## Errata")[2]
+
+
+def pairs(names: list[str]) -> np.ndarray:
+    """Counts with one symbol for both ends, (27, 27)."""
+    examples = build_contexts.build(names, ITOS, 1)
+    return contexts.pair_counts(examples["contexts"], examples["targets"], 27)
+
+
+def start_end_pairs(names: list[str]) -> np.ndarray:
+    """Counts with a symbol for either end, (28, 28): no pair leads to 0 or away from 27."""
+    counts = np.zeros((28, 28), dtype=np.int64)
+    counts[:27, 1:27] = pairs(names)[:, 1:]
+    counts[:27, 27] = pairs(names)[:, 0]
+    return counts
+
+
+def nll(counts: np.ndarray, P: np.ndarray) -> float:
+    seen = counts > 0
+    return -(counts[seen] * np.log(P[seen])).sum() / counts.sum()
+
+
+def test_wrong_axis_cannot_be_seen_in_the_loss_but_in_the_rows(names: list[str]):
+    counts = pairs(names)
+    right = train_bigram_count.normalise(counts, smoothing=0)
+    wrong = counts / counts.sum(axis=1)  # without keepdims: the row sums lie along the columns
+    assert nll(counts, wrong) == pytest.approx(nll(counts, right), abs=1e-12)
+    assert right.sum(axis=1) == pytest.approx(np.ones(27))
+    assert not np.allclose(wrong.sum(axis=1), 1, atol=0.1)
+    lengths = {}
+    for kind, P in (("right", right), ("wrong", wrong / wrong.sum(axis=1, keepdims=True))):
+        generator = Generator().manual_seed(2147483647)
+        model = {"P": torch.from_numpy(P)}
+        drawn = sample.sample("bigram_count", model, ITOS, 10_000, 1.0, 30, generator)
+        lengths[kind] = fmean(map(len, drawn))
+    assert (
+        f"{lengths['wrong']:.1f} characters\n  on average instead of {lengths['right']:.1f}"
+        in ERRATA
+    )
+
+
+def test_loss_of_a_name_is_not_the_loss_of_a_character(names: list[str]):
+    counts = pairs(names)
+    total = nll(counts, train_bigram_count.normalise(counts, smoothing=0)) * counts.sum()
+    assert f"{total / len(names):.3f}" == "17.478"
+    assert f"{total / counts.sum():.4f}" == "2.4540"
+    assert "17.478" in ERRATA
+    assert "2.4540" in ERRATA
+
+
+def test_shuffle_cell_run_four_times(names: list[str]):
+    shuffled = names.copy()
+    for _ in range(4):
+        random.Random(42).shuffle(shuffled)
+    parts = split.cut(shuffled, train=0.8, dev=0.1).values()
+    sizes = [sum(len(name) + 1 for name in part) for part in parts]
+    assert sizes == [182441, 22902, 22803]
+    assert "182441 / 22902 / 22803" in ERRATA
+
+
+@pytest.mark.parametrize(
+    ("zeroed", "expected"),
+    [(True, [19.5052, 17.0845, 15.7765]), (False, [19.5052, 17.0845, 15.0139])],
+)
+def test_gradients_never_zeroed(names: list[str], zeroed: bool, expected: list[float]):
+    examples = build_contexts.build(names, ITOS, 3)
+    rows, targets = (torch.from_numpy(examples[key]).long() for key in ("contexts", "targets"))
+    generator = Generator().manual_seed(2147483647)
+    parameters = models.start_mlp(27, 3, 2, 100, "normal", generator)
+    for tensor in parameters.values():
+        tensor.requires_grad_()
+    losses = []
+    for _ in range(3):
+        loss = F.cross_entropy(models.mlp_logits(parameters, rows), targets)
+        losses.append(loss.item())
+        if zeroed:
+            for tensor in parameters.values():
+                tensor.grad = None
+        loss.backward()
+        with torch.no_grad():
+            for tensor in parameters.values():
+                tensor -= 0.1 * tensor.grad
+    assert losses == pytest.approx(expected, abs=5e-5)
+    assert ", ".join(f"{loss:.4f}" for loss in losses[1:]) in ERRATA
+
+
+def test_examples_split_instead_of_names(names: list[str]):
+    owner = [number for number, name in enumerate(names) for _ in range(len(name) + 1)]
+    parts = split.cut(split.shuffle(owner, seed=42), train=0.8, dev=0.1)
+    torn = len(set(parts["dev"]) & set(parts["train"])) / len(set(parts["dev"]))
+    assert f"{torn:.1%}".replace("%", " %") in ERRATA
+
+
+def test_two_symbols_for_the_ends_give_the_same_loss_until_it_is_smoothed(names: list[str]):
+    one, two = pairs(names), start_end_pairs(names)
+    losses = {
+        smoothing: [
+            nll(counts, train_bigram_count.normalise(counts, smoothing)) for counts in (one, two)
+        ]
+        for smoothing in (0, 1, 100)
+    }
+    assert losses[0][0] == pytest.approx(losses[0][1], abs=1e-12)
+    assert f"{losses[1][1]:.4f} instead of {losses[1][0]:.4f}" in ERRATA
+    assert losses[100][0] < losses[100][1]
+
+
+def test_summed_penalty_of_one_notebook(names: list[str]):
+    counts = start_end_pairs(names)
+    frequencies = torch.from_numpy(counts / counts.sum()).float()
+    last = pd.DataFrame(
+        train_bigram_neural.train(frequencies, seed, steps=100, lr=1, l2=7.84)[1].iloc[-1]
+        for seed in range(6)
+    )
+    assert last["objective"].mean() == pytest.approx(3.339, abs=0.005)
+    assert last["nll"].mean() == pytest.approx(3.139, abs=0.005)
+    assert f"{last['objective'].min():.3f} to {last['objective'].max():.3f}" in ERRATA

@@ -1,0 +1,254 @@
+"""recipes.yaml against params.yaml and dvc.yaml, NOTEBOOKS.md against it, and recipes run."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages import InputError, params
+from tests.conftest import ROOT, Project
+from tests.test_dvc_yaml import STAGES
+from tools import recipes
+from tools.recipes import Figure, Recipe, Row
+
+GROUPS = recipes.load(ROOT / "recipes.yaml")
+RECIPES = {name: recipe for group in GROUPS.values() for name, recipe in group.recipes.items()}
+NOTEBOOKS = (ROOT / "NOTEBOOKS.md").read_text()
+GIT_RESULTS = {
+    path
+    for stage in STAGES.values()
+    for entry in stage.get("metrics", []) + stage.get("plots", [])
+    for path in entry
+}
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+
+
+# --- recipes.yaml -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_overrides_fit_params(name: str, tmp_path: Path):
+    recipes.overridden(RECIPES[name].overrides)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("mlp.hiden=300", "mlp.hiden=300: Could not override 'mlp.hiden'."),
+        (
+            "mlp.hidden=many",
+            "mlp.hidden=many: mlp.hidden: Input should be a valid integer; found 'many'",
+        ),
+        ("gpt.layers=2", "gpt.layers=2: Could not override 'gpt.layers'."),
+    ],
+)
+def test_override_that_does_not_fit_is_refused(override: str, message: str):
+    with pytest.raises(InputError) as refused:
+        recipes.overridden([override])
+    assert str(refused.value) == f"recipes.yaml: {message}"
+
+
+def test_overridden_is_what_dvc_runs_on():
+    found = recipes.overridden(["mlp.batch_size=null", "mlp.lr=2e-1", "evaluate.splits=[train]"])
+    expected = params.load(ROOT / "params.yaml").model_dump()
+    expected["mlp"] |= {"batch_size": None, "lr": 0.2}
+    expected["evaluate"]["splits"] = ["train"]
+    assert params.Params.model_validate(found).model_dump() == expected
+
+
+def test_every_recipe_has_a_question_and_a_name_that_git_takes_as_a_ref():
+    assert len(RECIPES) == sum(len(group.recipes) for group in GROUPS.values())
+    for name, recipe in RECIPES.items():
+        assert recipe.question.endswith("?")
+        assert recipe.figures
+        subprocess.run(["git", "check-ref-format", f"refs/exps/{name}"], check=True)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_figures_stand_in_results_that_git_keeps(name: str):
+    for figure in RECIPES[name].figures:
+        assert figure.file in GIT_RESULTS
+        if figure.where is not None:
+            header = next(csv.reader((ROOT / figure.file).open()))
+            assert {figure.key, *figure.where} <= set(header)
+        elif not figure.key.endswith(".test"):
+            recipes.value(figure, (ROOT / figure.file).read_bytes())
+        assert figure.band is None or figure.band[0] <= figure.band[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"question": 3}, "counting.recipes.a.question: Input should be a valid string; found 3"),
+        ({"q": "why"}, "counting.recipes.a.q: Extra inputs are not permitted; found 'why'"),
+    ],
+)
+def test_wrong_recipe_is_one_line(tmp_path: Path, change: dict[str, object], message: str):
+    recipe = {"question": "why?", "overrides": [], "figures": []} | change
+    content = {"shared": {}, "counting": {"title": "t", "recipes": {"a": recipe}}}
+    (tmp_path / "recipes.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError) as refused:
+        recipes.load(tmp_path / "recipes.yaml")
+    assert str(refused.value) == f"{tmp_path / 'recipes.yaml'}: {message}"
+
+
+def test_a_seed_is_an_experiment():
+    recipe = Recipe(question="why?", overrides=["mlp.lr=1 mlp.steps=2"], seeds=[7, 8], figures=[])
+    assert recipe.experiments("a") == {
+        "a-seed-7": ["mlp.lr=1", "mlp.steps=2", "mlp.seed=7"],
+        "a-seed-8": ["mlp.lr=1", "mlp.steps=2", "mlp.seed=8"],
+    }
+    assert recipe.model_copy(update={"seeds": None}).experiments("a") == {
+        "a": ["mlp.lr=1", "mlp.steps=2"]
+    }
+
+
+# --- the table --------------------------------------------------------------------------------
+
+
+def figure(**changes: object) -> Figure:
+    return Figure(**{"what": "dev NLL", "file": "metrics/evaluate.json", "key": "nll"} | changes)
+
+
+@pytest.mark.parametrize(
+    ("ours", "shown", "verdict"),
+    [
+        ([1.9999], "1.9999", "OUTSIDE"),
+        ([2.0], "2.0000", "inside"),
+        ([2.10004], "2.1000", "inside"),
+        ([2.1001], "2.1001", "OUTSIDE"),
+        ([1.9, 2.3], "2.1000 ± 0.2828", "inside"),
+    ],
+)
+def test_verdict_is_about_the_four_decimals_that_are_shown(
+    ours: list[float], shown: str, verdict: str
+):
+    row = Row.of("a", figure(band=(2.0, 2.1)), ours)
+    assert (row.ours, row.verdict) == (shown, verdict)
+    assert Row.of("a", figure(), ours).verdict == ""
+
+
+def test_table_by_hand():
+    rows = [
+        Row("a", figure(notebook=2.17, band=(2.1, 2.2)), "2.1500"),
+        Row("a", figure(what="test NLL"), "2.2500"),
+    ]
+    assert recipes.table(rows, "github").split("\n")[2:] == [
+        "| a        | dev NLL  |       2.17 | 2.1500 | 2.1 to 2.2 | inside    |",
+        "|          | test NLL |            | 2.2500 |            |           |",
+    ]
+
+
+# --- NOTEBOOKS.md -----------------------------------------------------------------------------
+
+
+def written(name: str) -> list[Row]:
+    """The rows of a group: ours as NOTEBOOKS.md has it, the rest from recipes.yaml."""
+    part = NOTEBOOKS.partition(f"<!-- recipes: {name} -->")[2].partition("<!-- end -->")[0]
+    lines = [line.split("|") for line in part.splitlines() if line.startswith("|")][2:]
+    slots = [(key, item) for key, recipe in GROUPS[name].recipes.items() for item in recipe.figures]
+    return [Row(*slot, line[4].strip()) for slot, line in zip(slots, lines, strict=True)]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_notebooks_md_is_what_the_tool_writes(name: str):
+    assert (
+        recipes.fill_in(NOTEBOOKS, name, recipes.section(GROUPS[name], written(name))) == NOTEBOOKS
+    )
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_what_lies_outside_its_band_is_explained(name: str):
+    assert written(name)
+    for row in written(name):
+        assert row.verdict != "OUTSIDE" or RECIPES[row.recipe].note
+
+
+def test_notebooks_md_holds_the_numbers_of_the_committed_results():
+    found = json.loads((ROOT / "metrics/evaluate.json").read_text())["nll"]
+    final = {row.figure.what: float(row.ours) for row in written("answer") if row.recipe == "final"}
+    assert final["dev NLL"] == pytest.approx(found["mlp"]["dev"], abs=5e-5)
+
+
+def test_pictures_of_recipes_are_there():
+    for name, recipe in RECIPES.items():
+        if recipe.picture:
+            path = recipes.picture_path(name, recipe.picture)
+            assert (ROOT / path).exists()
+            assert f'src="{path}"' in NOTEBOOKS
+
+
+# --- run for real -----------------------------------------------------------------------------
+
+
+def tool(project: Project, *arguments: str, check: bool = True):
+    return project.run(sys.executable, "-m", "tools.recipes", *arguments, check=check)
+
+
+def test_recipes_run_aside_under_their_names_and_only_once(project: Project, names: list[str]):
+    first = tool(project, "smoothing-3", "five-names")
+    ran = re.findall(r"^([\w-]+): \d+ s$", first.stderr, re.MULTILINE)
+    assert sorted(ran) == ["five-names", "smoothing-3"]
+    assert re.search(r"^five-names +NLL at step 0 +17.7697 +17.7697 ", first.stdout, re.MULTILINE)
+    assert project.changed() == ""
+    assert set(project.run("dvc", "exp", "list", "--name-only").stdout.split()) == {
+        "smoothing-3",
+        "five-names",
+    }
+
+    # another commit that no result hangs on, and a change that is not committed
+    (project.root / "README.md").write_text("new\n")
+    project.commit("new README")
+    again = tool(project, "smoothing-3", "five-names")
+    assert (again.stdout, again.stderr) == (first.stdout, "")
+
+    project.set_param("bigram_count.smoothing", 2)  # overridden by one of them, not by the other
+    assert [
+        line.split(":")[0]
+        for line in tool(project, "smoothing-3", "five-names").stderr.splitlines()
+    ] == ["five-names"]
+
+
+def test_recipe_of_other_code_is_run_again(project: Project):
+    tool(project, "smoothing-3")
+    with (project.root / "stages/train_bigram_count.py").open("a") as file:
+        file.write("# changed\n")
+    assert tool(project, "smoothing-3").stderr.startswith("smoothing-3: ")
+
+
+def test_recipe_that_fails_says_so_and_leaves_the_others(project: Project):
+    path = project.root / "recipes.yaml"
+    path.write_text(path.read_text().replace("mlp.lr=0.01]", "mlp.lr=1e30]"))
+    failed = tool(project, "full-batch-rate-0.01", "smoothing-3", check=False)
+    assert failed.returncode == 1
+    assert "full-batch-rate-0.01 failed: " in failed.stderr
+    assert "lower mlp.lr, now 1e+30" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert project.run("dvc", "exp", "list", "--name-only").stdout.split() == ["smoothing-3"]
+
+
+def test_list_names_every_recipe():
+    listed = Project(ROOT).run(sys.executable, "-m", "tools.recipes").stdout
+    assert [line.split()[0] for line in listed.splitlines()] == list(RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mlp-2-1000"], "no recipe mlp-2-1000; `python -m tools.recipes` lists them"),
+        (["--write"], "--write needs --all"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: list[str], message: str):
+    refused = Project(ROOT).run(sys.executable, "-m", "tools.recipes", *arguments, check=False)
+    assert refused.returncode == 2
+    assert message in refused.stderr

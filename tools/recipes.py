@@ -1,0 +1,328 @@
+"""Run the notebooks' experiments and hold their numbers against the notebooks'.
+
+    python -m tools.recipes                 lists the recipes of recipes.yaml
+    python -m tools.recipes NAME ...        runs these as DVC experiments of the same names
+    python -m tools.recipes --all --write   runs all, and renders their tables into NOTEBOOKS.md
+
+The workspace stays as it was. An experiment that is there already, for the same code and
+parameters, is not run again.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Annotated, Any, NamedTuple, Self
+
+import yaml
+from dvc.exceptions import DvcException
+from dvc.utils.hydra import apply_overrides
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from tabulate import tabulate
+
+from stages import InputError, files, params
+from stages.params import Section
+
+RECIPES, NOTEBOOKS, PARAMS = Path("recipes.yaml"), Path("NOTEBOOKS.md"), Path("params.yaml")
+CODE = ("dvc.yaml", "constraints.txt", "stages")  # what a result hangs on, besides params.yaml
+PICTURES = files.PLOTS / "recipes"
+Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".join(lines)))]
+
+
+class Figure(Section):
+    """A number of a recipe: where ours stands, the notebook's, and where ours must lie."""
+
+    what: str
+    file: str
+    key: str  # dots lead into a JSON file; the column of a csv file
+    where: dict[str, str | int] | None = None  # the row of a csv file
+    notebook: float | None = None
+    band: Annotated[tuple[float, float], Field(strict=False)] | None = None
+
+
+class Recipe(Section):
+    """An experiment, the question it answers, and its overrides as `dvc exp run -S` takes them."""
+
+    question: str
+    overrides: Overrides
+    seeds: list[int] | None = None  # of the MLP: an experiment each, and their mean and SD
+    figures: list[Figure]
+    note: str | None = None  # to read below the table
+    picture: str | None = None  # to show there
+
+    def experiments(self, name: str) -> dict[str, list[str]]:
+        """Return the overrides of each of its experiments, by the experiment's name."""
+        if self.seeds is None:
+            return {name: self.overrides}
+        return {f"{name}-seed-{seed}": [*self.overrides, f"mlp.seed={seed}"] for seed in self.seeds}
+
+
+class Group(Section):
+    """Recipes that share a table."""
+
+    title: str
+    recipes: dict[str, Recipe]
+
+
+class Row(NamedTuple):
+    """One line of a table of results."""
+
+    recipe: str
+    figure: Figure
+    ours: str
+
+    @classmethod
+    def of(cls, recipe: str, figure: Figure, values: list[float]) -> Self:
+        """Give four decimals, as the notebooks do: the value, or mean ± SD over several seeds."""
+        ours = f"{fmean(values):.4f}"
+        return cls(recipe, figure, ours if len(values) == 1 else f"{ours} ± {stdev(values):.4f}")
+
+    @property
+    def verdict(self) -> str:
+        """Say whether ours lies within the band; nothing where there is none."""
+        if self.figure.band is None:
+            return ""
+        low, high = self.figure.band
+        return "inside" if low <= float(self.ours.split()[0]) <= high else "OUTSIDE"
+
+
+def load(path: Path = RECIPES) -> dict[str, Group]:
+    """Read and check recipes.yaml.
+
+    Raises:
+        InputError: the file does not fit the classes above.
+    """
+    content = yaml.safe_load(files.read_bytes(path))
+    content.pop("shared", None)
+    try:
+        return TypeAdapter(dict[str, Group]).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {where}: {first['msg']}; found {first['input']!r}") from None
+
+
+def overridden(overrides: list[str]) -> dict[str, Any]:
+    """Return what params.yaml holds after `dvc exp run -S` with these overrides.
+
+    Raises:
+        InputError: an override does not fit params.yaml.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        changed = Path(folder, PARAMS)
+        changed.write_bytes(files.read_bytes(PARAMS))
+        try:
+            apply_overrides(changed, overrides)
+            params.load(changed)
+        except DvcException as error:
+            why = str(error.__cause__).partition("\n")[0]
+        except InputError as error:
+            why = str(error).removeprefix(f"{changed}: ")
+        else:
+            return yaml.safe_load(changed.read_bytes())
+    raise InputError(f"{RECIPES}: {' '.join(overrides)}: {why}")
+
+
+def git(*arguments: str) -> bytes:
+    """Return what git prints.
+
+    Raises:
+        InputError: git fails, as it does outside a repository.
+    """
+    finished = subprocess.run(("git", *arguments), check=False, capture_output=True)
+    if finished.returncode:
+        raise InputError(f"git {arguments[0]}: {finished.stderr.decode().strip()}")
+    return finished.stdout
+
+
+def find(name: str, overrides: list[str]) -> str | None:
+    """Return the ref of the experiment of this name, from the code and parameters of now.
+
+    It may hang on any commit, as long as nothing that its result hangs on has changed since.
+    """
+    wanted = overridden(overrides)
+    for ref in git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").decode().split():
+        changed = git("diff", "--name-only", ref, "--", *CODE)
+        if not changed and yaml.safe_load(git("show", f"{ref}:{PARAMS}")) == wanted:
+            return ref
+    return None
+
+
+def run(name: str, overrides: list[str]) -> str | None:
+    """Run a recipe as a DVC experiment aside; return its last words if it fails."""
+    start = time.monotonic()
+    # an outdated one goes first: with -f instead, dvc would run every stage again
+    head = git("rev-parse", "HEAD").decode().strip()
+    git("update-ref", "-d", f"refs/exps/{head[:2]}/{head[2:]}/{name}")
+    settings = [f"--set-param={override}" for override in overrides]
+    command = ("dvc", "exp", "run", "--temp", "--name", name, *settings)
+    finished = subprocess.run(command, check=False, capture_output=True, text=True)
+    print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+    return finished.stderr.strip() if finished.returncode else None
+
+
+def run_all(experiments: dict[str, list[str]]) -> None:
+    """Run those experiments that are not there yet, one a core.
+
+    Raises:
+        InputError: some failed.
+    """
+    missing = [name for name, overrides in experiments.items() if not find(name, overrides)]
+    # the longest first, so that no core waits for another at the end
+    missing.sort(key=lambda name: -overridden(experiments[name])["mlp"]["steps"])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        ended = pool.map(lambda name: run(name, experiments[name]), missing)
+        failed = {name: words for name, words in zip(missing, ended, strict=True) if words}
+    if failed:
+        raise InputError("\n".join(f"{name} failed: {words}" for name, words in failed.items()))
+
+
+def value(figure: Figure, content: bytes) -> float:
+    """Find a figure in the content of its file.
+
+    >>> value(Figure(what="", file="a.json", key="nll.mlp"), b'{"nll": {"mlp": 2.1}}')
+    2.1
+    >>> row = Figure(what="", file="a.csv", key="nll", where={"step": 9})
+    >>> value(row, b"step,nll\\n0,3.2\\n9,2.5\\n")
+    2.5
+
+    Raises:
+        InputError: it is not there.
+    """
+    try:
+        if figure.where is None:
+            found: Any = json.loads(content)
+            for key in figure.key.split("."):
+                found = found[key]
+            return float(found)
+        rows = csv.DictReader(io.StringIO(content.decode()))
+        where = {column: str(cell) for column, cell in figure.where.items()}
+        return next(float(row[figure.key]) for row in rows if row.items() >= where.items())
+    except (KeyError, StopIteration):
+        raise InputError(f"{figure.file} has no {figure.key} for {figure.what!r}") from None
+
+
+def results(recipes: dict[str, Recipe]) -> Iterator[Row]:
+    """Yield the figures of recipes whose experiments are there."""
+    for name, recipe in recipes.items():
+        refs = [find(*experiment) for experiment in recipe.experiments(name).items()]
+        for figure in recipe.figures:
+            values = [value(figure, git("show", f"{ref}:{figure.file}")) for ref in refs]
+            yield Row.of(name, figure, values)
+
+
+def table(rows: list[Row], style: str) -> str:
+    """Lay out results as tabulate's style has it; four decimals, as the notebooks print."""
+    cells = [
+        (
+            row.recipe if number == 0 or rows[number - 1].recipe != row.recipe else "",
+            row.figure.what,
+            "" if row.figure.notebook is None else f"{row.figure.notebook:g}",
+            row.ours,
+            " to ".join(f"{end:g}" for end in row.figure.band or ()),
+            row.verdict,
+        )
+        for number, row in enumerate(rows)
+    ]
+    headers = ("recipe", "figure", "notebook", "ours", "band", "verdict")
+    align = ("left", "left", "right", "right", "left", "left")
+    return tabulate(cells, headers, tablefmt=style, disable_numparse=True, colalign=align)
+
+
+def section(group: Group, rows: list[Row]) -> str:
+    """Return one group's part of NOTEBOOKS.md: questions, table, notes and pictures."""
+    names: dict[str, list[str]] = {}
+    for name, recipe in group.recipes.items():
+        if recipe.note:
+            names.setdefault(recipe.note, []).append(f"`{name}`")
+    parts = [
+        [f"- `{name}`: {recipe.question}" for name, recipe in group.recipes.items()],
+        [table(rows, "pipe")],
+        [f"- {', '.join(noted)}: {note}" for note, noted in names.items()],
+        [
+            f'<img src="{picture_path(name, recipe.picture)}" width="800" alt="{name}">'
+            for name, recipe in group.recipes.items()
+            if recipe.picture
+        ],
+    ]
+    return f"## {group.title}\n\n" + "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def picture_path(name: str, picture: str) -> Path:
+    """Return where a recipe's picture is kept beside NOTEBOOKS.md."""
+    return PICTURES / f"{name}_{Path(picture).name}"
+
+
+def fill_in(text: str, name: str, part: str) -> str:
+    """Put a part between its two marks in a text.
+
+    >>> fill_in("a\\n<!-- recipes: x -->\\nold\\n<!-- end -->\\nb", "x", "new")
+    'a\\n<!-- recipes: x -->\\nnew\\n<!-- end -->\\nb'
+
+    Raises:
+        InputError: the marks are not there.
+    """
+    marks = re.compile(rf"(<!-- recipes: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    filled, count = marks.subn(lambda found: f"{found[1]}{part}\n{found[2]}", text)
+    if count != 1:
+        raise InputError(f"{NOTEBOOKS}: needs <!-- recipes: {name} --> and <!-- end --> once")
+    return filled
+
+
+def write(groups: dict[str, Group], rows: dict[str, list[Row]]) -> None:
+    """Put every group's results into NOTEBOOKS.md, and its pictures beside it."""
+    text = files.read_bytes(NOTEBOOKS).decode()
+    for name, group in groups.items():
+        text = fill_in(text, name, section(group, rows[name]))
+        for recipe_name, recipe in group.recipes.items():
+            if recipe.picture:
+                experiment = next(iter(recipe.experiments(recipe_name).items()))
+                picture = git("show", f"{find(*experiment)}:{recipe.picture}")
+                files.write_bytes(picture_path(recipe_name, recipe.picture), picture)
+    files.write_bytes(NOTEBOOKS, text.encode())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="recipes to run; none: list all")
+    parser.add_argument("--all", action="store_true", help="run every recipe")
+    parser.add_argument("--write", action="store_true", help=f"with --all: render {NOTEBOOKS}")
+    arguments = parser.parse_args()
+    groups = load()
+    known = {name: recipe for group in groups.values() for name, recipe in group.recipes.items()}
+    if unknown := set(arguments.names) - set(known):
+        parser.error(
+            f"no recipe {', '.join(sorted(unknown))}; `python -m tools.recipes` lists them"
+        )
+    if arguments.write and not arguments.all:
+        parser.error("--write needs --all")
+    if not arguments.names and not arguments.all:
+        print(
+            tabulate([(name, recipe.question) for name, recipe in known.items()], tablefmt="plain")
+        )
+        return
+
+    chosen = known if arguments.all else {name: known[name] for name in arguments.names}
+    run_all({k: v for name, recipe in chosen.items() for k, v in recipe.experiments(name).items()})
+    rows = {
+        name: list(results({key: chosen[key] for key in group.recipes if key in chosen}))
+        for name, group in groups.items()
+    }
+    print(table([row for group in rows.values() for row in group], "simple"))
+    if arguments.write:
+        write(groups, rows)
+
+
+if __name__ == "__main__":
+    main()
