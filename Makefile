@@ -5,12 +5,16 @@ PYTHON ?= python3
 INSTALLED := .venv/.installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test
+.PHONY: repro test bench
 repro: $(INSTALLED)
 	@dvc repro || python -m tools.embedded
 
 test: $(INSTALLED)
 	@python -m pytest
+
+# This project beside the notebooks' loops, about ten minutes; never part of the tests.
+bench: repro
+	@python -m benchmarks.compare
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'

@@ -25,10 +25,11 @@ def build(names: list[str], itos: list[str], block_size: int) -> dict[str, np.nd
     """
     padding = BOUNDARY * block_size
     # the last boundary gives even an empty list one window, which is then dropped
-    text = padding + "".join(name + padding for name in names) + BOUNDARY
-    windows = sliding_window_view(vocabulary.encode(text, itos), block_size + 1)
+    text = vocabulary.encode(f"{padding}{padding.join(names)}{padding}{BOUNDARY}", itos)
+    letters = text != 0
     # of the boundaries between two names only the first is predicted: the one after a letter
-    windows = windows[windows[:, -2:].any(axis=1)]
+    predicted = letters[block_size - 1 : -1] | letters[block_size:]
+    windows = sliding_window_view(text, block_size + 1)[predicted]
     return {"contexts": windows[:, :-1], "targets": windows[:, -1]}
 
 

@@ -12,28 +12,28 @@ import pandas as pd
 import torch
 
 from stages import InputError, files, models, params
+from stages.contexts import Distinct, distinct
 from stages.models import MODELS, Parameters
 
 Nested = dict[str, dict[str, dict[str, float]]]
 
 
 def score_characters(
-    model: str, parameters: Parameters, contexts: np.ndarray, targets: np.ndarray
+    model: str, parameters: Parameters, contexts: Distinct, targets: np.ndarray
 ) -> pd.DataFrame:
     """Score each character of a split under a model.
 
     Args:
         model: its name.
         parameters: its tensors.
-        contexts: (examples, at least the model's block size), unsigned symbol numbers.
+        contexts: at least as long as the model's block size.
         targets: (examples,), the symbol that follows each; 0 ends a name.
 
     Returns:
         One row a character: `name`, counted from 0; `position` in it, from 1; `nll`, nats,
         infinite where the model rules it out; `hit`, whether it is the most probable one.
     """
-    distinct, index = np.unique(contexts, axis=0, return_inverse=True)
-    logits = MODELS[model](parameters, torch.from_numpy(distinct).long())
+    logits = MODELS[model](parameters, torch.from_numpy(contexts.contexts).long())
     log_probabilities = models.log_probabilities(logits).numpy()
     ends = targets == 0
     name = np.cumsum(ends) - ends
@@ -42,8 +42,8 @@ def score_characters(
         {
             "name": name,
             "position": np.arange(len(targets)) - first[name] + 1,
-            "nll": -log_probabilities[index, targets],
-            "hit": log_probabilities.argmax(axis=1)[index] == targets,
+            "nll": -log_probabilities[contexts.index, targets],
+            "hit": log_probabilities.argmax(axis=1)[contexts.index] == targets,
         }
     )
 
@@ -143,9 +143,10 @@ def evaluate_split(
             f"evaluate: data/splits/{split}.txt and data/contexts/mlp/{split}.safetensors "
             "do not belong together; run `dvc repro`"
         )
+    contexts = distinct(examples["contexts"])
     positions, metrics = [], {}
     for model, parameters in trained.items():
-        characters = score_characters(model, parameters, examples["contexts"], examples["targets"])
+        characters = score_characters(model, parameters, contexts, examples["targets"])
         scores = add_up(characters, "name")
         metrics[model] = summarise(scores, table["in_train"])
         table[model] = scores["nll"].replace(math.inf, math.nan)

@@ -48,9 +48,9 @@ def pair_counts(counts: np.ndarray, itos: list[str]) -> bytes:
         axes.axis("off")
         for (row, column), count in np.ndenumerate(counts):
             color = "white" if count > counts.max() / 2 else "black"
-            style = {"ha": "center", "color": color, "fontproperties": FONT, "parse_math": False}
-            axes.text(column, row, itos[row] + itos[column], va="bottom", size=9, **style)
-            axes.text(column, row, str(count), va="top", size=8, **style)
+            style = {"ha": "center", "va": "center", "color": color, "size": 9}
+            label = f"{itos[row]}{itos[column]}\n{count}"
+            axes.text(column, row, label, fontproperties=FONT, parse_math=False, **style)
         return _svg(figure)
 
 

@@ -87,6 +87,7 @@ class Mlp(Section):
     weight_decay: Penalty
     steps: Steps
     batch_size: Annotated[Whole, Field(ge=1, le=10_000_000)] | None
+    targets: Literal["expected", "drawn"]
 
 
 class FindLearningRate(Section):

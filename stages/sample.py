@@ -8,10 +8,12 @@ Every model draws with the same seed: where two of them agree, so do their names
 
 from statistics import fmean
 
+import numpy as np
 import torch
 from torch import Generator
 
 from stages import files, models, params, vocabulary
+from stages.contexts import distinct
 from stages.models import MODELS, Parameters
 from stages.vocabulary import BOUNDARY
 
@@ -26,7 +28,7 @@ def sample(
     generator: Generator,
     prefix: str = "",
 ) -> list[str]:
-    """Draw names, all of them one character further at each step.
+    """Draw names, all that have not ended one character further at each step.
 
     Args:
         temperature: divides the logits; below 1 the probable becomes more probable.
@@ -39,19 +41,29 @@ def sample(
     """
     block_size = models.block_size(parameters)
     start = vocabulary.encode(BOUNDARY * block_size + prefix, itos)[-block_size:]
-    contexts = torch.from_numpy(start).long().repeat(count, 1)
-    drawn = torch.zeros((count, max_length + 1), dtype=torch.long)
+    contexts = np.tile(start, (count, 1))
+    unfinished = np.arange(count)
+    drawn = np.zeros((count, max_length - len(prefix)), dtype=start.dtype)
     for position in range(max_length - len(prefix)):
-        logits = MODELS[model](parameters, contexts).double()
+        # a context that many names share is computed once
+        found, index = distinct(contexts)
+        logits = MODELS[model](parameters, torch.from_numpy(found).long()).double()
         # relative to the largest logit, so that no temperature makes one infinite
         logits = (logits - logits.amax(dim=1, keepdim=True)) / temperature
-        symbols = torch.multinomial(logits.softmax(dim=1), num_samples=1, generator=generator)
-        contexts = torch.cat((contexts, symbols), dim=1)[:, 1:]
-        drawn[:, position] = symbols[:, 0]
-        if (drawn[:, : position + 1] == 0).any(dim=1).all():
+        cumulative = logits.softmax(dim=1).cumsum(dim=1)
+        # every name has its own share of chance, also where others have ended
+        chance = torch.rand(count, dtype=torch.float64, generator=generator)[unfinished]
+        below = cumulative[index] <= chance.unsqueeze(1) * cumulative[index, -1:]
+        symbols = below.sum(dim=1).numpy().astype(start.dtype)
+        drawn[unfinished, position] = symbols
+        going = symbols != 0
+        unfinished = unfinished[going]
+        contexts = np.column_stack((contexts[going], symbols[going]))[:, 1:]
+        if not len(unfinished):
             break
-    # what was drawn after a name's end mark is not part of it
-    return [prefix + vocabulary.decode(row, itos).split(BOUNDARY)[0] for row in drawn.tolist()]
+    lengths = np.count_nonzero(drawn, axis=1)
+    rows = zip(drawn.tolist(), lengths, strict=True)
+    return [prefix + vocabulary.decode(row[:length], itos) for row, length in rows]
 
 
 def share_new(names: list[str], train: set[str]) -> float:

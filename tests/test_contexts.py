@@ -19,6 +19,17 @@ def test_hand_counted_contexts_of_two():
     assert found.index.tolist() == [0, 1, 3, 0, 1, 2, 3]
 
 
+def test_distinct_contexts_of_wide_symbols_and_any_length_come_in_order():
+    rows = np.array([[256, 1], [1, 2], [256, 1], [2, 0], [1, 2]], dtype=np.uint16)
+    found = contexts.distinct(rows)
+    assert found.contexts.tolist() == [[1, 2], [2, 0], [256, 1]]
+    assert found.index.tolist() == [2, 0, 2, 1, 0]
+    assert found.contexts.dtype == np.uint16
+    long = np.repeat(rows, 32, axis=1)
+    assert contexts.distinct(long).contexts[:, [0, -1]].tolist() == found.contexts.tolist()
+    assert contexts.distinct(rows[:0]).contexts.shape == (0, 2)
+
+
 def test_pairs_of_many_symbols_do_not_overflow_a_byte():
     numbers = np.full((1, 1), 200, dtype=np.uint8)
     counts = contexts.pair_counts(numbers, numbers[:, 0], 201)

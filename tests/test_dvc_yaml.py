@@ -11,6 +11,17 @@ from tests.conftest import ROOT
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = PIPELINE["stages"]
 TEMPLATES = {"linear", "bar_horizontal"}  # of DVC's own
+SLOW_TO_IMPORT = {  # what it computes with, tables and figures
+    "fetch": set(),
+    "split": set(),
+    "build_contexts": set(),
+    "train_bigram_count": {"matplotlib"},
+    "train_bigram_neural": {"torch", "pandas", "matplotlib"},
+    "train_mlp": {"torch", "pandas", "matplotlib"},
+    "find_learning_rate": {"torch", "pandas", "matplotlib"},
+    "evaluate": {"torch", "pandas"},
+    "sample": {"torch"},
+}
 PINNED = {"torch", "matplotlib", "pandas"}
 
 
@@ -92,6 +103,12 @@ def test_script_reads_only_the_section_it_declares(stage: str):
     ]
     assert sections == STAGES[stage]["params"]
     assert len(loads) == 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_imports_only_the_slow_packages_it_needs(stage: str):
+    _, packages = closure(stage)
+    assert packages & PINNED == SLOW_TO_IMPORT[stage]
 
 
 def test_no_parameter_reaches_a_shell():

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from benchmarks import compare
 from tests.conftest import ROOT, Project
 
 README = (ROOT / "README.md").read_text()
@@ -47,3 +48,11 @@ def test_graph_is_what_dvc_draws(finished: Project):
 def test_tree_names_every_file():
     for path in [*ROOT.glob("stages/*.py"), *ROOT.glob("tools/[!_]*.py")]:
         assert f"{Path(path).name} " in README
+
+
+def test_table_of_times_is_that_of_the_last_benchmark():
+    results = json.loads((ROOT / "benchmarks/results.json").read_text())
+    assert compare.table(results["rows"], "pipe") in README
+    assert {name: row["what"] for name, row in results["rows"].items()} == {
+        name: row.what for name, row in compare.ROWS.items()
+    }

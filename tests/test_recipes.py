@@ -3,14 +3,24 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
-from stages import InputError, params
+from stages import (
+    InputError,
+    build_contexts,
+    contexts,
+    params,
+    split,
+    train_bigram_count,
+    vocabulary,
+)
 from tests.conftest import ROOT, Project
 from tests.test_dvc_yaml import STAGES
 from tools import recipes
@@ -36,7 +46,7 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_overrides_fit_params(name: str, tmp_path: Path):
+def test_overrides_fit_params(name: str):
     recipes.overridden(RECIPES[name].overrides)
 
 
@@ -99,6 +109,45 @@ def test_wrong_recipe_is_one_line(tmp_path: Path, change: dict[str, object], mes
     with pytest.raises(InputError) as refused:
         recipes.load(tmp_path / "recipes.yaml")
     assert str(refused.value) == f"{tmp_path / 'recipes.yaml'}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("- counting", "not groups of recipes: "),
+        ("a: [", "not groups of recipes: "),
+        ("a: {title: t}", "a.recipes: Field required"),
+    ],
+)
+def test_file_that_holds_no_recipes_is_one_line(tmp_path: Path, content: str, message: str):
+    (tmp_path / "recipes.yaml").write_text(content)
+    with pytest.raises(InputError) as refused:
+        recipes.load(tmp_path / "recipes.yaml")
+    assert str(refused.value).startswith(f"{tmp_path / 'recipes.yaml'}: {message}")
+    assert "\n" not in str(refused.value)
+
+
+def test_two_experiments_of_one_name_are_refused(tmp_path: Path):
+    recipe = {"question": "why?", "overrides": [], "figures": []}
+    content = {"x": {"title": "t", "recipes": {"a": recipe | {"seeds": [1]}, "a-seed-1": recipe}}}
+    (tmp_path / "recipes.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match="a-seed-1: an experiment of this name stands here twice"):
+        recipes.load(tmp_path / "recipes.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "content"),
+    [
+        ({"key": "nll"}, b'{"nll": {"mlp": 2.1}}'),
+        ({"key": "nll.mlp.dev"}, b'{"nll": {"mlp": 2.1}}'),
+        ({"key": "nll"}, b"step,nll\n0,3.2\n"),
+        ({"key": "nll", "where": {"step": 1}}, b"step,nll\n0,3.2\n"),
+        ({"key": "model", "where": {"step": 0}}, b"step,model\n0,mlp\n"),
+    ],
+)
+def test_figure_that_is_not_there_is_one_line(changes: dict[str, object], content: bytes):
+    with pytest.raises(InputError, match="no number at "):
+        recipes.value(figure(**changes), content)
 
 
 def test_a_seed_is_an_experiment():
@@ -179,6 +228,22 @@ def test_notebooks_md_holds_the_numbers_of_the_committed_results():
     assert final["dev NLL"] == pytest.approx(found["mlp"]["dev"], abs=5e-5)
 
 
+def test_notebooks_md_holds_the_losses_of_the_counts(names: list[str]):
+    itos = vocabulary.build(names)
+    lecture = split.cut(split.shuffle(names, seed=42), train=0.8, dev=0.1)
+    counts = {}
+    for key, some in {"all": names, **lecture}.items():
+        examples = build_contexts.build(some, itos, 1)
+        counts[key] = contexts.pair_counts(examples["contexts"], examples["targets"], len(itos))
+    for row in written("counting"):
+        chosen = recipes.overridden(RECIPES[row.recipe].overrides)
+        train, scored = ("train", "dev") if row.figure.what == "dev NLL" else ("all", "all")
+        P = train_bigram_count.normalise(counts[train], chosen["bigram_count"]["smoothing"])
+        seen = counts[scored] > 0
+        nll = -(counts[scored][seen] * np.log(P[seen])).sum() / counts[scored].sum()
+        assert row.ours == f"{nll:.4f}", row.recipe
+
+
 def test_pictures_of_recipes_are_there():
     for name, recipe in RECIPES.items():
         if recipe.picture:
@@ -194,38 +259,55 @@ def tool(project: Project, *arguments: str, check: bool = True):
     return project.run(sys.executable, "-m", "tools.recipes", *arguments, check=check)
 
 
+def experiments(project: Project) -> set[str]:
+    """The experiments that started from HEAD."""
+    return set(project.run("dvc", "exp", "list", "--name-only").stdout.split())
+
+
+def ran(finished: subprocess.CompletedProcess[str]) -> set[str]:
+    return set(re.findall(r"^([\w-]+): \d+ s", finished.stderr, re.MULTILINE))
+
+
 def test_recipes_run_aside_under_their_names_and_only_once(project: Project, names: list[str]):
-    first = tool(project, "smoothing-3", "five-names")
-    ran = re.findall(r"^([\w-]+): \d+ s$", first.stderr, re.MULTILINE)
-    assert sorted(ran) == ["five-names", "smoothing-3"]
+    both = {"smoothing-3", "five-names"}
+    first = tool(project, *both)
+    assert ran(first) == both
     assert re.search(r"^five-names +NLL at step 0 +17.7697 +17.7697 ", first.stdout, re.MULTILINE)
     assert project.changed() == ""
-    assert set(project.run("dvc", "exp", "list", "--name-only").stdout.split()) == {
-        "smoothing-3",
-        "five-names",
-    }
-
-    # another commit that no result hangs on, and a change that is not committed
-    (project.root / "README.md").write_text("new\n")
-    project.commit("new README")
-    again = tool(project, "smoothing-3", "five-names")
+    assert experiments(project) == both
+    again = tool(project, *both)
     assert (again.stdout, again.stderr) == (first.stdout, "")
 
     project.set_param("bigram_count.smoothing", 2)  # overridden by one of them, not by the other
-    assert [
-        line.split(":")[0]
-        for line in tool(project, "smoothing-3", "five-names").stderr.splitlines()
-    ] == ["five-names"]
+    changed = tool(project, *both)
+    assert ran(changed) == {"five-names"}
+    assert re.search(r"^five-names: \d+ s, replaces [0-9a-f]{7}$", changed.stderr, re.MULTILINE)
+
+    # from another commit they are run again, so that to apply one brings nothing else back
+    project.run("git", "restore", "params.yaml")
+    project.commit("another")
+    assert experiments(project) == set()
+    assert tool(project, *both).stdout == first.stdout
+    project.run("dvc", "exp", "apply", "smoothing-3")
+    assert "README.md" not in project.changed()
+    assert "smoothing: 3\n" in (project.root / "params.yaml").read_text()
 
 
-def test_recipe_of_other_code_is_run_again(project: Project):
-    tool(project, "smoothing-3")
-    with (project.root / "stages/train_bigram_count.py").open("a") as file:
+@pytest.mark.parametrize("path", ["stages/sample.py", "constraints.txt", "dvc.yaml"])
+def test_experiment_of_other_code_does_not_count(
+    project: Project, monkeypatch: pytest.MonkeyPatch, path: str
+):
+    project.run("dvc", "exp", "run", "--temp", "--name", "same")
+    monkeypatch.chdir(project.root)
+    assert recipes.find("same", []) is not None
+    with (project.root / path).open("a") as file:
         file.write("# changed\n")
-    assert tool(project, "smoothing-3").stderr.startswith("smoothing-3: ")
+    assert recipes.find("same", []) is None
 
 
-def test_recipe_that_fails_says_so_and_leaves_the_others(project: Project):
+def test_recipe_that_fails_says_so_and_leaves_what_there_was(project: Project):
+    tool(project, "full-batch-rate-0.01")
+    before = project.run("git", "for-each-ref", "refs/exps").stdout
     path = project.root / "recipes.yaml"
     path.write_text(path.read_text().replace("mlp.lr=0.01]", "mlp.lr=1e30]"))
     failed = tool(project, "full-batch-rate-0.01", "smoothing-3", check=False)
@@ -233,7 +315,49 @@ def test_recipe_that_fails_says_so_and_leaves_the_others(project: Project):
     assert "full-batch-rate-0.01 failed: " in failed.stderr
     assert "lower mlp.lr, now 1e+30" in failed.stderr
     assert "Traceback" not in failed.stderr
-    assert project.run("dvc", "exp", "list", "--name-only").stdout.split() == ["smoothing-3"]
+    assert experiments(project) == {"full-batch-rate-0.01", "smoothing-3"}
+    assert before in project.run("git", "for-each-ref", "refs/exps").stdout
+
+
+def test_all_recipes_are_rendered_with_seeds_notes_and_pictures(project: Project):
+    recipe = {
+        "question": "How wide?",
+        "overrides": ["mlp.hidden=5", "mlp.steps=3"],
+        "seeds": [1, 2],
+        "figures": [
+            {"what": "parameters", "file": "metrics/mlp.json", "key": "parameters", "band": [0, 1]}
+        ],
+        "note": "small",
+        "picture": "plots/embedding.svg",
+    }
+    content = {"x": {"title": "Width", "recipes": {"narrow": recipe}}}
+    (project.root / "recipes.yaml").write_text(yaml.safe_dump(content))
+    (project.root / "NOTEBOOKS.md").write_text("a\n<!-- recipes: x -->\n<!-- end -->\nb\n")
+    tool(project, "--all", "--write")
+    assert (project.root / "NOTEBOOKS.md").read_text() == (
+        "a\n<!-- recipes: x -->\n## Width\n\n- `narrow`: How wide?\n\n"
+        "| recipe   | figure     |   notebook |              ours | band   | verdict   |\n"
+        "|:---------|:-----------|-----------:|------------------:|:-------|:----------|\n"
+        "| narrow   | parameters |            | 587.0000 ± 0.0000 |"
+        " 0 to 1 | OUTSIDE   |\n\n- `narrow`: small\n\n"
+        '<img src="plots/recipes/narrow_embedding.svg" width="800" alt="narrow">\n<!-- end -->\nb\n'
+    )
+    drawn = (project.root / "plots/recipes/narrow_embedding.svg").read_bytes()
+    first = project.run("git", "for-each-ref", "--format=%(objectname)", "refs/exps/*/*/*-seed-1")
+    shown = project.run("git", "show", f"{first.stdout.strip()}:plots/embedding.svg")
+    assert drawn == shown.stdout.encode()
+    assert tool(project, "--all", "--write").stderr == ""
+
+
+def test_outside_a_repository_is_one_line(tmp_path: Path):
+    for name in ("recipes.yaml", "params.yaml"):
+        shutil.copy2(ROOT / name, tmp_path)
+    refused = Project(tmp_path).run(
+        sys.executable, "-m", "tools.recipes", "final", check=False, PYTHONPATH=str(ROOT)
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("git rev-parse: fatal: not a git repository")
+    assert "Traceback" not in refused.stderr
 
 
 def test_list_names_every_recipe():

@@ -42,6 +42,14 @@ def test_seed_alone_decides():
     assert draw(count=50, seed=2) != first
 
 
+def test_each_name_has_chances_of_its_own():
+    # after a, more names end at once; those that go on in both models go on alike
+    shorter = {"P": torch.tensor([[0.0, 1.0, 0.0], [0.9, 0.0, 0.1], [0.5, 0.0, 0.5]]).double()}
+    pairs = list(zip(draw(count=200), draw(shorter, count=200), strict=True))
+    assert any(len(short) > 3 for _, short in pairs)
+    assert all(short in ("a", long) for long, short in pairs)
+
+
 def test_long_names_are_cut_off():
     endless = {"P": torch.tensor([[0.0, 1.0, 0.0]] * 3, dtype=torch.float64)}
     assert draw(endless, count=2, max_length=4) == ["aaaa", "aaaa"]

@@ -20,6 +20,7 @@ LECTURE = {
     "weight_decay": 0.0,
     "steps": 1000,
     "batch_size": None,
+    "targets": "drawn",
 }
 
 
@@ -50,14 +51,30 @@ def test_full_loss_is_the_mean_over_all_examples():
     assert train_mlp.full_loss(parameters, some).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_batch_loss_is_the_mean_over_the_rows_drawn():
+def test_drawn_targets_are_those_of_the_rows_drawn():
     some = examples("emma", "emma", "ava", "olivia")
     parameters = models.start_mlp(27, 3, 2, 10, "normal", Generator().manual_seed(1))
-    loss = train_mlp.batch_loss(parameters, some, 50, Generator().manual_seed(2))
+    loss = train_mlp.batch_loss(parameters, some, 50, "drawn", Generator().manual_seed(2))
     drawn = torch.randint(21, (50,), generator=Generator().manual_seed(2))
     logits = models.mlp_logits(parameters, rows(some)[drawn])
     expected = F.cross_entropy(logits, some.targets[drawn])
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_expected_targets_are_all_that_follow_the_contexts_drawn():
+    some = examples("emma", "emma", "ava", "olivia")
+    parameters = models.start_mlp(27, 3, 2, 10, "normal", Generator().manual_seed(1))
+    loss = train_mlp.batch_loss(parameters, some, 50, "expected", Generator().manual_seed(2))
+    drawn = torch.randint(21, (50,), generator=Generator().manual_seed(2))
+    each = F.cross_entropy(
+        models.mlp_logits(parameters, rows(some)), some.targets, reduction="none"
+    )
+    # in place of the loss of a row drawn, the mean over all rows with its context
+    same = some.index.unsqueeze(0) == some.index[drawn].unsqueeze(1)
+    expected = ((same * each).sum(dim=1) / same.sum(dim=1)).mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    others = train_mlp.batch_loss(parameters, some, 50, "drawn", Generator().manual_seed(2))
+    assert loss.item() != others.item()
 
 
 def test_reference_five_names_overfitted(names: list[str]):
@@ -114,11 +131,12 @@ def test_first_step_of_adamw_by_hand():
         assert torch.allclose(trained[name][clear], moved[clear], atol=1e-5)
 
 
-def test_every_example_is_drawn():
+@pytest.mark.parametrize("targets", ["drawn", "expected"])
+def test_every_example_is_drawn(targets: str):
     # of two examples with nothing in common, a batch without the last has another loss
     some = examples("ab")
     parameters = models.start_mlp(27, 3, 2, 10, "normal", Generator().manual_seed(1))
-    loss = train_mlp.batch_loss(parameters, some, 100_000, Generator().manual_seed(1))
+    loss = train_mlp.batch_loss(parameters, some, 100_000, targets, Generator().manual_seed(1))
     assert loss.item() == pytest.approx(train_mlp.full_loss(parameters, some).item(), rel=0.02)
 
 

@@ -56,7 +56,9 @@ class Recipe(Section):
 
     question: str
     overrides: Overrides
-    seeds: list[int] | None = None  # of the MLP: an experiment each, and their mean and SD
+    seeds: Annotated[list[int], Field(min_length=1)] | None = (
+        None  # of the MLP: an experiment each, and their mean and SD
+    )
     figures: list[Figure]
     note: str | None = None  # to read below the table
     picture: str | None = None  # to show there
@@ -101,16 +103,32 @@ def load(path: Path = RECIPES) -> dict[str, Group]:
     """Read and check recipes.yaml.
 
     Raises:
-        InputError: the file does not fit the classes above.
+        InputError: there is no such file, it does not fit the classes above, or two of its
+            experiments have one name.
     """
-    content = yaml.safe_load(files.read_bytes(path))
-    content.pop("shared", None)
     try:
-        return TypeAdapter(dict[str, Group]).validate_python(content)
+        content = yaml.safe_load(path.read_bytes()) or {}
+        groups = {name: group for name, group in content.items() if name != "shared"}
+        loaded = TypeAdapter(dict[str, Group]).validate_python(groups)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run from the repository root") from None
+    except (yaml.YAMLError, AttributeError) as error:
+        raise InputError(f"{path}: not groups of recipes: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path}: {where}: {first['msg']}; found {first['input']!r}") from None
+    names = [
+        experiment
+        for group in loaded.values()
+        for name, recipe in group.recipes.items()
+        for experiment in recipe.experiments(name)
+    ]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(
+            f"{path}: {', '.join(twice)}: an experiment of this name stands here twice"
+        )
+    return loaded
 
 
 def overridden(overrides: list[str]) -> dict[str, Any]:
@@ -146,30 +164,54 @@ def git(*arguments: str) -> bytes:
     return finished.stdout
 
 
-def find(name: str, overrides: list[str]) -> str | None:
-    """Return the ref of the experiment of this name, from the code and parameters of now.
+def experiment_ref(name: str) -> str:
+    """Return where git keeps the experiment of this name that started from HEAD."""
+    head = git("rev-parse", "HEAD").decode().strip()
+    return f"refs/exps/{head[:2]}/{head[2:]}/{name}"
 
-    It may hang on any commit, as long as nothing that its result hangs on has changed since.
+
+def commit_of(ref: str) -> str:
+    """Return the commit that a ref stands for; nothing if there is no such ref."""
+    return git("for-each-ref", "--format=%(objectname)", ref).decode().strip()
+
+
+def find(name: str, overrides: list[str]) -> str | None:
+    """Return the commit of the experiment, if it is there for the code and parameters of now.
+
+    Only one that started from HEAD counts: one of another commit, applied, would bring back that
+    commit's files. To run it again from here costs seconds, for DVC has its results in its cache.
     """
-    wanted = overridden(overrides)
-    for ref in git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").decode().split():
-        changed = git("diff", "--name-only", ref, "--", *CODE)
-        if not changed and yaml.safe_load(git("show", f"{ref}:{PARAMS}")) == wanted:
-            return ref
+    commit = commit_of(experiment_ref(name))
+    if (
+        commit
+        and not git("diff", "--name-only", commit, "--", *CODE)
+        and yaml.safe_load(git("show", f"{commit}:{PARAMS}")) == overridden(overrides)
+    ):
+        return commit
     return None
 
 
 def run(name: str, overrides: list[str]) -> str | None:
     """Run a recipe as a DVC experiment aside; return its last words if it fails."""
     start = time.monotonic()
-    # an outdated one goes first: with -f instead, dvc would run every stage again
-    head = git("rev-parse", "HEAD").decode().strip()
-    git("update-ref", "-d", f"refs/exps/{head[:2]}/{head[2:]}/{name}")
+    ref = experiment_ref(name)
+    if outdated := commit_of(ref):
+        # made room for: with -f instead, dvc would run every stage again
+        git("update-ref", "-d", ref)
     settings = [f"--set-param={override}" for override in overrides]
-    command = ("dvc", "exp", "run", "--temp", "--name", name, *settings)
-    finished = subprocess.run(command, check=False, capture_output=True, text=True)
-    print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
-    return finished.stderr.strip() if finished.returncode else None
+    command = (sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name, *settings)
+    # the stages' `python` is the one that runs this
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    finished = subprocess.run(
+        command, check=False, capture_output=True, text=True, env=os.environ | {"PATH": path}
+    )
+    replaced = f", replaces {outdated[:7]}" if outdated else ""
+    print(f"{name}: {time.monotonic() - start:.0f} s{replaced}", file=sys.stderr)
+    if finished.returncode:
+        if outdated:
+            git("update-ref", ref, outdated)
+        return finished.stderr.strip() or f"dvc ended with status {finished.returncode}"
+    return None
 
 
 def run_all(experiments: dict[str, list[str]]) -> None:
@@ -202,28 +244,41 @@ def value(figure: Figure, content: bytes) -> float:
     """
     try:
         if figure.where is None:
-            found: Any = json.loads(content)
+            number: Any = json.loads(content)
             for key in figure.key.split("."):
-                found = found[key]
-            return float(found)
+                number = number[key]
+            return float(number)
         rows = csv.DictReader(io.StringIO(content.decode()))
         where = {column: str(cell) for column, cell in figure.where.items()}
         return next(float(row[figure.key]) for row in rows if row.items() >= where.items())
-    except (KeyError, StopIteration):
-        raise InputError(f"{figure.file} has no {figure.key} for {figure.what!r}") from None
+    except (KeyError, TypeError, ValueError, StopIteration):
+        where = "" if figure.where is None else f" where {figure.where}"
+        raise InputError(f"{figure.file}: no number at {figure.key}{where}") from None
+
+
+def found(name: str, overrides: list[str]) -> str:
+    """Return the commit of an experiment that has been run.
+
+    Raises:
+        InputError: code or parameters have changed since.
+    """
+    commit = find(name, overrides)
+    if commit is None:
+        raise InputError(f"{name}: code or params.yaml changed while it ran; run it again")
+    return commit
 
 
 def results(recipes: dict[str, Recipe]) -> Iterator[Row]:
     """Yield the figures of recipes whose experiments are there."""
     for name, recipe in recipes.items():
-        refs = [find(*experiment) for experiment in recipe.experiments(name).items()]
+        commits = [found(*experiment) for experiment in recipe.experiments(name).items()]
         for figure in recipe.figures:
-            values = [value(figure, git("show", f"{ref}:{figure.file}")) for ref in refs]
+            values = [value(figure, git("show", f"{commit}:{figure.file}")) for commit in commits]
             yield Row.of(name, figure, values)
 
 
 def table(rows: list[Row], style: str) -> str:
-    """Lay out results as tabulate's style has it; four decimals, as the notebooks print."""
+    """Lay out results as tabulate's style has it."""
     cells = [
         (
             row.recipe if number == 0 or rows[number - 1].recipe != row.recipe else "",
@@ -288,7 +343,7 @@ def write(groups: dict[str, Group], rows: dict[str, list[Row]]) -> None:
         for recipe_name, recipe in group.recipes.items():
             if recipe.picture:
                 experiment = next(iter(recipe.experiments(recipe_name).items()))
-                picture = git("show", f"{find(*experiment)}:{recipe.picture}")
+                picture = git("show", f"{found(*experiment)}:{recipe.picture}")
                 files.write_bytes(picture_path(recipe_name, recipe.picture), picture)
     files.write_bytes(NOTEBOOKS, text.encode())
 

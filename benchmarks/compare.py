@@ -1,0 +1,204 @@
+"""Time this project beside the notebooks' loops, in turn, on the machine at hand.
+
+    python -m benchmarks.compare    → benchmarks/results.json, benchmarks/results.svg, a table
+
+Seconds are for reading; the ratio of two runs made one after the other is the result. It takes
+about ten minutes and a finished pipeline (`dvc repro`), whose splits and model it reads.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+from tabulate import tabulate
+
+# Nothing of the project is imported here: it would pin the arithmetic of the other side as well.
+RESULTS = Path("benchmarks/results.json")
+PICTURE = Path("benchmarks/results.svg")
+
+
+class Row(NamedTuple):
+    """A comparison: what of the project's against what, and how small the ratio should be."""
+
+    what: str
+    against: str
+    reach: float  # the project's time as a share of the other's, at most
+
+
+ROWS = {
+    "to_2.17": Row("training to dev NLL 2.17", "the lecture's loop, 200,000 steps", 1 / 50),
+    "to_2.05": Row("training to dev NLL 2.05, block size 6", "the same loop", 1 / 4),
+    "contexts": Row("building contexts", "the notebooks' nested loop", 1 / 40),
+    "full_loss": Row("loss over all of train", "the same over all 182,625 rows", 1 / 10),
+    "neural_step": Row("neural bigram, one step", "one-hot rows times W", 1 / 300),
+    "sampling": Row("sampling 10,000 names", "one name, one character at a time", 1 / 50),
+    "repro": Row("`dvc repro` from nothing", "the notebooks' code as one script", 1 / 2),
+    "nothing": Row("`dvc repro`, nothing changed", "`dvc version`", 3),
+    "experiment": Row(
+        "`dvc exp run -S mlp.hidden=300`", "its stages by hand and `dvc version`", 1.5
+    ),
+}
+GROUPS = {  # rows with one other side, and how often to run them
+    "training": (("to_2.17", "to_2.05"), 3),
+    "contexts": (("contexts",), 5),
+    "full_loss": (("full_loss",), 5),
+    "neural_step": (("neural_step",), 5),
+    "sampling": (("sampling",), 3),
+}
+Pairs = list[tuple[float, float]]  # seconds of the project and of the other side
+
+
+def timed(side: str, name: str) -> dict[str, float]:
+    """Time one side of a comparison in a process of its own."""
+    command = (sys.executable, "-m", "benchmarks.timed", side, name)
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(printed.splitlines()[-1])
+
+
+def compare_functions() -> tuple[dict[str, Pairs], dict[str, float]]:
+    """Run what is compared inside a process; return the times and the dev losses reached."""
+    pairs: dict[str, Pairs] = {}
+    losses = {}
+    for other, (names, runs) in GROUPS.items():
+        for _ in range(runs):
+            theirs = timed("notebooks", other)
+            for name in names:
+                ours = timed("project", name)
+                pairs.setdefault(name, []).append((ours["seconds"], theirs["seconds"]))
+                if ours["loss"] is not None:
+                    losses |= {name: ours["loss"], other: theirs["loss"]}
+        print(f"{other}: done", file=sys.stderr)
+    return pairs, losses
+
+
+def seconds(*command: str, folder: Path) -> float:
+    """Time a command as a whole process; `python` is the one that runs this."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, cwd=folder, env=environment)
+    return time.perf_counter() - start
+
+
+def compare_commands() -> dict[str, Pairs]:
+    """Run what is compared as commands, in a clone of HEAD with a cache of its own."""
+    python, dvc = (sys.executable,), (sys.executable, "-m", "dvc")
+    pairs: dict[str, Pairs] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for run in range(2):
+            clone = Path(folder, str(run))
+            subprocess.run(("git", "clone", "--quiet", ".", clone), check=True)
+            ours = seconds(*dvc, "repro", folder=clone)
+            theirs = seconds(*python, "-m", "benchmarks.notebooks", folder=clone)
+            pairs.setdefault("repro", []).append((ours, theirs))
+        print("repro: done", file=sys.stderr)
+        for run in range(5):
+            version = seconds(*dvc, "version", folder=clone)
+            ours = seconds(*dvc, "repro", folder=clone)
+            pairs.setdefault("nothing", []).append((ours, version))
+            # a width that was not run before, so that nothing comes from the cache
+            width = f"mlp.hidden={300 + run}"
+            ours = seconds(*dvc, "exp", "run", "-S", width, folder=clone)
+            theirs = version + sum(
+                seconds(*python, "-m", f"stages.{stage}", folder=clone)
+                for stage in ("train_mlp", "evaluate", "sample")
+            )
+            pairs.setdefault("experiment", []).append((ours, theirs))
+            subprocess.run(("git", "reset", "--quiet", "--hard"), check=True, cwd=clone)
+            subprocess.run((*dvc, "checkout", "--quiet"), check=True, cwd=clone)
+    return pairs
+
+
+def machine() -> dict[str, object]:
+    """Return the facts of this machine that the times hang on."""
+    cpu = next(
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    )
+    versions = {
+        line.split("==")[0]: line.split("==")[1]
+        for line in Path("constraints.txt").read_text().split()
+        if line.startswith(("torch==", "dvc=="))
+    }
+    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version()} | versions
+
+
+def share(ratio: float) -> str:
+    """Say a ratio as people do.
+
+    >>> share(0.02), share(1.4)
+    ('1/50', '1.4')
+    """
+    return f"1/{1 / ratio:.3g}" if ratio < 1 else f"{ratio:.3g}"
+
+
+def table(rows: dict[str, dict], style: str) -> str:
+    """Lay out the results."""
+    cells = [
+        (
+            row["what"],
+            row["against"],
+            f"{row['seconds']:.3g} s",
+            f"{row['seconds_against']:.3g} s",
+            share(row["ratio"]),
+            f"{share(row['lowest'])} to {share(row['highest'])}",
+            share(row["reach"]),
+        )
+        for row in rows.values()
+    ]
+    headers = ("what", "against", "time", "time against", "ratio", "spread", "reach")
+    return tabulate(cells, headers, tablefmt=style, disable_numparse=True)
+
+
+def draw(rows: dict[str, dict]) -> None:
+    """Draw the ratios beside their reaches."""
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(rows), 0, -1)
+    ratios = [row["ratio"] for row in rows.values()]
+    axes.barh(places, ratios, color="steelblue", label="time, as a share of the other's")
+    axes.scatter([row["reach"] for row in rows.values()], places, marker="|", s=300, c="crimson")
+    axes.scatter([], [], marker="|", s=100, c="crimson", label="reach")
+    axes.axvline(1, color="grey", lw=0.8)
+    axes.set_xscale("log")
+    axes.set_yticks(places, [row["what"].replace("`", "") for row in rows.values()])
+    axes.set_xlabel("time as a share of the other's (median)")
+    axes.set_xlim(left=1e-3)
+    axes.legend(loc="upper right")
+    figure.savefig(PICTURE, metadata={"Date": None})
+
+
+def main() -> None:
+    if not Path("data/models/mlp.safetensors").exists():
+        sys.exit("benchmarks: data/models/mlp.safetensors: not found; run `dvc repro` first")
+    pairs, losses = compare_functions()
+    pairs |= compare_commands()
+    rows = {}
+    for name, row in ROWS.items():
+        ratios = [ours / theirs for ours, theirs in pairs[name]]
+        rows[name] = row._asdict() | {
+            "seconds": median(ours for ours, _ in pairs[name]),
+            "seconds_against": median(theirs for _, theirs in pairs[name]),
+            "ratio": median(ratios),
+            "lowest": min(ratios),
+            "highest": max(ratios),
+            "runs": len(ratios),
+        }
+    results = {"machine": machine(), "dev_nll": losses, "rows": rows}
+    RESULTS.write_text(f"{json.dumps(results, indent=2)}\n")
+    draw(rows)
+    print(table(rows, "simple"))
+    print(f"dev NLL reached: {losses}")
+
+
+if __name__ == "__main__":
+    main()

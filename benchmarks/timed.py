@@ -1,0 +1,153 @@
+"""Time one side of one comparison in a process of its own, and print the seconds.
+
+    python -m benchmarks.timed SIDE NAME    SIDE: notebooks or project
+
+What is imported or done once is not timed: each side does its work briefly before the clock runs.
+The project's modules are imported for its own side only, because they pin the arithmetic.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+Work = Callable[[], float | None]  # returns the loss on dev, if that is what it is about
+Timed = tuple[Work, Work, int]  # what comes before the clock runs, what is timed, steps in it
+
+
+def nothing(function: Callable, *arguments: object) -> Work:
+    """Return a call whose result does not matter."""
+
+    def work() -> None:
+        function(*arguments)
+
+    return work
+
+
+def notebooks(name: str) -> Timed:
+    """Return the notebooks' side of a comparison."""
+    import torch
+
+    from benchmarks import notebooks as nb
+
+    train, dev = nb.read("train"), nb.read("dev")
+    if name == "contexts":
+        return nothing(nb.build_dataset, train[:100], 3), nothing(nb.build_dataset, train, 3), 1
+    X, Y = nb.build_dataset(train, 3)
+    model = nb.start()
+    if name == "training":
+        Xdev, Ydev = nb.build_dataset(dev, 3)
+
+        def work() -> float:
+            nb.train_mlp(model, X, Y, steps=200_000)
+            return nb.loss(model, Xdev, Ydev)
+
+        return nothing(nb.train_mlp, nb.start(), X, Y, 100), work, 1
+    if name == "full_loss":
+
+        def losses() -> None:
+            for _ in range(20):
+                nb.loss(model, X, Y)
+
+        return losses, losses, 20
+    if name == "neural_step":
+        xs = X[:, -1].contiguous()
+        return (
+            nothing(nb.train_neural_bigram, xs, Y, 2),
+            nothing(nb.train_neural_bigram, xs, Y, 20),
+            20,
+        )
+    trained = list(project_model().values())
+    torch.manual_seed(0)
+    return nothing(nb.sample, trained, 10), nothing(nb.sample, trained, 10_000), 1
+
+
+def project_model() -> dict:
+    """Return the trained MLP as it is stored, so that both sides sample from one model."""
+    import torch
+    from safetensors.numpy import load_file
+
+    stored = load_file("data/models/mlp.safetensors")
+    return {name: torch.from_numpy(stored[name]) for name in ("C", "W1", "b1", "W2", "b2")}
+
+
+def project(name: str) -> Timed:
+    """Return the project's side of a comparison."""
+    from stages import build_contexts, files, params
+
+    names = {
+        split: files.read_names(files.DATA / f"splits/{split}.txt") for split in ("train", "dev")
+    }
+    itos = files.read_json(files.DATA / "vocabulary.json")
+    if name == "contexts":
+        return (
+            nothing(build_contexts.build, names["train"][:100], itos, 3),
+            nothing(build_contexts.build, names["train"], itos, 3),
+            1,
+        )
+    import torch
+    from torch import Generator
+
+    from stages import contexts, models, sample, train_bigram_neural, train_mlp
+
+    def split(block_size: int) -> dict:
+        return {key: build_contexts.build(some, itos, block_size) for key, some in names.items()}
+
+    def training(block_size: int, changes: dict) -> Timed:
+        built = split(block_size)
+        settings = params.load().mlp.model_copy(update=changes)
+
+        def work(steps: int) -> float:
+            train, dev = (train_mlp.Examples.of(arrays, len(itos)) for arrays in built.values())
+            generator = Generator().manual_seed(settings.seed)
+            model = models.start_mlp(
+                len(itos), block_size, settings.embedding, settings.hidden, "scaled", generator
+            )
+            chosen = settings.model_copy(update={"steps": steps})
+            train_mlp.train(model, train, dev, chosen, generator)
+            return train_mlp.full_loss(model, dev).item()
+
+        return lambda: work(2), lambda: work(settings.steps), 1
+
+    if name == "to_2.17":
+        return training(3, {"steps": 150, "batch_size": 512, "lr": 0.05})
+    if name == "to_2.05":
+        changes = {"steps": 1200, "batch_size": 512, "lr": 0.015, "weight_decay": 0.1}
+        return training(6, changes)
+    built = split(3)["train"]
+    parameters = project_model()
+    if name == "full_loss":
+        train = train_mlp.Examples.of(built, len(itos))
+
+        def losses() -> None:
+            for _ in range(20):
+                with torch.no_grad():
+                    train_mlp.full_loss(parameters, train)
+
+        return losses, losses, 20
+    if name == "neural_step":
+        counts = contexts.pair_counts(built["contexts"][:, -1:], built["targets"], len(itos))
+        shares = torch.from_numpy(counts / counts.sum()).float()
+
+        def steps(number: int) -> None:
+            train_bigram_neural.train(shares, seed=1, steps=number, lr=50, l2=0.01)
+
+        return lambda: steps(2), lambda: steps(2000), 2000
+
+    def names_of(count: int) -> None:
+        sample.sample("mlp", parameters, itos, count, 1.0, 30, Generator().manual_seed(1))
+
+    return lambda: names_of(10), lambda: names_of(10_000), 1
+
+
+def main() -> None:
+    side, name = sys.argv[1:]
+    before, work, steps = {"notebooks": notebooks, "project": project}[side](name)
+    before()
+    start = time.perf_counter()
+    loss = work()
+    print(json.dumps({"seconds": (time.perf_counter() - start) / steps, "loss": loss}))
+
+
+if __name__ == "__main__":
+    main()
