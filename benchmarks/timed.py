@@ -57,18 +57,12 @@ def notebooks(name: str) -> Timed:
             nothing(nb.train_neural_bigram, xs, Y, 20),
             20,
         )
-    trained = list(project_model().values())
-    torch.manual_seed(0)
-    return nothing(nb.sample, trained, 10), nothing(nb.sample, trained, 10_000), 1
-
-
-def project_model() -> dict:
-    """Return the trained MLP as it is stored, so that both sides sample from one model."""
-    import torch
     from safetensors.numpy import load_file
 
+    # the project's trained MLP, so that both sides sample from one model
     stored = load_file("data/models/mlp.safetensors")
-    return {name: torch.from_numpy(stored[name]) for name in ("C", "W1", "b1", "W2", "b2")}
+    trained = [torch.from_numpy(stored[name]) for name in ("C", "W1", "b1", "W2", "b2")]
+    return nothing(nb.sample, trained, 10), nothing(nb.sample, trained, 10_000), 1
 
 
 def project(name: str) -> Timed:
@@ -115,7 +109,7 @@ def project(name: str) -> Timed:
         changes = {"steps": 1200, "batch_size": 512, "lr": 0.015, "weight_decay": 0.1}
         return training(6, changes)
     built = split(3)["train"]
-    parameters = project_model()
+    parameters = models.read("mlp")
     if name == "full_loss":
         train = train_mlp.Examples.of(built, len(itos))
 

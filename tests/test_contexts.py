@@ -1,6 +1,6 @@
 import numpy as np
 
-from stages import build_contexts, contexts
+from stages import build_contexts, contexts, split, vocabulary
 
 ITOS = [".", "a", "b"]
 
@@ -34,6 +34,14 @@ def test_pairs_of_many_symbols_do_not_overflow_a_byte():
     numbers = np.full((1, 1), 200, dtype=np.uint8)
     counts = contexts.pair_counts(numbers, numbers[:, 0], 201)
     assert counts[200, 200] == counts.sum() == 1
+
+
+def test_reference_distinct_contexts_of_train(names: list[str]):
+    train = split.cut(split.shuffle(names, seed=42), train=0.8, dev=0.1)["train"]
+    examples = build_contexts.build(train, vocabulary.build(names), 3)
+    assert len(examples["targets"]) == 182_625
+    found = contexts.next_counts(examples["contexts"], examples["targets"], 27)
+    assert (len(found.distinct), (found.counts > 0).sum()) == (5438, 22_701)
 
 
 def test_reference_counts(names: list[str]):

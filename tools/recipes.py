@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,9 +57,8 @@ class Recipe(Section):
 
     question: str
     overrides: Overrides
-    seeds: Annotated[list[int], Field(min_length=1)] | None = (
-        None  # of the MLP: an experiment each, and their mean and SD
-    )
+    # of the MLP: an experiment each, and their mean and SD
+    seeds: Annotated[list[int], Field(min_length=1)] | None = None
     figures: list[Figure]
     note: str | None = None  # to read below the table
     picture: str | None = None  # to show there
@@ -135,11 +135,12 @@ def overridden(overrides: list[str]) -> dict[str, Any]:
     """Return what params.yaml holds after `dvc exp run -S` with these overrides.
 
     Raises:
-        InputError: an override does not fit params.yaml.
+        InputError: an override does not fit params.yaml, or that file is wrong itself.
     """
+    params.load(PARAMS)
     with tempfile.TemporaryDirectory() as folder:
         changed = Path(folder, PARAMS)
-        changed.write_bytes(files.read_bytes(PARAMS))
+        shutil.copyfile(PARAMS, changed)
         try:
             apply_overrides(changed, overrides)
             params.load(changed)
