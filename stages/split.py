@@ -54,9 +54,7 @@ def describe(splits: dict[str, list[str]]) -> dict[str, dict[str, float]]:
     train = set(splits["train"])
     return {
         "names": {split: len(names) for split, names in splits.items()},
-        "characters": {
-            split: sum(len(name) + 1 for name in names) for split, names in splits.items()
-        },
+        "characters": {split: sum(map(len, names)) + len(names) for split, names in splits.items()},
         "also_in_train": {
             split: sum(name in train for name in names) / len(names)
             for split, names in splits.items()

