@@ -138,11 +138,9 @@ def draw(sizes: dict[str, dict]) -> None:
         style = {"marker": "o", "color": f"C{number}", "label": stage}
         left.plot(lines, [one["seconds"] for one in found], **style)
         right.plot(lines, [one["megabytes_above"] for one in found], **style)
-    for name, what in INSIDE.items():
+    for name, style in zip(INSIDE, ("--", ":"), strict=True):
         seconds = [size["stages"][name]["seconds"] for size in sizes.values()]
-        left.plot(lines, seconds, "--", marker=".", color="grey")
-        below = {"xytext": (0, -6), "textcoords": "offset points", "ha": "right", "va": "top"}
-        left.annotate(what, (lines[-1], seconds[-1]), **below)
+        left.plot(lines, seconds, style, marker=".", color="black", label=INSIDE[name])
     right.axhline(MEGABYTES, color="crimson", lw=0.8)
     right.annotate("reach", (lines[0], MEGABYTES), xytext=(0, 3), textcoords="offset points")
     left.set_ylabel("seconds")
@@ -153,6 +151,8 @@ def draw(sizes: dict[str, dict]) -> None:
         axes.set_xlabel("names")
         axes.grid(alpha=0.3)
     right.legend(fontsize="small")
+    inside = left.get_lines()[-len(INSIDE) :]
+    left.legend(handles=inside, fontsize="small", loc="lower right", bbox_to_anchor=(1, 0.22))
     figure.savefig(PICTURE, metadata={"Date": None})
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from stages import InputError, files, models, params
+from stages import InputError, files, losses, models, params
 from stages.contexts import Distinct, distinct
 from stages.models import MODELS, Parameters
 
@@ -97,38 +97,36 @@ def add_up(scores: Scores, places: np.ndarray, times: np.ndarray | int = 1) -> p
     return sums.astype({"characters": int, "hits": int, "zeros": int})
 
 
-def average_nll(scores: pd.DataFrame) -> float:
-    """Return the average negative log-likelihood, nats per character."""
-    # fsum is exact, so the order of the names does not matter
-    return math.fsum(scores["nll"]) / scores["characters"].sum()
-
-
-def summarise(scores: pd.DataFrame, in_train: pd.Series) -> dict[str, float]:
+def summarise(scores: pd.DataFrame, in_train: np.ndarray) -> dict[str, float]:
     """Return the metrics of one model on one split.
 
     Args:
-        scores: one row a name, as `add_up` gives them.
-        in_train: whether each name also stands in train.
+        scores: one row a name, as `add_up` gives them; its index says which distinct name.
+        in_train: (names,) bool, whether each also stands in train.
 
     Returns:
         accuracy: share of characters that are the most probable one.
-        nll: average negative log-likelihood, nats per character.
+        nll, stderr: average negative log-likelihood and its standard error, nats per character.
         perplexity: exp(nll).
-        nll_unseen: nll of the names that do not stand in train.
+        nll_unseen, stderr_unseen: those of the names that do not stand in train.
         zero_probability: number of characters that the model rules out.
 
-        What is infinite, or an average of no names, is left out; so is a zero_probability of 0.
+        What is infinite, an average of no names or a standard error of one is left out; so is a
+        zero_probability of 0.
     """
-    nll, unseen, zeros = average_nll(scores), scores[~in_train], int(scores["zeros"].sum())
     metrics = {"accuracy": scores["hits"].sum() / scores["characters"].sum()}
-    if zeros:
+    for suffix, some in {"": scores, "_unseen": scores[~in_train]}.items():
+        if len(some) and not some["zeros"].any():
+            metrics[f"nll{suffix}"] = losses.average(some["nll"], some["characters"])
+            distinct_names = some.groupby(level=0).sum()
+            if len(distinct_names) > 1:
+                metrics[f"stderr{suffix}"] = losses.standard_error(
+                    distinct_names["nll"].to_numpy(), distinct_names["characters"].to_numpy()
+                )
+    if zeros := int(scores["zeros"].sum()):
         metrics["zero_probability"] = zeros
-    else:
-        metrics["nll"] = nll
-        if nll < 700:  # exp(710) is more than a float can hold
-            metrics["perplexity"] = math.exp(nll)
-    if len(unseen) and not unseen["zeros"].any():
-        metrics["nll_unseen"] = average_nll(unseen)
+    if metrics.get("nll", math.inf) < 700:  # exp(710) is more than a float can hold
+        metrics["perplexity"] = math.exp(metrics["nll"])
     return metrics
 
 
@@ -174,9 +172,9 @@ def evaluate_split(
     positions, metrics = [], {}
     for model, parameters in trained.items():
         scores = score(model, parameters, characters)
-        by_name = add_up(scores, characters.name).iloc[which].reset_index(drop=True)
-        metrics[model] = summarise(by_name, table["in_train"])
-        table[model] = by_name["nll"].replace(math.inf, math.nan)
+        by_name = add_up(scores, characters.name).iloc[which]
+        metrics[model] = summarise(by_name, table["in_train"].to_numpy())
+        table[model] = by_name["nll"].replace(math.inf, math.nan).to_numpy()
         at_position = add_up(scores, characters.position, characters.times)
         positions.append(by_position(split, model, at_position))
     return table, pd.concat(positions), metrics
@@ -200,7 +198,15 @@ def metric_first(found: Nested) -> Nested:
 
     The metrics come in the order in which a reader wants them.
     """
-    order = ("nll", "perplexity", "accuracy", "nll_unseen", "zero_probability")
+    order = (
+        "nll",
+        "stderr",
+        "perplexity",
+        "accuracy",
+        "nll_unseen",
+        "stderr_unseen",
+        "zero_probability",
+    )
     turned: Nested = {}
     for metric in order:
         for split, by_model in found.items():

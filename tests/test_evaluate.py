@@ -24,7 +24,7 @@ def scores(names: list[str], block_size: int = 1) -> pd.DataFrame:
 
 
 def summary(names: list[str], train: set[str] = frozenset()) -> dict[str, float]:
-    return evaluate.summarise(scores(names), pd.Series([name in train for name in names]))
+    return evaluate.summarise(scores(names), np.array([name in train for name in names]))
 
 
 @pytest.mark.parametrize("block_size", [1, 3])
@@ -40,12 +40,18 @@ def test_names_scored_by_hand(block_size: int):
 
 def test_metrics_by_hand():
     metrics = summary(["ab", "b", "bab"], train={"ab"})
-    total = -math.log(0.5 * 0.75) - math.log(0.5 * 0.75) - math.log(0.5 * 0.25 * 0.75)
+    short, long = -math.log(0.5 * 0.75), -math.log(0.5 * 0.25 * 0.75)
+    total = 2 * short + long
+    mean, unseen = total / 9, (short + long) / 6
+    deviations = [short - 3 * mean, short - 2 * mean, long - 4 * mean]
+    # of two names, what one is above the average of both the other is below it
     assert metrics == {
+        "stderr": pytest.approx(math.sqrt(sum(d**2 for d in deviations)) / 9),
+        "stderr_unseen": pytest.approx(math.sqrt(2) * abs(short - 2 * unseen) / 6),
         "nll": pytest.approx(total / 9),
         "perplexity": pytest.approx(math.exp(total / 9)),
         "accuracy": pytest.approx(6 / 9),
-        "nll_unseen": pytest.approx((total + math.log(0.5 * 0.75)) / 6),
+        "nll_unseen": pytest.approx(unseen),
     }
 
 
@@ -69,7 +75,7 @@ def test_split_that_stands_in_train_has_no_unseen_loss():
 
 
 def test_hopeless_model_has_a_loss_and_no_perplexity():
-    found = evaluate.summarise(scores(["ab"]).assign(nll=3000.0), pd.Series([False]))
+    found = evaluate.summarise(scores(["ab"]).assign(nll=3000.0), np.array([False]))
     assert found["nll"] == 1000.0
     assert "perplexity" not in found
 
@@ -143,6 +149,8 @@ def test_name_that_stands_twice_is_scored_once_and_counts_twice():
     assert table["bigram_count"].tolist() == pytest.approx([ab, bab, ab])
     assert metrics["bigram_count"] == {
         "nll": pytest.approx((2 * ab + bab) / 10),
+        # both ab are one name that was drawn, and it stands twice
+        "stderr": pytest.approx(math.sqrt(2) * abs(bab - 4 * (2 * ab + bab) / 10) / 10),
         "perplexity": pytest.approx(math.exp((2 * ab + bab) / 10)),
         # a first, b after a, the end after b, but neither b first nor a after b
         "accuracy": pytest.approx(8 / 10),
