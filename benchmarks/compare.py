@@ -53,6 +53,7 @@ GROUPS = {  # rows with one other side, and how often to run them
     "neural_step": (("neural_step",), 5),
     "sampling": (("sampling",), 3),
 }
+TRAINED = {"ngram_count": "ngram_count", "mlp": "recipe final", "best-mlp": "recipe best-mlp"}
 Pairs = list[tuple[float, float]]  # seconds of the project and of the other side
 
 
@@ -112,7 +113,7 @@ def compare_commands() -> dict[str, Pairs]:
             ours = seconds(*dvc, "exp", "run", "-S", width, folder=clone)
             theirs = version + sum(
                 seconds(*python, "-m", f"stages.{stage}", folder=clone)
-                for stage in ("train_mlp", "evaluate", "sample")
+                for stage in ("train_mlp", "fit_mixture", "evaluate", "sample")
             )
             pairs.setdefault("experiment", []).append((ours, theirs))
             subprocess.run(("git", "reset", "--quiet", "--hard"), check=True, cwd=clone)
@@ -196,11 +197,18 @@ def main() -> None:
             "highest": max(ratios),
             "runs": len(ratios),
         }
-    results = {"machine": machine(), "dev_nll": losses, "rows": rows}
+    training = {what: timed("project", name)["seconds"] for what, name in TRAINED.items()}
+    results = {
+        "machine": machine(),
+        "dev_nll": losses,
+        "training_seconds": training,
+        "rows": rows,
+    }
     RESULTS.write_text(f"{json.dumps(results, indent=2)}\n")
     draw(rows)
     print(table(rows, "simple"))
     print(f"dev NLL reached: {losses}")
+    print(f"seconds of training: {training}")
 
 
 if __name__ == "__main__":

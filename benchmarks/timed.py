@@ -83,7 +83,16 @@ def project(name: str) -> Timed:
     import torch
     from torch import Generator
 
-    from stages import contexts, evaluate, models, sample, train_bigram_neural, train_mlp
+    from stages import (
+        contexts,
+        evaluate,
+        models,
+        sample,
+        train_bigram_neural,
+        train_mlp,
+        train_ngram_count,
+    )
+    from tools import recipes
 
     def split(block_size: int) -> dict:
         return {key: build_contexts.build(some, itos, block_size) for key, some in names.items()}
@@ -95,15 +104,25 @@ def project(name: str) -> Timed:
         def work(steps: int) -> float:
             train, dev = (train_mlp.Examples.of(arrays, len(itos)) for arrays in built.values())
             generator = Generator().manual_seed(settings.seed)
-            model = models.start_mlp(
-                len(itos), block_size, settings.embedding, settings.hidden, "scaled", generator
-            )
+            model = train_mlp.start(len(itos), block_size, settings, generator)
             chosen = settings.model_copy(update={"steps": steps})
             train_mlp.train(model, train, dev, chosen, generator)
             return train_mlp.full_loss(model, dev).item()
 
         return lambda: work(2), lambda: work(settings.steps), 1
 
+    if name == "ngram_count":
+        examples = build_contexts.build(names["train"], itos, params.load().ngram_count.order - 1)
+
+        def count() -> None:
+            levels = train_ngram_count.levels(examples, len(itos))
+            train_ngram_count.train(levels, len(itos))
+
+        return count, count, 1
+    if name.startswith("recipe "):
+        known = {k: v for group in recipes.load().values() for k, v in group.recipes.items()}
+        chosen = recipes.overridden(known[name.removeprefix("recipe ")].overrides)
+        return training(chosen["contexts"]["block_size"], chosen["mlp"])
     if name == "to_2.17":
         return training(3, {"steps": 150, "batch_size": 512, "lr": 0.05})
     if name == "to_2.05":

@@ -1,5 +1,6 @@
-"""Eight stages, in this order: fetch, split, build_contexts, train_bigram_count,
-train_bigram_neural, train_mlp, evaluate, sample; and find_learning_rate, beside train_mlp.
+"""The stages, in this order: fetch, split, build_contexts, train_bigram_count,
+train_bigram_neural, train_ngram_count, train_mlp, fit_mixture, evaluate, sample; and
+find_learning_rate, beside train_mlp.
 
 Each is one script that reads files, calls small functions and writes files. Run one as
 `python -m stages.NAME` from the repository root, or all that need it with `dvc repro`.
@@ -10,9 +11,10 @@ import gc
 import os
 
 # One result on every x86-64 processor: no instructions beyond AVX2, no maker's own kernels.
-# torch reads both once, when it is imported, and any import of a stage comes through here.
+# torch reads them once, when it is imported, and any import of a stage comes through here.
 os.environ["ATEN_CPU_CAPABILITY"] = "avx2"
 os.environ["MKL_CBWR"] = "COMPATIBLE"
+os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 
 # No last search for garbage in all that torch's import has made: python starts and ends with it
 # 1.3 times sooner.

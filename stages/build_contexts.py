@@ -1,10 +1,11 @@
 """Turn names into examples: a context of characters, and the character that follows it.
 
     python -m stages.build_contexts    data/names.txt, data/splits/*.txt
-        → data/vocabulary.json, data/contexts/{bigram,mlp}/{train,dev,test}.safetensors
+        → data/vocabulary.json, data/contexts/{bigram,mlp,ngram}/{train,dev,test}.safetensors
 
-The bigrams' contexts are one character long, the MLP's `contexts.block_size`. They are two
-outputs, so that another block size leaves the bigrams as they are.
+The bigrams' contexts are one character long, the MLP's `contexts.block_size`, and those of the
+counting n-gram model one less than `ngram_count.order`. They are three outputs, so that another
+length leaves the other models as they are.
 """
 
 import numpy as np
@@ -34,7 +35,12 @@ def build(names: list[str], itos: list[str], block_size: int) -> dict[str, np.nd
 
 
 def main() -> None:
-    settings = params.load().contexts
+    settings = params.load()
+    block_sizes = {
+        "bigram": 1,
+        "mlp": settings.contexts.block_size,
+        "ngram": settings.ngram_count.order - 1,
+    }
     itos = vocabulary.build(files.read_names(files.DATA / "names.txt"))
     splits = {
         split: files.read_names(files.DATA / "splits" / f"{split}.txt")
@@ -42,13 +48,13 @@ def main() -> None:
     }
 
     files.write_json(files.DATA / "vocabulary.json", itos)
-    for folder, block_size in {"bigram": 1, "mlp": settings.block_size}.items():
+    for folder, block_size in block_sizes.items():
         for split, names in splits.items():
             examples = build(names, itos, block_size)
             files.write_tensors(files.DATA / "contexts" / folder / f"{split}.safetensors", examples)
     count = sum(sum(map(len, names)) + len(names) for names in splits.values())
-    sizes = f"block size 1 and {settings.block_size}"
-    print(f"build_contexts: {len(itos)} symbols, {count} examples of {sizes}")
+    sizes = ", ".join(str(block_size) for block_size in block_sizes.values())
+    print(f"build_contexts: {len(itos)} symbols, {count} examples of block sizes {sizes}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ def distinct(contexts: np.ndarray) -> Distinct:
     Args:
         contexts: (examples, block size), symbol numbers of any unsigned type.
     """
+    if not contexts.shape[1]:  # the empty context is one, if there are examples
+        return Distinct(contexts[:1], np.zeros(len(contexts), dtype=np.int64))
     # a row as one string of bytes, most significant first: 7 times faster than by columns
     rows = np.ascontiguousarray(contexts, dtype=contexts.dtype.newbyteorder(">"))
     keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()

@@ -1,6 +1,6 @@
 """Evaluate every model on the splits that `evaluate.splits` names.
 
-python -m stages.evaluate    data/models/*, data/contexts/mlp/*, data/splits/*
+python -m stages.evaluate    data/models/*, data/contexts/{mlp,ngram}/*, data/splits/*
     → metrics/evaluate.json, plots/{models,positions}.csv, data/evaluation.csv
 """
 
@@ -10,10 +10,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-import torch
 
 from stages import InputError, files, losses, models, params
-from stages.contexts import Distinct, distinct
 from stages.models import MODELS, Parameters
 
 Nested = dict[str, dict[str, dict[str, float]]]
@@ -22,7 +20,7 @@ Nested = dict[str, dict[str, dict[str, float]]]
 class Characters(NamedTuple):
     """The characters of a split's distinct names; the end of a name is one of its characters."""
 
-    contexts: Distinct  # of these characters
+    contexts: np.ndarray  # (characters, block size): what comes before each
     targets: np.ndarray  # (characters,): the symbols themselves; 0 ends a name
     name: np.ndarray  # (characters,) int64: which distinct name
     position: np.ndarray  # (characters,) int64: how many characters of the name come before
@@ -43,7 +41,7 @@ class Characters(NamedTuple):
         name = np.cumsum(ends) - ends
         start = np.flatnonzero(np.diff(name, prepend=-1))
         return cls(
-            contexts=distinct(examples["contexts"][rows]),
+            contexts=examples["contexts"][rows],
             targets=targets,
             name=name,
             position=np.arange(len(targets)) - start[name],
@@ -66,11 +64,9 @@ def score(model: str, parameters: Parameters, characters: Characters) -> Scores:
         parameters: its tensors.
         characters: with contexts at least as long as the model's block size.
     """
-    contexts, index = characters.contexts
-    logits = MODELS[model](parameters, torch.from_numpy(contexts).long())
-    log_probabilities = models.log_probabilities(logits).numpy()
-    nll = -log_probabilities[index, characters.targets]
-    return Scores(nll, log_probabilities.argmax(axis=1)[index] == characters.targets)
+    found, index = models.next_log_probabilities(model, parameters, characters.contexts)
+    best = found.argmax(dim=1).numpy()
+    return Scores(-found.numpy()[index, characters.targets], best[index] == characters.targets)
 
 
 def add_up(scores: Scores, places: np.ndarray, times: np.ndarray | int = 1) -> pd.DataFrame:
@@ -101,7 +97,7 @@ def summarise(scores: pd.DataFrame, in_train: np.ndarray) -> dict[str, float]:
     """Return the metrics of one model on one split.
 
     Args:
-        scores: one row a name, as `add_up` gives them; its index says which distinct name.
+        scores: one row a distinct name, as `add_up` gives them, times how often it stands there.
         in_train: (names,) bool, whether each also stands in train.
 
     Returns:
@@ -118,10 +114,9 @@ def summarise(scores: pd.DataFrame, in_train: np.ndarray) -> dict[str, float]:
     for suffix, some in {"": scores, "_unseen": scores[~in_train]}.items():
         if len(some) and not some["zeros"].any():
             metrics[f"nll{suffix}"] = losses.average(some["nll"], some["characters"])
-            distinct_names = some.groupby(level=0).sum()
-            if len(distinct_names) > 1:
+            if len(some) > 1:
                 metrics[f"stderr{suffix}"] = losses.standard_error(
-                    distinct_names["nll"].to_numpy(), distinct_names["characters"].to_numpy()
+                    some["nll"].to_numpy(), some["characters"].to_numpy()
                 )
     if zeros := int(scores["zeros"].sum()):
         metrics["zero_probability"] = zeros
@@ -164,17 +159,19 @@ def evaluate_split(
     lengths = np.diff(np.flatnonzero(examples["targets"] == 0), prepend=-1)
     if not np.array_equal(lengths, table["characters"]):
         raise InputError(
-            f"evaluate: data/splits/{split}.txt and data/contexts/mlp/{split}.safetensors "
+            f"evaluate: data/splits/{split}.txt and data/contexts/*/{split}.safetensors "
             "do not belong together; run `dvc repro`"
         )
     which, _ = pd.factorize(table["name"])
+    times, in_train = np.bincount(which), table["in_train"][~table["name"].duplicated()].to_numpy()
     characters = Characters.of(examples, which)
+    del names, examples  # all that follows is smaller, but for the table
     positions, metrics = [], {}
     for model, parameters in trained.items():
         scores = score(model, parameters, characters)
-        by_name = add_up(scores, characters.name).iloc[which]
-        metrics[model] = summarise(by_name, table["in_train"].to_numpy())
-        table[model] = by_name["nll"].replace(math.inf, math.nan).to_numpy()
+        once = add_up(scores, characters.name)
+        metrics[model] = summarise(once.mul(times, axis=0), in_train)
+        table[model] = once["nll"].replace(math.inf, math.nan).to_numpy()[which]
         at_position = add_up(scores, characters.position, characters.times)
         positions.append(by_position(split, model, at_position))
     return table, pd.concat(positions), metrics
@@ -228,13 +225,14 @@ def bars(nll: dict[str, dict[str, float]]) -> pd.DataFrame:
 
 def main() -> None:
     settings = params.load().evaluate
-    trained = {model: models.read(model) for model in MODELS}
+    trained = models.read_all()
     train = set(files.read_names(files.DATA / "splits" / "train.txt"))
     tables, positions, found = [], [], {}
     for split in settings.splits:
-        names = files.read_names(files.DATA / "splits" / f"{split}.txt")
-        examples = files.read_tensors(files.DATA / "contexts" / "mlp" / f"{split}.safetensors")
-        table, position, found[split] = evaluate_split(split, names, examples, train, trained)
+        path = files.DATA / "splits" / f"{split}.txt"
+        table, position, found[split] = evaluate_split(
+            split, files.read_names(path), files.read_examples(split), train, trained
+        )
         tables.append(table)
         positions.append(position)
     metrics = metric_first(found)
@@ -248,13 +246,13 @@ def main() -> None:
             ruled_out = f"{model} gives {count} characters of {split} probability 0"
             print(f"evaluate: warning: {ruled_out}, so it has no nll there", file=sys.stderr)
     last = settings.splits[-1]
-    losses = [
+    shown = [
         f"{model} {found[last][model]['nll']:.4f}"
         if "nll" in found[last][model]
         else f"{model} none"
         for model in MODELS
     ]
-    print(f"evaluate: {last} nll: {', '.join(losses)}")
+    print(f"evaluate: {last} nll: {', '.join(shown)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DATA, METRICS, PLOTS = Path("data"), Path("metrics"), Path("plots")
+BYTE_ORDER_MARK = "\ufeff"
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the newline
+LONGEST = 10_000  # characters of a name, as `sample.max_length` allows
 
 
 def read_bytes(path: Path) -> bytes:
@@ -29,7 +34,12 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path}: not found; `dvc repro` makes what is missing") from None
+        raise missing(path) from None
+
+
+def missing(path: Path) -> InputError:
+    """Return the error about a file that is not there."""
+    return InputError(f"{path}: not found; `dvc repro` makes what is missing")
 
 
 @contextmanager
@@ -53,25 +63,46 @@ def parse_names(content: bytes, where: str) -> list[str]:
     >>> parse_names(b"emma\\nava", "names.txt")
     ['emma', 'ava']
 
+    A character is a Unicode code point, in normal form C: one for é, several for a family emoji.
+
     Raises:
-        InputError: no names, another encoding, or a line that is not a name.
+        InputError: no names, another encoding or normal form, or a line that is not a name.
     """
     try:
-        lines = content.decode("utf-8").removesuffix("\n").split("\n")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
         raise InputError(f"{where}, line {line}: byte 0x{byte:02x} is not UTF-8") from None
+    lines = text.removesuffix("\n").split("\n")
     if lines == [""]:
         raise InputError(f"{where}: no names in it; one name a line is needed")
+    if text.startswith(BYTE_ORDER_MARK):
+        raise InputError(f"{where}: begins with a byte-order mark; save it as UTF-8 without one")
+    # looked for in the whole text first: most lists hold nothing of the kind
+    control = CONTROL.search(text) is not None
+    composed = unicodedata.is_normalized("NFC", text)
     for number, name in enumerate(lines, start=1):
-        if not name or name != name.strip() or BOUNDARY in name:
+        if not name or name != name.strip() or BOUNDARY in name or len(name) > LONGEST:
+            raise not_a_name(where, number, name)
+        if control and CONTROL.search(name):
+            raise not_a_name(where, number, name)
+        if not composed and not unicodedata.is_normalized("NFC", name):
             raise InputError(
-                f"{where}, line {number}: {name!r} is not a name; a name is not empty, "
-                f"has no space or control character at its ends, "
-                f"and no {BOUNDARY!r} in it, the mark of start and end"
+                f"{where}, line {number}: {name!r} is not in Unicode's normal form C, where a "
+                "letter and its accent are one character; convert the list to it"
             )
     return lines
+
+
+def not_a_name(where: str, number: int, name: str) -> InputError:
+    """Return the error about a line that is not a name."""
+    shown = repr(name if len(name) <= 50 else f"{name[:50]}…")
+    return InputError(
+        f"{where}, line {number}: {shown} is not a name; a name has 1 to {LONGEST:,} characters, "
+        f"no space at its ends, no control character (Windows ends its lines with one), and no "
+        f"{BOUNDARY!r}, the mark of start and end"
+    )
 
 
 def read_names(path: Path) -> list[str]:
@@ -91,13 +122,22 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: there is no such file, or it is not a safetensors file.
     """
-    content = read_bytes(path)
     try:
-        return safetensors.numpy.load(content)
+        return safetensors.numpy.load_file(path)
+    except FileNotFoundError:
+        raise missing(path) from None
     except SafetensorError as error:
         raise InputError(
             f"{path}: not a safetensors file ({error}); delete it and run `dvc repro`"
         ) from None
+
+
+def read_examples(split: str) -> dict[str, np.ndarray]:
+    """Return a split's examples with the longest contexts there are; each model takes its end."""
+    found = [
+        read_tensors(DATA / "contexts" / name / f"{split}.safetensors") for name in ("mlp", "ngram")
+    ]
+    return max(found, key=lambda examples: examples["contexts"].shape[1])
 
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
@@ -109,7 +149,7 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise InputError(f"{path}: not written, {name} is not finite; lower the learning rate")
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     write_bytes(path, safetensors.numpy.save(contiguous))
 
 

@@ -76,13 +76,20 @@ class BigramNeural(Section):
     l2: Penalty
 
 
+class NgramCount(Section):
+    order: Annotated[Whole, Field(ge=2, le=16)]
+
+
 class Mlp(Section):
     seed: Seed
     embedding: Size
     hidden: Size
+    layers: Annotated[Whole, Field(ge=1, le=100)]
+    activation: Literal["tanh", "gelu"]
+    dropout: Annotated[Number, Field(ge=0, lt=1)]
     init: Literal["scaled", "normal"]
     optimizer: Literal["adamw", "sgd"]
-    schedule: Literal["one_cycle", "step_decay", "constant"]
+    schedule: Literal["one_cycle", "cosine", "step_decay", "constant"]
     lr: LearningRate
     weight_decay: Penalty
     steps: Steps
@@ -120,6 +127,7 @@ class Evaluate(Section):
 class Sample(Section):
     seed: Seed
     count: Annotated[Whole, Field(ge=1, le=10_000_000)]
+    measured: Annotated[Whole, Field(ge=1, le=10_000_000)]
     temperature: Annotated[Number, Field(gt=0)]
     max_length: Annotated[Whole, Field(ge=1, le=10_000)]
 
@@ -132,6 +140,7 @@ class Params(Section):
     contexts: Contexts
     bigram_count: BigramCount
     bigram_neural: BigramNeural
+    ngram_count: NgramCount
     mlp: Mlp
     find_learning_rate: FindLearningRate
     evaluate: Evaluate

@@ -1,7 +1,7 @@
 """Sample new names from every model.
 
-python -m stages.sample    data/models/*, data/vocabulary.json, data/splits/train.txt
-    → data/samples/<model>.txt, metrics/sample.json
+python -m stages.sample    data/models/*, data/vocabulary.json, data/splits/{train,dev}.txt
+    → data/samples/<model>.txt, plots/lengths.csv, metrics/sample.json
 
 Every model draws with the same seed: where two of them agree, so do their names.
 """
@@ -9,6 +9,7 @@ Every model draws with the same seed: where two of them agree, so do their names
 from statistics import fmean
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Generator
 
@@ -66,42 +67,91 @@ def sample(
     return [prefix + vocabulary.decode(row[:length], itos) for row, length in rows]
 
 
-def share_new(names: list[str], train: set[str]) -> float:
-    """Return the share of names that do not stand in train.
+def length_shares(names: list[str], longest: int) -> np.ndarray:
+    """Return the share of names of each length, from 0 to the longest.
 
-    >>> share_new(["ava", "avo", "zo", "zo"], train={"ava"})
-    0.75
+    >>> length_shares(["ava", "zo", "mia", "emma"], longest=4)
+    array([0.  , 0.  , 0.25, 0.5 , 0.25])
     """
-    return fmean(name not in train for name in names)
+    return np.bincount([len(name) for name in names], minlength=longest + 1) / len(names)
+
+
+def measure(names: list[str], train: set[str], dev: list[str]) -> dict[str, float]:
+    """Return what samples are worth.
+
+    Args:
+        names: the samples.
+        train: the training names.
+        dev: the dev names.
+
+    Returns:
+        in_train: share that stands in train: learned, or learned by heart?
+        distinct: share that is left when repeats are dropped.
+        at_most_one_letter: share of names that are hardly any.
+        in_dev: share that stands in dev and not in train: real names that the model never saw.
+            What copies has none of these.
+        length_distance: total variation between their lengths and those of dev, from 0, the same,
+            to 1, none in common.
+
+        The last two are left out if there are no dev names.
+    """
+    metrics = {
+        "in_train": fmean(name in train for name in names),
+        "distinct": len(set(names)) / len(names),
+        "at_most_one_letter": fmean(len(name) <= 1 for name in names),
+    }
+    if dev:
+        unseen = set(dev) - train
+        metrics["in_dev"] = fmean(name in unseen for name in names)
+        longest = max(map(len, names + dev))
+        difference = length_shares(names, longest) - length_shares(dev, longest)
+        metrics["length_distance"] = float(np.abs(difference).sum() / 2)
+    return metrics
+
+
+def length_table(names: dict[str, list[str]]) -> pd.DataFrame:
+    """Return the share of each length, one row a list of names and length."""
+    some = {title: members for title, members in names.items() if members}
+    longest = max(len(name) for members in some.values() for name in members)
+    shares = {title: length_shares(members, longest) for title, members in some.items()}
+    table = pd.DataFrame(shares).rename_axis("length")
+    return table.melt(var_name="model", value_name="share", ignore_index=False).reset_index()
 
 
 def main() -> None:
     settings = params.load().sample
     itos = files.read_json(files.DATA / "vocabulary.json")
-    train = set(files.read_names(files.DATA / "splits" / "train.txt"))
-    samples = {}
-    for model in MODELS:
-        generator = Generator().manual_seed(settings.seed)
-        samples[model] = sample(
-            model,
-            models.read(model),
-            itos,
-            settings.count,
-            settings.temperature,
-            settings.max_length,
-            generator,
+    train, dev = (
+        files.read_names(files.DATA / "splits" / f"{split}.txt") for split in ("train", "dev")
+    )
+    samples, measured = {}, {}
+    for model, parameters in models.read_all().items():
+        samples[model], measured[model] = (
+            sample(
+                model,
+                parameters,
+                itos,
+                count,
+                settings.temperature,
+                settings.max_length,
+                Generator().manual_seed(settings.seed),
+            )
+            for count in (settings.count, settings.measured)
         )
+    seen = set(train)
+    found = {model: measure(names, seen, dev) for model, names in measured.items()}
     metrics = {
-        "new": {model: share_new(names, train) for model, names in samples.items()},
-        "mean_length": {model: fmean(map(len, names)) for model, names in samples.items()},
+        metric: {model: values[metric] for model, values in found.items()}
+        for metric in found["mlp"]
     }
 
     for model, names in samples.items():
         files.write_lines(files.DATA / "samples" / f"{model}.txt", names)
+    files.write_table(files.PLOTS / "lengths.csv", length_table({"dev": dev} | measured))
     files.write_json(files.METRICS / "sample.json", metrics)
-    shares = ", ".join(f"{model} {share:.0%}" for model, share in metrics["new"].items())
+    shares = ", ".join(f"{model} {share:.1%}" for model, share in metrics["in_train"].items())
     some = ", ".join(samples["mlp"][:5])
-    print(f"sample: {settings.count} names a model, not in train: {shares}; mlp: {some}")
+    print(f"sample: of {settings.measured} names a model stand in train: {shares}; mlp: {some}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Train the MLP: embedding, tanh layer, softmax (Bengio et al. 2003).
+"""Train the MLP: embedding, hidden layers, softmax (Bengio et al. 2003).
 
 python -m stages.train_mlp    data/contexts/mlp/{train,dev}.safetensors
     → data/models/mlp.safetensors, plots/{mlp,mlp_dev}.csv, plots/embedding.svg, metrics/mlp.json
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -42,26 +43,42 @@ class Examples(NamedTuple):
         )
 
 
+def start(symbols: int, block_size: int, settings: params.Mlp, generator: Generator) -> Parameters:
+    """Return the parameters before training."""
+    return models.start_mlp(
+        symbols,
+        block_size,
+        settings.embedding,
+        settings.hidden,
+        settings.init,
+        generator,
+        settings.layers,
+        settings.activation,
+    )
+
+
 def learning_rate(step: int, settings: params.Mlp) -> float:
     """Return the rate of a step, counted from 0.
 
     `step_decay` is the lecture's: lr, and a tenth of it from the middle on. `one_cycle` (Smith &
     Topin 2018) rises in a straight line over the first tenth of the steps, then falls to 0
-    along a cosine.
+    along a cosine; `cosine` falls from the first step on (Loshchilov & Hutter 2017).
     """
     if settings.schedule == "step_decay" and step >= settings.steps // 2:
         return settings.lr / 10
-    if settings.schedule == "one_cycle":
-        rise = settings.steps / 10
+    if settings.schedule in ("one_cycle", "cosine"):
+        rise = settings.steps / 10 if settings.schedule == "one_cycle" else 0
         if step < rise:
             return settings.lr * (step + 1) / (rise + 1)
         return settings.lr * (1 + math.cos(math.pi * (step - rise) / (settings.steps - rise))) / 2
     return settings.lr
 
 
-def full_loss(parameters: Parameters, examples: Examples) -> Tensor:
+def full_loss(
+    parameters: Parameters, examples: Examples, drop: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Return the average negative log-likelihood of all examples, in nats per character."""
-    logits = models.mlp_logits(parameters, examples.distinct)
+    logits = models.mlp_logits(parameters, examples.distinct, drop)
     return -(examples.shares * F.log_softmax(logits, dim=1)).sum()
 
 
@@ -71,17 +88,18 @@ def batch_loss(
     size: int,
     targets: Literal["expected", "drawn"],
     generator: Generator,
+    drop: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Return the average negative log-likelihood of examples drawn with replacement.
 
     With `drawn` targets it is the lecture's, over the symbols that follow in the examples drawn.
     With `expected` ones it is the mean of that loss over all examples with the contexts drawn:
-    the same on average, with less chance in it (Rao 1945, Blackwell 1947).
+    the same on average, with less chance in it (Rao 1945, Blackwell 1947). A context that is drawn
+    often is computed once, with one mask if there is dropout.
     """
     rows = torch.randint(len(examples.targets), (size,), generator=generator)
-    # a context that is drawn often is computed once
     drawn, index, times = examples.index[rows].unique(return_inverse=True, return_counts=True)
-    logits = models.mlp_logits(parameters, examples.distinct[drawn])
+    logits = models.mlp_logits(parameters, examples.distinct[drawn], drop)
     if targets == "expected":
         shares = examples.shares[drawn]
         weights = shares * (times / shares.sum(dim=1)).unsqueeze(1)
@@ -89,6 +107,18 @@ def batch_loss(
         pairs = index * logits.shape[1] + examples.targets[rows]
         weights = pairs.bincount(minlength=logits.numel()).view_as(logits)
     return -(weights * F.log_softmax(logits, dim=1)).sum() / size
+
+
+def dropout(share: float, generator: Generator) -> Callable[[Tensor], Tensor] | None:
+    """Return a function that zeroes a share of a tensor and scales the rest up; none for 0.
+
+    Srivastava et al. (2014). torch has one, but it takes no generator.
+    """
+
+    def drop(x: Tensor) -> Tensor:
+        return x * (torch.rand(x.shape, generator=generator) >= share) / (1 - share)
+
+    return drop if share else None
 
 
 def spread(last: int, points: int) -> set[int]:
@@ -111,13 +141,17 @@ def train(
     """Train the parameters in place.
 
     Returns:
-        The loss of a step's batch before its update, and the loss on dev after so many updates
-        (no rows if dev is empty), each at evenly spread steps. Columns: step, nll.
+        The loss of a step's batch before its update, with dropout, and the loss on dev after so
+        many updates (no rows if dev is empty), each at evenly spread steps. Columns: step, nll.
 
     Raises:
         InputError: a loss is no longer finite.
     """
-    tensors = [tensor.requires_grad_() for tensor in parameters.values()]
+    # all but the number of the activation
+    tensors = [tensor for tensor in parameters.values() if tensor.is_floating_point()]
+    for tensor in tensors:
+        tensor.requires_grad_()
+    drop = dropout(settings.dropout, generator)
     make = SGD if settings.optimizer == "sgd" else AdamW
     optimizer = make(tensors, weight_decay=settings.weight_decay, fused=True)
     curve, dev_curve = [], []
@@ -129,10 +163,10 @@ def train(
         if step in dev_steps:
             dev_curve.append((step, finite(full_loss(parameters, dev), step, settings)))
         if settings.batch_size is None:
-            loss = full_loss(parameters, examples)
+            loss = full_loss(parameters, examples, drop)
         else:
             loss = batch_loss(
-                parameters, examples, settings.batch_size, settings.targets, generator
+                parameters, examples, settings.batch_size, settings.targets, generator, drop
             )
         nll = finite(loss, step, settings)
         if step in curve_steps:
@@ -174,10 +208,7 @@ def main() -> None:
     examples = Examples.of(files.read_tensors(folder / "train.safetensors"), len(itos))
     dev = Examples.of(files.read_tensors(folder / "dev.safetensors"), len(itos))
     generator = Generator().manual_seed(settings.seed)
-    block_size = examples.distinct.shape[1]
-    parameters = models.start_mlp(
-        len(itos), block_size, settings.embedding, settings.hidden, settings.init, generator
-    )
+    parameters = start(len(itos), examples.distinct.shape[1], settings, generator)
     planes = {"before training": models.principal_plane(parameters["C"])}
     curve, dev_curve = train(parameters, examples, dev, settings, generator)
     planes["after"] = models.principal_plane(parameters["C"])
@@ -185,7 +216,9 @@ def main() -> None:
     metrics = {
         "nll_first": curve["nll"].iloc[0],
         "nll_last": curve["nll"].iloc[-1],
-        "parameters": sum(tensor.numel() for tensor in parameters.values()),
+        "parameters": sum(
+            tensor.numel() for key, tensor in parameters.items() if key != "activation"
+        ),
     }
 
     models.write("mlp", parameters)

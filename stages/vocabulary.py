@@ -5,16 +5,29 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from stages import InputError
+
 BOUNDARY = "."
+MOST = 65_535  # characters: with the boundary as many as two bytes can number
 
 
 def build(names: Iterable[str]) -> list[str]:
     """Return `itos`, the symbol of each number: the boundary, then all characters in order.
 
+    A character is a Unicode code point.
+
     >>> build(["emma", "ava"])
     ['.', 'a', 'e', 'm', 'v']
+
+    Raises:
+        InputError: there are more than 65,535 characters.
     """
-    return [BOUNDARY, *sorted(set().union(*names) - {BOUNDARY})]
+    characters = sorted(set().union(*names) - {BOUNDARY})
+    if len(characters) > MOST:
+        raise InputError(
+            f"the names hold {len(characters):,} different characters; at most {MOST:,} are allowed"
+        )
+    return [BOUNDARY, *characters]
 
 
 def _code_points(text: str) -> np.ndarray:

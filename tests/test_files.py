@@ -23,11 +23,25 @@ def test_names_with_and_without_newline_at_the_end(content: bytes):
         (b"emma\r\nava\r\n", r"list, line 1: 'emma\\r' is not a name"),
         (b"emma\na.va\n", "list, line 2: 'a.va' is not a name"),
         (b"emma\nav\xe9\n", "list, line 2: byte 0xe9 is not UTF-8"),
+        (b"\xef\xbb\xbfemma\n", "list: begins with a byte-order mark"),
+        (b"emma\na\x00va\n", r"list, line 2: 'a\\x00va' is not a name"),
+        (b"emma\na\tva\n", r"list, line 2: 'a\\tva' is not a name"),
+        ("emma\nzoe\u0308\n".encode(), "list, line 2: .* is not in Unicode's normal form C"),
+        (b"emma\n" + b"a" * 10_001, "list, line 2: 'a{50}…' is not a name; a name has 1 to 10,000"),
+        (b"<!DOCTYPE html>\n<html>\n\n</html>", "list, line 3: '' is not a name"),
     ],
 )
 def test_what_is_no_list_of_names_is_refused_with_its_line(content: bytes, message: str):
     with pytest.raises(InputError, match=message):
         files.parse_names(content, "list")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["Emma", "mary ann", "o'neil"], ["Şəhla", "Çinarə"], ["さくら", "陽菜"], ["👨‍👩‍👧", "zoë"]],
+)
+def test_names_of_other_alphabets_and_kinds_are_names(names: list[str]):
+    assert files.parse_names("\n".join(names).encode(), "list") == names
 
 
 def test_lines_written_are_names_read(tmp_path: Path):

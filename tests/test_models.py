@@ -32,6 +32,21 @@ def test_arithmetic_does_not_follow_the_environment(threads: str):
     assert capability != "AVX512"
 
 
+def test_gelu_does_not_follow_the_environment():
+    code = (
+        "import hashlib, torch; from stages import models; g = torch.Generator().manual_seed(1); "
+        "p = models.start_mlp(27, 3, 10, 64, 'scaled', g, 2, 'gelu'); "
+        "p['W1'].requires_grad_(); x = torch.randint(27, (20000, 3), generator=g); "
+        "models.mlp_logits(p, x).square().sum().backward(); "
+        "print(hashlib.md5(p['W1'].grad.numpy().tobytes()).hexdigest())"
+    )
+    hashes = {
+        Project(ROOT).run(sys.executable, "-c", code, ONEDNN_MAX_CPU_ISA=asked).stdout
+        for asked in ("SSE41", "AVX2", "AVX512_CORE")
+    }
+    assert len(hashes) == 1
+
+
 @pytest.mark.parametrize(("embedding", "hidden", "count"), [(2, 100, 3481), (10, 200, 11897)])
 def test_number_of_parameters(embedding: int, hidden: int, count: int):
     assert sum(tensor.numel() for tensor in mlp(embedding, hidden).values()) == count
@@ -67,6 +82,69 @@ def test_mlp_logits_worked_by_hand():
     h = math.tanh(1 * 0 + 2 * 1 + 0.5)
     logits = models.mlp_logits(parameters, torch.tensor([[0, 1]]))
     assert logits.tolist() == [pytest.approx([h, 0.25 - h])]
+
+
+def test_deeper_mlp_worked_by_hand():
+    parameters = {
+        "C": torch.tensor([[0.0], [1.0]]),
+        "W1": torch.tensor([[2.0]]),
+        "b1": torch.tensor([-1.0]),
+        "W2": torch.tensor([[3.0]]),
+        "b2": torch.tensor([0.5]),
+        "W3": torch.tensor([[1.0, -1.0]]),
+        "b3": torch.tensor([0.0, 0.25]),
+    }
+    h = math.tanh(3 * math.tanh(2 * 1 - 1) + 0.5)
+    logits = models.mlp_logits(parameters, torch.tensor([[1]]))
+    assert logits.tolist() == [pytest.approx([h, 0.25 - h])]
+
+    def gelu(x: float) -> float:
+        return x * (1 + math.erf(x / 2**0.5)) / 2
+
+    h = gelu(3 * gelu(2 * 1 - 1) + 0.5)
+    logits = models.mlp_logits(parameters | {"activation": torch.tensor(1)}, torch.tensor([[1]]))
+    assert logits.tolist() == [pytest.approx([h, 0.25 - h])]
+
+    # what is dropped reaches nothing: each hidden layer passes through
+    logits = models.mlp_logits(parameters, torch.tensor([[1]]), drop=lambda x: 0 * x)
+    assert logits.tolist() == [[0.0, 0.25]]
+
+
+def test_deeper_start_has_a_first_loss_close_to_a_uniform_guess():
+    for activation in ("tanh", "gelu"):
+        generator = Generator().manual_seed(1)
+        parameters = models.start_mlp(27, 3, 10, 50, "scaled", generator, 3, activation)
+        assert parameters["W3"].shape == (50, 50)
+        assert parameters["W4"].shape == (50, 27)
+        assert ("activation" in parameters) == (activation == "gelu")
+        assert models.block_size(parameters) == 3
+        log_probabilities = models.log_probabilities(
+            models.mlp_logits(parameters, torch.randint(27, (100, 3), generator=generator))
+        )
+        assert -log_probabilities.mean().item() == pytest.approx(math.log(27), abs=0.02)
+
+
+def test_mixture_of_probabilities_by_hand():
+    # both bigrams: the MLP gives 1/3 each, the n-gram model what it has stored
+    mlp = {"C": torch.zeros(3, 2), "W1": torch.zeros(2, 1), "b1": torch.zeros(1)}
+    mlp |= {"W2": torch.zeros(1, 3), "b2": torch.zeros(3)}
+    ngram = {
+        "P0": torch.tensor([[0.2, 0.2, 0.6]], dtype=torch.float64),
+        "keys1": torch.tensor([1]),
+        "P1": torch.tensor([[0.0, 0.5, 0.5]], dtype=torch.float64),
+    }
+    weight = {"weight": torch.tensor(0.25, dtype=torch.float64)}
+    mixture = models.mix(weight, {"mlp": mlp, "ngram_count": ngram})
+    assert models.part(mixture, "mlp") == mlp
+    P = models.mixture_logits(mixture, torch.tensor([[1], [2]])).exp()
+    expected = [[1 / 12, 1 / 12 + 3 / 8, 1 / 12 + 3 / 8]]
+    expected += [[1 / 12 + 0.15, 1 / 12 + 0.15, 1 / 12 + 0.45]]
+    np.testing.assert_allclose(P.numpy(), expected, rtol=1e-6)
+    assert models.block_size(mixture) == 1
+    for weight, alone in ((0.0, ngram["P1"][0]), (1.0, torch.full((3,), 1 / 3))):
+        changed = mixture | {"weight": torch.tensor(weight, dtype=torch.float64)}
+        P = models.mixture_logits(changed, torch.tensor([[1]])).exp()
+        np.testing.assert_allclose(P[0].numpy(), alone.numpy(), rtol=1e-6)
 
 
 def test_models_take_the_right_end_of_a_longer_context():

@@ -76,13 +76,14 @@ def test_stage_needs_only_what_it_declares(finished: Project, tmp_path: Path, st
         "contexts": {"block_size": 5},
         "bigram_count": {"smoothing": 9},
         "bigram_neural": {"steps": 3},
+        "ngram_count": {"order": 3},
         "mlp": {"hidden": 5, "embedding": 3},
         "evaluate": {"splits": ["test"]},
         "sample": {"count": 3},
         "find_learning_rate": {"steps": 9},
     }
     for section, changes in others.items():
-        if section not in STAGES[stage]["params"]:
+        if section not in STAGES[stage].get("params", []):
             values[section] |= changes
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
 
@@ -100,12 +101,24 @@ def test_stage_needs_only_what_it_declares(finished: Project, tmp_path: Path, st
 @pytest.mark.parametrize(
     ("key", "value", "reruns"),
     [
-        ("mlp.hidden", 30, {"train_mlp", "evaluate", "sample"}),
+        ("mlp.hidden", 30, {"train_mlp", "fit_mixture", "evaluate", "sample"}),
+        (
+            "ngram_count.order",
+            4,
+            {"build_contexts", "train_ngram_count", "fit_mixture", "evaluate", "sample"},
+        ),
         ("bigram_count.smoothing", 3, {"train_bigram_count", "evaluate", "sample"}),
         (
             "contexts.block_size",
             2,
-            {"build_contexts", "train_mlp", "find_learning_rate", "evaluate", "sample"},
+            {
+                "build_contexts",
+                "train_mlp",
+                "fit_mixture",
+                "find_learning_rate",
+                "evaluate",
+                "sample",
+            },
         ),
         ("split.seed", 43, AFTER_FETCH),
         ("sample.count", 5, {"sample"}),
@@ -148,7 +161,8 @@ def test_experiment_in_the_workspace_and_what_it_changed(project: Project):
     project.commit("wider")
     metrics = json.loads(project.run("dvc", "metrics", "diff", "HEAD~1", "HEAD", "--json").stdout)
     assert set(metrics["metrics/mlp.json"]) >= {"nll_last", "parameters"}
-    assert {key.split(".")[1] for key in metrics["metrics/evaluate.json"]} == {"mlp"}
+    changed = {key.split(".")[1] for key in metrics["metrics/evaluate.json"]}
+    assert changed == {"mlp", "mixture"}
     assert "nll.mlp.dev" in project.run("dvc", "metrics", "diff", "HEAD~1", "HEAD").stdout
 
     plots = json.loads(project.run("dvc", "plots", "diff", "HEAD~1", "HEAD", "--json").stdout)

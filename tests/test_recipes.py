@@ -347,6 +347,10 @@ def test_all_recipes_are_rendered_with_seeds_notes_and_pictures(project: Project
     shown = project.run("git", "show", f"{first.stdout.strip()}:plots/embedding.svg")
     assert drawn == shown.stdout.encode()
     assert tool(project, "--all", "--write").stderr == ""
+    whole = (project.root / "NOTEBOOKS.md").read_text()
+    (project.root / "NOTEBOOKS.md").write_text("a\n<!-- recipes: x -->\n<!-- end -->\nb\n")
+    tool(project, "x", "--write")
+    assert (project.root / "NOTEBOOKS.md").read_text() == whole
 
 
 def test_outside_a_repository_is_one_line(tmp_path: Path):
@@ -369,7 +373,8 @@ def test_list_names_every_recipe():
     ("arguments", "message"),
     [
         (["mlp-2-1000"], "no recipe mlp-2-1000; `python -m tools.recipes` lists them"),
-        (["--write"], "--write needs --all"),
+        (["--write"], "--write needs --all or a whole part"),
+        (["final", "--write"], "--write needs --all or a whole part"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str], message: str):

@@ -5,7 +5,7 @@ import torch
 from torch import Generator
 
 from stages import models
-from stages.sample import sample
+from stages.sample import length_table, measure, sample
 
 ITOS = [".", "a", "b"]
 # a name is a, then any number of b, each going on with probability one half
@@ -87,3 +87,42 @@ def test_mlp_sees_the_characters_drawn_before():
     W2[0, 1] = W2[1, 2] = W2[2, 0] = 1000.0
     parameters = {"C": C, "W1": W1, "b1": torch.full((3,), -15.0), "W2": W2, "b2": torch.zeros(3)}
     assert draw(parameters, "mlp", count=3) == ["ab", "ab", "ab"]
+
+
+def test_samples_measured_by_hand():
+    names = ["ava", "ava", "mia", "zo", "", "x", "emma", "avaa"]
+    found = measure(names, train={"ava", "zoe"}, dev=["mia", "zoe", "emma", "a"])
+    assert found == {
+        "in_train": 2 / 8,
+        "in_dev": 2 / 8,
+        "distinct": 7 / 8,
+        "at_most_one_letter": 2 / 8,
+        # of lengths 0 to 4: 1, 1, 1, 3, 2 of 8, against 0, 1, 0, 2, 1 of 4
+        "length_distance": pytest.approx((1 / 8 + 1 / 8 + 1 / 8 + 1 / 8 + 0) / 2),
+    }
+
+
+def test_without_dev_names_there_is_nothing_to_compare_with():
+    assert set(measure(["ava"], set(), [])) == {"in_train", "distinct", "at_most_one_letter"}
+    assert set(length_table({"dev": [], "mlp": ["ava"]})["model"]) == {"mlp"}
+
+
+def test_what_copies_stands_in_train_and_nowhere_else():
+    train = {"ava", "mia", "zoe"}
+    found = measure(sorted(train), train, dev=["emma", "mia"])
+    assert (found["in_train"], found["in_dev"]) == (1, 0)
+
+
+def test_table_of_lengths_has_a_row_for_each_length_of_each_list():
+    table = length_table({"dev": ["ava", "zo"], "mlp": ["a"]})
+    assert table.columns.tolist() == ["length", "model", "share"]
+    assert table.values.tolist() == [
+        [0, "dev", 0.0],
+        [1, "dev", 0.0],
+        [2, "dev", 0.5],
+        [3, "dev", 0.5],
+        [0, "mlp", 0.0],
+        [1, "mlp", 1.0],
+        [2, "mlp", 0.0],
+        [3, "mlp", 0.0],
+    ]

@@ -16,22 +16,26 @@ from tools import generate
 from tools.score import Step, score, total_nll
 
 ITOS = [".", "a", "b"]
+SETTINGS = {"seed": 1, "measured": 1, "temperature": 1.0}
 # after the boundary a or b; after a always b; after b the end, or rarely an a
 P = {"P": torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)}
 
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
-    """A folder with three models of the symbols above, and `ab` as the only training name."""
+    """A folder with models of the symbols above, and `ab` as the only training name."""
     data = tmp_path / "data"
     files.write_json(data / "vocabulary.json", ITOS)
     files.write_lines(data / "splits/train.txt", ["ab"])
     shapes = {"C": (3, 2), "W1": (4, 5), "b1": (5,), "W2": (5, 3), "b2": (3,)}
     mlp = {name: torch.zeros(shape).numpy() for name, shape in shapes.items()}
+    uniform = torch.full((1, 3), 1 / 3, dtype=torch.float64).numpy()
     models = {
         "bigram_count": {"P": P["P"].numpy()},
         "bigram_neural": {"W": torch.zeros(3, 3).numpy()},
         "mlp": mlp,
+        "ngram_count": {"P0": uniform, "P1": uniform, "keys1": torch.tensor([0]).numpy()},
+        "mixture": {"weight": torch.tensor(0.25, dtype=torch.float64).numpy()},
     }
     for name, tensors in models.items():
         files.write_tensors(data / "models" / f"{name}.safetensors", tensors)
@@ -115,7 +119,7 @@ def test_generate_follows_prefix_and_seed(trained: Path):
 
 
 def draw(**changes: object) -> list[str]:
-    settings = {"seed": 1, "count": 5, "temperature": 1.0, "max_length": 30} | changes
+    settings = SETTINGS | {"count": 5, "max_length": 30} | changes
     return generate.draw("uniform", ITOS, Sample(**settings), "", set())
 
 
@@ -125,7 +129,7 @@ def test_uniform_model_knows_nothing():
 
 
 def test_prefix_counts_towards_the_length():
-    settings = Sample(seed=1, count=4, temperature=1.0, max_length=3)
+    settings = Sample(**SETTINGS, count=4, max_length=3)
     assert all(len(name) <= 3 for name in generate.draw("uniform", ITOS, settings, "ab", set()))
 
 
@@ -133,7 +137,7 @@ def test_new_leaves_out_training_names_and_says_when_there_are_no_others(trained
     names = run(trained, "tools.generate", "--model", "bigram_count", "-n", "30", "--new")
     assert len(names.stdout.split("\n")) == 31
     assert "ab" not in names.stdout.split()
-    settings = Sample(seed=1, count=5, temperature=1.0, max_length=1)
+    settings = Sample(**SETTINGS, count=5, max_length=1)
     with pytest.raises(InputError, match="--new: only 0 of 500 names drawn are new; ask for fewer"):
         generate.draw("uniform", ITOS, settings, "", {"", "a", "b"})
 

@@ -163,6 +163,21 @@ def test_batches_come_from_the_seed_alone():
             "one_cycle",
             [0.5, 1, 0.969846, 0.883022, 0.75, 0.586824, 0.413176, 0.25, 0.116978, 0.030154],
         ),
+        (
+            "cosine",
+            [
+                1,
+                0.975528,
+                0.904508,
+                0.793893,
+                0.654508,
+                0.5,
+                0.345492,
+                0.206107,
+                0.095492,
+                0.024472,
+            ],
+        ),
     ],
 )
 def test_learning_rates_of_ten_steps(schedule: str, expected: list[float]):
@@ -173,7 +188,7 @@ def test_learning_rates_of_ten_steps(schedule: str, expected: list[float]):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 100])
-@pytest.mark.parametrize("schedule", ["constant", "step_decay", "one_cycle"])
+@pytest.mark.parametrize("schedule", ["constant", "step_decay", "one_cycle", "cosine"])
 def test_every_number_of_steps_has_rates_above_zero(schedule: str, steps: int):
     chosen = settings(schedule=schedule, steps=steps, lr=0.5)
     rates = [train_mlp.learning_rate(step, chosen) for step in range(steps)]
@@ -203,3 +218,46 @@ def test_divergence_names_the_rate():
         InputError, match=r"train_mlp: the loss is nan at step \d+; lower mlp.lr, now 1e\+30"
     ):
         train(examples("emma"), examples("ava"), settings(lr=1e30))
+
+
+def test_dropout_leaves_out_a_share_and_keeps_the_mean():
+    drop = train_mlp.dropout(0.25, Generator().manual_seed(1))
+    x = torch.full((300, 300), 3.0)
+    dropped = drop(x)
+    assert set(dropped.unique().tolist()) == {0.0, 4.0}
+    # the binomial standard deviation of the share is 0.0014
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.006)
+    assert not torch.equal(drop(x), dropped)
+    assert torch.equal(train_mlp.dropout(0.25, Generator().manual_seed(1))(x), dropped)
+
+
+def test_no_dropout_draws_nothing():
+    generator = Generator().manual_seed(1)
+    assert train_mlp.dropout(0.0, generator) is None
+    assert torch.equal(generator.get_state(), Generator().manual_seed(1).get_state())
+
+
+@pytest.mark.parametrize("batch_size", [None, 8])
+def test_dropout_is_for_training_alone(batch_size: int | None):
+    some = examples("emma", "ava", "olivia")
+    chosen = settings(hidden=50, steps=30, dropout=0.5, batch_size=batch_size)
+    parameters, curve, dev_curve = train(some, some, chosen)
+    again, same, _ = train(some, some, chosen)
+    other, _, _ = train(some, some, chosen.model_copy(update={"dropout": 0.0}))
+    assert curve.equals(same)
+    assert all(torch.equal(parameters[name], again[name]) for name in parameters)
+    assert not torch.equal(parameters["W1"], other["W1"])
+    # the loss on dev is that of all units
+    last = train_mlp.full_loss(parameters, some).item()
+    assert dev_curve["nll"].iloc[-1] == pytest.approx(last, abs=1e-6)
+
+
+def test_deeper_gelu_model_learns_five_names_by_heart():
+    some = examples("emma", "olivia", "ava", "isabella", "sophia")
+    chosen = settings(optimizer="adamw", schedule="cosine", lr=0.01, steps=300)
+    generator = Generator().manual_seed(1)
+    parameters = models.start_mlp(27, 3, 4, 30, "scaled", generator, 2, "gelu")
+    train_mlp.train(parameters, some, examples(), chosen, generator)
+    # 5 ln 5 / 32 is the least that any model can reach
+    assert train_mlp.full_loss(parameters, some).item() == pytest.approx(0.2515, abs=0.005)
+    assert parameters["activation"].item() == 1

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages import vocabulary
+from stages import InputError, vocabulary
 
 
 def test_boundary_is_zero_and_the_alphabet_follows():
@@ -21,6 +21,15 @@ def test_more_than_256_symbols_need_two_bytes():
     itos = vocabulary.build([chr(code) for code in range(0x4E00, 0x4E00 + 256)])
     numbers = vocabulary.encode(itos[-1], itos)
     assert (numbers.dtype, numbers.tolist()) == (np.uint16, [256])
+
+
+def test_as_many_symbols_as_two_bytes_can_number_and_no_more():
+    characters = [chr(code) for code in range(0x10000, 0x10000 + 65_536)]
+    itos = vocabulary.build(characters[:-1])
+    numbers = vocabulary.encode(itos[-1], itos)
+    assert (numbers.dtype, numbers.tolist()) == (np.uint16, [65_535])
+    with pytest.raises(InputError, match="65,536 different characters; at most 65,535"):
+        vocabulary.build(characters)
 
 
 def test_character_outside_the_vocabulary_is_named():

@@ -34,6 +34,8 @@ EVALUATION, FETCH, PARAMS = "data/evaluation.csv", "metrics/fetch.json", "params
 WORKSPACE = "workspace"
 HELD_OUT = ("dev", "test")
 COLUMNS = ("split", "name", "characters", "in_train")  # of the scores; all others are models
+SEEDS = ("mlp.seed", "bigram_neural.seed")
+BESIDE = ("find_learning_rate", "evaluate", "sample")  # sections that no model hangs on
 FEWEST = 30  # names; with fewer a standard error means little
 NORMAL = NormalDist()
 Verdict = Literal[
@@ -81,12 +83,11 @@ class Row(NamedTuple):
     detail: str = ""  # to read behind the verdict
 
 
-def seed_variance(nll: np.ndarray, characters: np.ndarray) -> float:
-    """Return the variance that the choice of seeds gives to the mean loss of several runs.
+def seed_variance(nll: np.ndarray, characters: np.ndarray) -> tuple[float, float]:
+    """Return the variance of the mean loss of several runs, and the seeds' part of it alone.
 
-    It is that of the runs' averages, less the part of it that is there because each seed has
-    names of its own to be good at: that part is in the names' variance already, as in the
-    two-way clustering of Cameron, Gelbach & Miller (2011).
+    The rest is there because each seed has names of its own to be good at, and is in the names'
+    variance already, as in the two-way clustering of Cameron, Gelbach & Miller (2011).
 
     Args:
         nll: (runs, names) float64, summed over each name's characters.
@@ -96,25 +97,29 @@ def seed_variance(nll: np.ndarray, characters: np.ndarray) -> float:
     averages = nll.sum(axis=1) / total
     own = nll - nll.mean(axis=0) - np.outer(averages - averages.mean(), characters)
     both = (own**2).sum() / (runs * (runs - 1) * total**2)
-    return max(0.0, averages.var(ddof=1) / runs - both)
+    whole = averages.var(ddof=1) / runs
+    return whole, max(0.0, whole - both)
 
 
 def difference(a: np.ndarray, b: np.ndarray, characters: np.ndarray) -> Difference:
     """Compare the losses of two sides on the same names.
 
-    With one run a side the variance is that of the names; with several, the seeds' is added, and
-    the degrees of freedom are those of Welch and Satterthwaite.
+    With one run a side the variance is that of the names; with several, the seeds' is added. The
+    degrees of freedom are those of Welch and Satterthwaite, with each side's whole variance: how
+    little of it was found to be the seeds' is as uncertain as that.
 
     Args:
         a, b: (runs, names) float64, summed over each name's characters.
         characters: (names,), of each distinct name.
     """
     gap = b.mean(axis=0) - a.mean(axis=0)
-    parts = [(losses.standard_error(gap, characters) ** 2, len(characters) - 1)]
-    if len(a) > 1:
-        parts += [(seed_variance(side, characters), len(side) - 1) for side in (a, b)]
-    variance = sum(part for part, _ in parts)
-    squares = sum(part**2 / freedom for part, freedom in parts)
+    variance = losses.standard_error(gap, characters) ** 2
+    squares = variance**2 / (len(characters) - 1)
+    for side in (a, b):
+        if len(side) > 1:
+            whole, seeds = seed_variance(side, characters)
+            variance += seeds
+            squares += whole**2 / (len(side) - 1)
     return Difference(
         a=losses.average(a.mean(axis=0), characters),
         b=losses.average(b.mean(axis=0), characters),
@@ -122,12 +127,6 @@ def difference(a: np.ndarray, b: np.ndarray, characters: np.ndarray) -> Differen
         variance=variance,
         freedom=variance**2 / squares if squares else len(characters) - 1,
     )
-
-
-def power(value: float, variance: float) -> float:
-    """Return how probable it is that a difference of this size shows: that 0 is outside."""
-    ratio, edge = abs(value) / math.sqrt(variance), NORMAL.inv_cdf(0.975)
-    return NORMAL.cdf(ratio - edge) + NORMAL.cdf(-ratio - edge)
 
 
 def names_needed(value: float, variance: float, names: int) -> int:
@@ -149,23 +148,25 @@ def judge(found: Difference, negligible: float) -> Verdict:
         return "the same"
     if low <= 0 <= high:
         return "no difference"
-    if max(abs(low), abs(high)) <= negligible:
+    if max(map(abs, found.interval)) <= negligible:
         return "real but negligible"
     return "better" if high < 0 else "worse"
 
 
-def explain(verdict: Verdict, found: Difference, names: int, runs: int) -> str:
+def explain(verdict: Verdict, found: Difference, names: int, runs: int, negligible: float) -> str:
     """Return what is to be read behind a verdict."""
     if verdict == "the same":
         return ", name for name"
     if verdict != "no difference":
         return ""
+    if max(map(abs, found.interval)) <= negligible:
+        return f", at any rate none above {negligible:g}"
     if runs > 1:
         return " that these runs and names can show"
     if not found.value:
         return " that these names can show"
     needed = float(f"{names_needed(found.value, found.variance, names):.2g}")
-    return f" that these names can show; about {needed:,.0f} would show one of this size"
+    return f" that these names can show; about {needed:,.0f} would, four times in five"
 
 
 def compare(
@@ -192,7 +193,7 @@ def compare(
         return Row(model, split, *means, None, None, None, names, verdict, detail)
     found = difference(a, b, characters)
     verdict = judge(found, negligible)
-    detail = explain(verdict, found, names, len(a))
+    detail = explain(verdict, found, names, len(a), negligible)
     return Row(model, split, found.a, found.b, found.value, *found.interval, names, verdict, detail)
 
 
@@ -287,25 +288,30 @@ def known_models(run: Run) -> list[str]:
 
 
 def differing(settings: list[dict[str, dict]]) -> list[str]:
-    """Return the parameters, seeds aside, in which settings are not all alike.
+    """Return the parameters of data and models, seeds aside, in which settings are not all alike.
 
     >>> differing([{"mlp": {"hidden": 200, "seed": 1}}, {"mlp": {"hidden": 300, "seed": 2}}])
     ['mlp.hidden']
     """
     flat = [
-        {f"{section}.{key}": value for section, keys in one.items() for key, value in keys.items()}
+        {
+            f"{section}.{key}": value
+            for section, keys in one.items()
+            if section not in BESIDE
+            for key, value in (keys or {}).items()
+        }
         for one in settings
     ]
     keys = sorted(set().union(*flat))
     return [
         key
         for key in keys
-        if not key.endswith(".seed") and any(one.get(key) != flat[0].get(key) for one in flat)
+        if key not in SEEDS and any(one.get(key) != flat[0].get(key) for one in flat)
     ]
 
 
-def remarks(a: list[Run], b: list[Run]) -> list[str]:
-    """Return what a reader should know about the two sides before believing the answer."""
+def remarks(a: list[Run], b: list[Run], models: set[str]) -> list[str]:
+    """Return what a reader should know about two sides before believing what is said of models."""
     lines = []
     datasets = list(dict.fromkeys(run.dataset for run in a + b))
     if len(datasets) > 1:
@@ -317,7 +323,20 @@ def remarks(a: list[Run], b: list[Run]) -> list[str]:
             lines.append(
                 f"The splits differ: of {sizes} names in {split}, those count that all hold out."
             )
+    if "mixture" in models:
+        lines.append("The weight of a mixture was fitted on dev, which flatters it there a little.")
     for name, side in {"A": a, "B": b}.items():
+        same = [
+            model
+            for model in known_models(side[0])
+            if model in models
+            and len(side) > 1
+            and all(side[0].evaluation[model].equals(run.evaluation[model]) for run in side)
+        ]
+        if same:
+            lines.append(
+                f"All runs of {name} agree on {', '.join(same)}: no seed of it was varied."
+            )
         if keys := differing([run.settings for run in side]):
             lines.append(f"The runs of {name} differ in {', '.join(keys)}: not one recipe.")
     return lines
@@ -335,7 +354,11 @@ def read(revision: str) -> Run:
         )
     else:
         evaluation, fetch, settings = read_revision(revision, EVALUATION, FETCH, PARAMS)
-    described = json.loads(fetch)
+    try:
+        described, chosen = json.loads(fetch), yaml.safe_load(settings)
+    except (ValueError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())
+        raise InputError(f"compare: {revision}: {FETCH} or {PARAMS}: {why}") from None
     return Run(
         revision=revision,
         # names are text, though one may read like a number or like nan
@@ -343,7 +366,7 @@ def read(revision: str) -> Run:
             io.BytesIO(evaluation), dtype={"name": str}, keep_default_na=False, na_values=[""]
         ),
         dataset=f"{described['dataset']} ({described['sha256']})",
-        settings=yaml.safe_load(settings),
+        settings=chosen,
     )
 
 
@@ -435,7 +458,7 @@ def main() -> None:
     parser.add_argument("--md", action="store_true", help="print a table for a pull request")
     parser.add_argument("--json", action="store_true", help="print a list of rows for programs")
     parser.add_argument(
-        "--fail-if-worse", action="store_true", help="end with status 1 if B is worse anywhere"
+        "--fail-if-worse", action="store_true", help="status 1 if B is worse or cannot be compared"
     )
     arguments = parser.parse_args()
     named = sides(parser, arguments)
@@ -460,9 +483,10 @@ def main() -> None:
             f"\nNats per character; the statement is about these two {what}, on names that both "
             "sides hold out and neither trained on."
         )
-    for remark in remarks(a, b):
+    for remark in remarks(a, b, {model for pair in models.values() for model in pair}):
         print(remark, file=sys.stderr if arguments.json else sys.stdout)
-    if arguments.fail_if_worse and any(row.verdict == "worse" for row in rows):
+    failing = ("worse", "cannot be compared")
+    if arguments.fail_if_worse and any(row.verdict in failing for row in rows):
         sys.exit(1)
 
 

@@ -26,6 +26,9 @@ def read(model: str, symbols: int) -> tuple[str, Parameters]:
     return model, models.read(model)
 
 
+DRAWN = ("seed", "count", "temperature", "max_length")  # what the section `sample` also has
+
+
 def draw(model: str, itos: list[str], settings: Sample, prefix: str, train: set[str]) -> list[str]:
     """Draw names until enough of them are not in `train`.
 
@@ -77,7 +80,7 @@ def main() -> None:
     parser.add_argument("--new", action="store_true", help="leave out training names")
     arguments = vars(parser.parse_args())
     try:
-        settings = Sample(**{key: arguments[key] for key in Sample.model_fields})
+        settings = Sample(measured=1, **{key: arguments[key] for key in DRAWN})
     except ValidationError as error:
         parser.error(params.explain(error))
 

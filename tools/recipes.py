@@ -3,6 +3,7 @@
     python -m tools.recipes                 lists the recipes of recipes.yaml
     python -m tools.recipes NAME ...        runs these as DVC experiments of the same names
     python -m tools.recipes --all --write   runs all, and renders their tables into NOTEBOOKS.md
+    python -m tools.recipes PART --write    runs and renders one part of it, such as counting
 
 The workspace stays as it was. An experiment that is there already, for the same code and
 parameters, is not run again.
@@ -337,7 +338,7 @@ def fill_in(text: str, name: str, part: str) -> str:
 
 
 def write(groups: dict[str, Group], rows: dict[str, list[Row]]) -> None:
-    """Put every group's results into NOTEBOOKS.md, and its pictures beside it."""
+    """Put the results of these groups into NOTEBOOKS.md, and their pictures beside it."""
     text = files.read_bytes(NOTEBOOKS).decode()
     for name, group in groups.items():
         text = fill_in(text, name, section(group, rows[name]))
@@ -351,25 +352,36 @@ def write(groups: dict[str, Group], rows: dict[str, list[Row]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="recipes to run; none: list all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="recipes to run, or parts of them; none: list all"
+    )
     parser.add_argument("--all", action="store_true", help="run every recipe")
-    parser.add_argument("--write", action="store_true", help=f"with --all: render {NOTEBOOKS}")
+    parser.add_argument("--write", action="store_true", help=f"render whole parts of {NOTEBOOKS}")
     arguments = parser.parse_args()
     groups = load()
     known = {name: recipe for group in groups.values() for name, recipe in group.recipes.items()}
-    if unknown := set(arguments.names) - set(known):
+    if unknown := set(arguments.names) - set(known) - set(groups):
         parser.error(
-            f"no recipe {', '.join(sorted(unknown))}; `python -m tools.recipes` lists them"
+            f"no recipe {', '.join(sorted(unknown))}; `python -m tools.recipes` lists them, and "
+            f"the parts are {', '.join(groups)}"
         )
-    if arguments.write and not arguments.all:
-        parser.error("--write needs --all")
+    parts = {
+        name: group for name, group in groups.items() if arguments.all or name in arguments.names
+    }
+    if arguments.write and not parts:
+        parser.error("--write needs --all or a whole part")
     if not arguments.names and not arguments.all:
         print(
             tabulate([(name, recipe.question) for name, recipe in known.items()], tablefmt="plain")
         )
         return
 
-    chosen = known if arguments.all else {name: known[name] for name in arguments.names}
+    chosen = {
+        name: recipe
+        for part, group in groups.items()
+        for name, recipe in group.recipes.items()
+        if part in parts or name in arguments.names
+    }
     run_all({k: v for name, recipe in chosen.items() for k, v in recipe.experiments(name).items()})
     rows = {
         name: list(results({key: chosen[key] for key in group.recipes if key in chosen}))
@@ -377,7 +389,7 @@ def main() -> None:
     }
     print(table([row for group in rows.values() for row in group], "simple"))
     if arguments.write:
-        write(groups, rows)
+        write(parts, rows)
 
 
 if __name__ == "__main__":

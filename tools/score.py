@@ -103,7 +103,7 @@ def main() -> None:
         parser.error("no names: give some, or a file of them with -f")
 
     itos = files.read_json(files.DATA / "vocabulary.json")
-    trained = {model: models.read(model) for model in MODELS}
+    trained = models.read_all()
     found = {
         name: {model: score(name, model, parameters, itos) for model, parameters in trained.items()}
         for name in names
