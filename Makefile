@@ -5,12 +5,16 @@ PYTHON ?= python3
 INSTALLED := .venv/.installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test bench bench-scale
+.PHONY: repro test verify bench bench-scale
 repro: $(INSTALLED)
 	@dvc repro || python -m tools.embedded
 
 test: $(INSTALLED)
 	@python -m pytest
+
+# Everything anew in a clone with an empty cache: are these the committed bytes?
+verify: $(INSTALLED)
+	@python -m tools.verify
 
 # This project beside the notebooks' loops, about ten minutes; never part of the tests.
 bench: repro

@@ -1,0 +1,178 @@
+"""Prove that what is committed is what its code makes: run everything anew and compare.
+
+    python -m tools.verify    or `make verify`
+
+It clones HEAD into a temporary folder with an empty cache, runs the pipeline there, and compares
+dvc.lock, metrics and plots. It also reads every file of DVC's cache, which DVC itself takes at its
+name, and compares its content with that name.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import yaml
+
+from stages import InputError, files
+
+CACHE = Path(".dvc/cache/files/md5")
+Hashes = dict[str, str]  # MD5 by path
+
+
+def cached(folder: Path, md5: str) -> Path:
+    """Return where a cache keeps the file of this hash."""
+    return folder / CACHE / md5[:2] / md5[2:]
+
+
+def damaged(cache: Path) -> list[Path]:
+    """Return the files of a cache whose content is not what their names say."""
+    return [
+        path
+        for path in sorted(cache.glob("??/*"))
+        if re.fullmatch("[0-9a-f]{30}(.dir)?", path.name)
+        and hashlib.md5(path.read_bytes()).hexdigest()
+        != path.parent.name + path.name.removesuffix(".dir")
+    ]
+
+
+def expand(folder: Path, entries: list[dict[str, str]]) -> Hashes:
+    """Return the hash of each file of dvc.lock's entries, those inside directories too."""
+    found = {}
+    for entry in entries:
+        directory = cached(folder, entry["md5"])
+        if entry["md5"].endswith(".dir") and directory.exists():
+            listed = json.loads(directory.read_bytes())
+            found |= {f"{entry['path']}/{item['relpath']}": item["md5"] for item in listed}
+        else:
+            found[entry["path"]] = entry["md5"]
+    return found
+
+
+def differing(one: Hashes, other: Hashes) -> list[str]:
+    """Return the paths whose hashes are not the same on both sides."""
+    return [path for path in {**one, **other} if one.get(path) != other.get(path)]
+
+
+def compare_tensors(one: bytes, other: bytes) -> list[str]:
+    """Say by how much the tensors of two safetensors files differ.
+
+    >>> a, b = ({"W": np.float32([1, 2])}, {"W": np.float32([1, 2.5])})
+    >>> compare_tensors(safetensors.numpy.save(a), safetensors.numpy.save(b))
+    ['W by up to 0.5']
+    """
+    first, second = safetensors.numpy.load(one), safetensors.numpy.load(other)
+    lines = []
+    for name in sorted({**first, **second}):
+        a, b = first.get(name), second.get(name)
+        if a is None or b is None or (a.shape, a.dtype) != (b.shape, b.dtype):
+            lines.append(f"{name} in shape or type")
+        elif not np.array_equal(a, b):
+            lines.append(f"{name} by up to {np.abs(a.astype(float) - b.astype(float)).max():.3g}")
+    return lines
+
+
+def describe(path: str, hashes: list[str | None], folders: list[Path]) -> str:
+    """Say how the committed file of a path differs from the one just made."""
+    if None in hashes:
+        return f"{path}: made by only one of both"
+    contents = [
+        cached(folder, md5).read_bytes() if cached(folder, md5).exists() else None
+        for folder, md5 in zip(folders, hashes, strict=True)
+    ]
+    if None not in contents and path.endswith(".safetensors"):
+        return f"{path}: {', '.join(compare_tensors(*contents))}"
+    return f"{path}: {hashes[0]} is committed, {hashes[1]} was made"
+
+
+def compare_locks(committed: Path, made: Path) -> list[str]:
+    """Say which is the first stage that differs between two folders, and how; nothing if none.
+
+    Args:
+        committed, made: folders with dvc.yaml, dvc.lock and a cache.
+    """
+    folders = [committed, made]
+    locks = [yaml.safe_load((folder / "dvc.lock").read_bytes())["stages"] for folder in folders]
+    for stage in yaml.safe_load((committed / "dvc.yaml").read_bytes())["stages"]:
+        sides = [lock.get(stage, {}) for lock in locks]
+        for kind in ("deps", "outs"):
+            hashes = [
+                expand(folder, side.get(kind, []))
+                for folder, side in zip(folders, sides, strict=True)
+            ]
+            lines = [
+                describe(path, [side.get(path) for side in hashes], folders)
+                for path in differing(*hashes)
+            ]
+            if lines:
+                what = "was committed after other inputs" if kind == "deps" else "differs"
+                return [f"stage {stage} {what}:", *lines]
+        if sides[0] != sides[1]:
+            return [f"stage {stage} was committed with other parameters or another command"]
+    return []
+
+
+def run(*command: str, folder: Path, **variables: str) -> str:
+    """Run a command and return what it prints.
+
+    Raises:
+        InputError: it fails.
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    finished = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"PATH": path} | variables,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if finished.returncode:
+        raise InputError(f"verify: {' '.join(command)} failed: {finished.stderr.strip()}")
+    return finished.stdout
+
+
+def main() -> None:
+    here = Path.cwd()
+    problems = [
+        f"{path}: its content is not what its name says; delete it and run `dvc repro --force`"
+        for path in damaged(CACHE)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder, "clone")
+        run("git", "clone", "--quiet", str(here), str(clone), folder=here)
+        # a list of names that is here already need not be fetched: its hash decides
+        mirror = os.environ.get("NAMES_MIRROR")
+        if not mirror and (files.DATA / "names.txt").exists():
+            mirror = str((here / files.DATA).resolve())
+        run(
+            *("dvc", "repro"),
+            folder=clone,
+            NAMES_MIRROR=mirror or "",
+            DVC_SITE_CACHE_DIR=str(Path(folder, "site")),
+        )
+        run("git", "show", "HEAD:dvc.lock", folder=here)
+        committed = Path(folder, "committed")
+        committed.mkdir()
+        for name in ("dvc.yaml", "dvc.lock"):
+            files.write_bytes(
+                committed / name, run("git", "show", f"HEAD:{name}", folder=here).encode()
+            )
+        (committed / CACHE).parent.mkdir(parents=True)
+        (committed / CACHE).symlink_to((here / CACHE).resolve())
+        problems += compare_locks(committed, clone)
+        changed = run("git", "status", "--porcelain", folder=clone).split("\n")
+        problems += [f"{line[3:]}: not as committed" for line in changed if line]
+    if problems:
+        raise InputError("\n".join(f"verify: {problem}" for problem in problems))
+    print("verify: every stage, run anew, gives the bytes that are committed")
+
+
+if __name__ == "__main__":
+    main()
