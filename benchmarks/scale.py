@@ -137,7 +137,7 @@ def table(results: dict, style: str) -> str:
 
 def draw(sizes: dict[str, dict]) -> None:
     """Draw time and peak memory over the number of names, both on log scales."""
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     lines = [size["lines"] for size in sizes.values()]
     for number, stage in enumerate(MOVES + LEARNS):
@@ -157,9 +157,9 @@ def draw(sizes: dict[str, dict]) -> None:
         axes.set_yscale("log")
         axes.set_xlabel("names")
         axes.grid(alpha=0.3)
-    right.legend(fontsize="small")
-    inside = left.get_lines()[-len(INSIDE) :]
-    left.legend(handles=inside, fontsize="small", loc="lower right", bbox_to_anchor=(1, 0.22))
+    figure.legend(*right.get_legend_handles_labels(), fontsize="small", loc="outside right center")
+    left.legend(handles=left.get_lines()[-len(INSIDE) :], fontsize="small", loc="lower right")
+    left.set_ylim(bottom=3e-3)
     figure.savefig(PICTURE, metadata={"Date": None})
 
 
