@@ -1,5 +1,6 @@
 """tools.verify: what it lets pass and what it finds."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from stages import files
+from stages.params import Fetch
 from tests.conftest import Project
 from tools import verify
 
@@ -56,13 +58,16 @@ def test_undisturbed_results_pass_and_changed_ones_are_named_with_their_stage(pr
     assert "Traceback" not in found
 
 
-def test_cache_file_that_was_changed_is_found(tmp_path: Path):
-    for content in (b"emma", b"ava"):
-        md5 = verify.hashlib.md5(content).hexdigest()
-        files.write_bytes(verify.cached(tmp_path, md5), content)
-    assert verify.damaged(tmp_path / verify.CACHE) == []
-    flip(verify.cached(tmp_path, md5))
-    assert verify.damaged(tmp_path / verify.CACHE) == [verify.cached(tmp_path, md5)]
+def test_damaged_cache_file_is_found_and_mended_as_advised(project: Project):
+    samples = verify.cached(project.root, hash_of(project, "sample", "data/samples/mlp.txt"))
+    sound = samples.read_bytes()
+    assert verify.damaged(project.root / verify.CACHE) == []
+    flip(samples)
+    assert verify.damaged(project.root / verify.CACHE) == [samples]
+    samples.unlink()
+    assert project.repro() == {"sample"}
+    assert samples.read_bytes() == sound
+    assert project.changed() == ""
 
 
 @pytest.mark.parametrize(
@@ -100,9 +105,30 @@ def test_first_difference_of_two_locks(tmp_path: Path, change: dict, found: list
         "params": {"params.yaml": {"one": {"seed": 1}}},
         "outs": [{"path": "data/a.csv", "md5": "1" * 32}],
     }
-    for name, side in {"committed": stage, "made": stage | change}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"one": {}}}))
-        lock = {"stages": {"one": side}}
-        (tmp_path / name / "dvc.lock").write_text(yaml.safe_dump(lock))
-    assert verify.compare_locks(tmp_path / "committed", tmp_path / "made") == found
+    assert (
+        verify.compare_locks({"one": stage}, {"one": stage | change}, ["one"], [tmp_path]) == found
+    )
+
+
+def test_listing_of_a_directory_may_be_in_either_cache(tmp_path: Path):
+    listing = b'[{"relpath": "train.csv", "md5": "11111111111111111111111111111111"}]'
+    md5 = f"{hashlib.md5(listing).hexdigest()}.dir"
+    files.write_bytes(verify.cached(tmp_path / "made", md5), listing)
+    folders = [tmp_path / "made", tmp_path / "here"]
+    entries = [{"path": "data/a", "md5": md5}]
+    assert verify.expand(folders, entries) == {"data/a/train.csv": "1" * 32}
+    flip(verify.cached(tmp_path / "made", md5))
+    assert verify.expand(folders, entries) == {"data/a": md5}
+
+
+def test_list_of_names_that_is_here_is_used_only_if_it_is_the_one_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    files.write_bytes(Path("data/names.txt"), b"ava\n")
+    sha256 = hashlib.sha256(b"ava\n").hexdigest()
+    asked = Fetch(url="https://example.org/lists/words.txt?raw=1", sha256=sha256)
+    folder = tmp_path / "names"
+    assert verify.mirror_of_names(folder, asked) == str(folder)
+    assert (folder / "words.txt").read_bytes() == b"ava\n"
+    assert verify.mirror_of_names(folder, asked.model_copy(update={"sha256": "0" * 64})) == ""

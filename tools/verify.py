@@ -20,15 +20,25 @@ import numpy as np
 import safetensors.numpy
 import yaml
 
-from stages import InputError, files
+from stages import InputError, fetch, files, params
 
 CACHE = Path(".dvc/cache/files/md5")
 Hashes = dict[str, str]  # MD5 by path
 
 
 def cached(folder: Path, md5: str) -> Path:
-    """Return where a cache keeps the file of this hash."""
+    """Return where a folder's cache keeps the file of this hash."""
     return folder / CACHE / md5[:2] / md5[2:]
+
+
+def content(folders: list[Path], md5: str) -> bytes | None:
+    """Return the file of this hash from the first cache that has it undamaged."""
+    for path in (cached(folder, md5) for folder in folders):
+        if path.exists():
+            found = path.read_bytes()
+            if hashlib.md5(found).hexdigest() == md5.removesuffix(".dir"):
+                return found
+    return None
 
 
 def damaged(cache: Path) -> list[Path]:
@@ -42,16 +52,21 @@ def damaged(cache: Path) -> list[Path]:
     ]
 
 
-def expand(folder: Path, entries: list[dict[str, str]]) -> Hashes:
-    """Return the hash of each file of dvc.lock's entries, those inside directories too."""
+def expand(folders: list[Path], entries: list[dict[str, str]]) -> Hashes:
+    """Return the hash of each file of dvc.lock's entries, those inside directories too.
+
+    Args:
+        folders: whose caches may hold the directories' listings.
+        entries: of deps or outs.
+    """
     found = {}
     for entry in entries:
-        directory = cached(folder, entry["md5"])
-        if entry["md5"].endswith(".dir") and directory.exists():
-            listed = json.loads(directory.read_bytes())
-            found |= {f"{entry['path']}/{item['relpath']}": item["md5"] for item in listed}
-        else:
+        listing = content(folders, entry["md5"]) if entry["md5"].endswith(".dir") else None
+        if listing is None:
             found[entry["path"]] = entry["md5"]
+        else:
+            for item in json.loads(listing):
+                found[f"{entry['path']}/{item['relpath']}"] = item["md5"]
     return found
 
 
@@ -82,30 +97,24 @@ def describe(path: str, hashes: list[str | None], folders: list[Path]) -> str:
     """Say how the committed file of a path differs from the one just made."""
     if None in hashes:
         return f"{path}: made by only one of both"
-    contents = [
-        cached(folder, md5).read_bytes() if cached(folder, md5).exists() else None
-        for folder, md5 in zip(folders, hashes, strict=True)
-    ]
+    contents = [content(folders, md5) for md5 in hashes]
     if None not in contents and path.endswith(".safetensors"):
-        return f"{path}: {', '.join(compare_tensors(*contents))}"
+        return f"{path}: {', '.join(compare_tensors(*contents)) or 'same numbers, other bytes'}"
     return f"{path}: {hashes[0]} is committed, {hashes[1]} was made"
 
 
-def compare_locks(committed: Path, made: Path) -> list[str]:
-    """Say which is the first stage that differs between two folders, and how; nothing if none.
+def compare_locks(committed: dict, made: dict, stages: list[str], folders: list[Path]) -> list[str]:
+    """Say which is the first stage that differs between two dvc.lock, and how; nothing if none.
 
     Args:
-        committed, made: folders with dvc.yaml, dvc.lock and a cache.
+        committed, made: what dvc.lock holds, by stage.
+        stages: in the order in which they run.
+        folders: whose caches hold the files.
     """
-    folders = [committed, made]
-    locks = [yaml.safe_load((folder / "dvc.lock").read_bytes())["stages"] for folder in folders]
-    for stage in yaml.safe_load((committed / "dvc.yaml").read_bytes())["stages"]:
-        sides = [lock.get(stage, {}) for lock in locks]
+    for stage in stages:
+        sides = [lock.get(stage, {}) for lock in (committed, made)]
         for kind in ("deps", "outs"):
-            hashes = [
-                expand(folder, side.get(kind, []))
-                for folder, side in zip(folders, sides, strict=True)
-            ]
+            hashes = [expand(folders, side.get(kind, [])) for side in sides]
             lines = [
                 describe(path, [side.get(path) for side in hashes], folders)
                 for path in differing(*hashes)
@@ -116,6 +125,20 @@ def compare_locks(committed: Path, made: Path) -> list[str]:
         if sides[0] != sides[1]:
             return [f"stage {stage} was committed with other parameters or another command"]
     return []
+
+
+def read_lock(folder: Path) -> dict:
+    """Return what a folder's dvc.lock holds, by stage."""
+    return yaml.safe_load(files.read_bytes(folder / "dvc.lock"))["stages"]
+
+
+def mirror_of_names(folder: Path, settings: params.Fetch) -> str:
+    """Return a NAMES_MIRROR with the list that is here already, if it is the one asked for."""
+    here = files.DATA / "names.txt"
+    if here.exists() and hashlib.sha256(here.read_bytes()).hexdigest() == settings.sha256:
+        files.write_bytes(folder / fetch.file_name(settings.url), here.read_bytes())
+        return str(folder)
+    return ""
 
 
 def run(*command: str, folder: Path, **variables: str) -> str:
@@ -141,34 +164,21 @@ def run(*command: str, folder: Path, **variables: str) -> str:
 def main() -> None:
     here = Path.cwd()
     problems = [
-        f"{path}: its content is not what its name says; delete it and run `dvc repro --force`"
+        f"{path}: its content is not what its name says; delete it and run `dvc repro`"
         for path in damaged(CACHE)
     ]
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder, "clone")
         run("git", "clone", "--quiet", str(here), str(clone), folder=here)
-        # a list of names that is here already need not be fetched: its hash decides
-        mirror = os.environ.get("NAMES_MIRROR")
-        if not mirror and (files.DATA / "names.txt").exists():
-            mirror = str((here / files.DATA).resolve())
-        run(
-            *("dvc", "repro"),
-            folder=clone,
-            NAMES_MIRROR=mirror or "",
-            DVC_SITE_CACHE_DIR=str(Path(folder, "site")),
-        )
-        run("git", "show", "HEAD:dvc.lock", folder=here)
-        committed = Path(folder, "committed")
-        committed.mkdir()
-        for name in ("dvc.yaml", "dvc.lock"):
-            files.write_bytes(
-                committed / name, run("git", "show", f"HEAD:{name}", folder=here).encode()
-            )
-        (committed / CACHE).parent.mkdir(parents=True)
-        (committed / CACHE).symlink_to((here / CACHE).resolve())
-        problems += compare_locks(committed, clone)
-        changed = run("git", "status", "--porcelain", folder=clone).split("\n")
-        problems += [f"{line[3:]}: not as committed" for line in changed if line]
+        committed = read_lock(clone)
+        settings = params.load(clone / "params.yaml").fetch
+        mirror = os.environ.get("NAMES_MIRROR") or mirror_of_names(Path(folder, "names"), settings)
+        variables = {"NAMES_MIRROR": mirror, "DVC_SITE_CACHE_DIR": str(Path(folder, "site"))}
+        run("dvc", "repro", folder=clone, **variables)
+        stages = list(yaml.safe_load(files.read_bytes(clone / "dvc.yaml"))["stages"])
+        problems += compare_locks(committed, read_lock(clone), stages, [clone, here])
+        changed = run("git", "status", "--porcelain", folder=clone).splitlines()
+        problems += [f"{line[3:]}: not as committed" for line in changed]
     if problems:
         raise InputError("\n".join(f"verify: {problem}" for problem in problems))
     print("verify: every stage, run anew, gives the bytes that are committed")
