@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 
-def average(nll: Iterable[float], characters: Iterable[float]) -> float:
+def average(nll: Iterable[float], characters: np.ndarray) -> float:
     """Return the average negative log-likelihood, nats per character.
 
     Args:
@@ -14,7 +14,7 @@ def average(nll: Iterable[float], characters: Iterable[float]) -> float:
         characters: of each name, its end counted as one.
     """
     # fsum is exact, so the order of the names does not matter
-    return math.fsum(nll) / sum(characters)
+    return math.fsum(nll) / int(characters.sum())
 
 
 def standard_error(nll: np.ndarray, characters: np.ndarray) -> float:
@@ -30,4 +30,4 @@ def standard_error(nll: np.ndarray, characters: np.ndarray) -> float:
         characters: (names,), of each; a name that stands twice has both added together.
     """
     deviations = nll - average(nll, characters) * characters
-    return math.sqrt(math.fsum(deviations**2)) / sum(characters)
+    return math.sqrt(math.fsum(deviations**2)) / int(characters.sum())

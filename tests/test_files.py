@@ -50,6 +50,22 @@ def test_lines_written_are_names_read(tmp_path: Path):
         assert files.read_names(tmp_path / "names.txt") == names
 
 
+def test_writing_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    path = tmp_path / "metrics.json"
+    files.write_bytes(path, b"old")
+
+    def write() -> None:
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(b"ne")
+            raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        write()
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [
+        ("metrics.json", b"old")
+    ]
+
+
 def test_broken_json_is_one_line(tmp_path: Path):
     (tmp_path / "vocabulary.json").write_text('[".", "a"')
     with pytest.raises(InputError, match=r"vocabulary\.json: not JSON .*; delete it and run"):
