@@ -274,6 +274,9 @@ def test_model_that_is_not_there_is_refused():
     one = run(table(many(40), [1.0] * 40))
     with pytest.raises(InputError, match="main: no model gpt; it has mlp"):
         compare.answer([one], [one], {"mlp → gpt": ("mlp", "gpt")}, 0.003)
+    # a column of the scores, but no model
+    with pytest.raises(InputError, match="main: no model characters; it has mlp"):
+        compare.answer([one], [one], {"characters": ("characters", "characters")}, 0.003)
 
 
 @pytest.mark.parametrize(

@@ -253,8 +253,8 @@ def answer(
                 )
     for column, runs in enumerate((a, b)):
         for run in runs:
-            wanted = {pair[column] for pair in models.values()}
-            if missing := sorted(wanted - set(run.evaluation)):
+            wanted = {both[column] for both in models.values()}
+            if missing := sorted(wanted - set(known_models(run))):
                 has = ", ".join(known_models(run))
                 raise InputError(f"compare: {run.revision}: no model {missing[0]}; it has {has}")
     splits = [
@@ -483,7 +483,7 @@ def main() -> None:
             f"\nNats per character; the statement is about these two {what}, on names that both "
             "sides hold out and neither trained on."
         )
-    for remark in remarks(a, b, {model for pair in models.values() for model in pair}):
+    for remark in remarks(a, b, {model for both in models.values() for model in both}):
         print(remark, file=sys.stderr if arguments.json else sys.stdout)
     failing = ("worse", "cannot be compared")
     if arguments.fail_if_worse and any(row.verdict in failing for row in rows):
