@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: repro test verify bench bench-scale
 repro: $(INSTALLED)
-	@dvc repro || python -m tools.embedded
+	@dvc repro || python -m tools.rescue
 
 test: $(INSTALLED)
 	@python -m pytest

@@ -72,7 +72,7 @@ def project(name: str) -> Timed:
     names = {
         split: files.read_names(files.DATA / f"splits/{split}.txt") for split in ("train", "dev")
     }
-    itos = files.read_json(files.DATA / "vocabulary.json")
+    itos = files.read_vocabulary()
     if name == "contexts":
         return (
             nothing(build_contexts.build, names["train"][:100], itos, 3),
@@ -86,8 +86,8 @@ def project(name: str) -> Timed:
     from stages import (
         contexts,
         evaluate,
-        models,
         sample,
+        stored,
         train_bigram_neural,
         train_mlp,
         train_ngram_count,
@@ -129,7 +129,7 @@ def project(name: str) -> Timed:
         changes = {"steps": 1200, "batch_size": 512, "lr": 0.015, "weight_decay": 0.1}
         return training(6, changes)
     built, none = split(3)["train"], build_contexts.build([], itos, 3)
-    parameters = models.read("mlp")
+    parameters = stored.read("mlp", len(itos))
     if name == "full_loss":
         train = train_mlp.Examples.of(built, len(itos))
 

@@ -9,6 +9,8 @@ Each is one script that reads files, calls small functions and writes files. Run
 import atexit
 import gc
 import os
+import signal
+import sys
 
 # One result on every x86-64 processor: no instructions beyond AVX2, no maker's own kernels.
 # torch reads them once, when it is imported, and any import of a stage comes through here.
@@ -19,6 +21,12 @@ os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 # No last search for garbage in all that torch's import has made: python starts and ends with it
 # 1.3 times sooner.
 atexit.register(gc.freeze)
+
+
+# Ctrl-C ends a stage at once, imports included, as a kill would: files appear whole or not at all.
+# argv[0] is "-m" while `python -m stages.NAME` looks for its module; nothing else is changed.
+if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class InputError(SystemExit):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stages import files, params, vocabulary
+from stages.running import afford, run
 from stages.vocabulary import BOUNDARY
 
 
@@ -24,6 +25,13 @@ def build(names: list[str], itos: list[str], block_size: int) -> dict[str, np.nd
         contexts: (examples, block size), and targets: (examples,), symbol numbers in the
         smallest unsigned type that holds them. A name of n characters has n + 1 examples.
     """
+    characters = sum(map(len, names)) + len(names)
+    afford(
+        f"contexts of {block_size} symbols before {characters:,} characters",
+        3 * np.min_scalar_type(len(itos) - 1).itemsize * characters * (block_size + 1)
+        + 12 * (characters + block_size * len(names)),
+        "lower contexts.block_size or ngram_count.order, or take fewer names",
+    )
     padding = BOUNDARY * block_size
     # the last boundary gives even an empty list one window, which is then dropped
     text = vocabulary.encode(f"{padding}{padding.join(names)}{padding}{BOUNDARY}", itos)
@@ -58,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.running import afford
+
 
 class Distinct(NamedTuple):
     """The distinct contexts of a set of examples."""
@@ -47,6 +49,12 @@ def next_counts(contexts: np.ndarray, targets: np.ndarray, symbols: int) -> Next
         symbols: size of the vocabulary.
     """
     found, index = distinct(contexts)
+    # the counts and, at a stage's peak, five more tables of their size
+    afford(
+        f"counts of {symbols:,} symbols after {len(found):,} contexts",
+        6 * 8 * len(found) * symbols,
+        "take fewer names, or names of fewer different characters",
+    )
     counts = np.bincount(index * symbols + targets, minlength=len(found) * symbols)
     return NextCounts(found, counts.reshape(len(found), symbols), index)
 
@@ -66,6 +74,11 @@ def pair_counts(contexts: np.ndarray, targets: np.ndarray, symbols: int) -> np.n
     Returns:
         (symbols, symbols) int64, row: context, column: next.
     """
+    afford(
+        f"a table of {symbols:,} times {symbols:,} symbols",
+        6 * 8 * symbols**2,
+        "take names of fewer different characters",
+    )
     table = np.zeros((symbols, symbols), dtype=np.int64)
     found = next_counts(contexts, targets, symbols)
     table[found.distinct[:, 0]] = found.counts

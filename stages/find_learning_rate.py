@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from stages import InputError, figures, files, models, params
 from stages.models import Parameters
+from stages.running import afford, run
 
 
 def spaced(lowest: float, highest: float, steps: int) -> list[float]:
@@ -75,11 +76,18 @@ def thin(curve: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     settings = params.load().find_learning_rate
-    itos = files.read_json(files.DATA / "vocabulary.json")
-    examples = files.read_tensors(files.DATA / "contexts" / "mlp" / "train.safetensors")
+    itos = files.read_vocabulary()
+    examples = files.read_examples("mlp", "train", len(itos))
     contexts, targets = (torch.from_numpy(examples[key]).long() for key in ("contexts", "targets"))
     generator = Generator().manual_seed(settings.seed)
     block_size = contexts.shape[1]
+    afford(
+        "this search",
+        models.mlp_memory(
+            len(itos), block_size, settings.embedding, settings.hidden, 1, settings.batch_size
+        ),
+        "lower embedding, hidden or batch_size of find_learning_rate",
+    )
     parameters = models.start_mlp(
         len(itos), block_size, settings.embedding, settings.hidden, settings.init, generator
     )
@@ -104,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

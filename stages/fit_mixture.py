@@ -1,7 +1,7 @@
 """Mix the MLP with the counting n-gram model: find the weight that suits the dev names best.
 
-python -m stages.fit_mixture    data/models/{mlp,ngram_count}.safetensors, data/contexts/*/dev
-    → data/models/mixture.safetensors, metrics/mixture.json
+python -m stages.fit_mixture    data/models/{mlp,ngram_count}.safetensors, data/contexts/*/dev,
+    data/vocabulary.json    → data/models/mixture.safetensors, metrics/mixture.json
 
 After that dev is no longer untouched for the mixture: its honest loss is that on test.
 """
@@ -9,7 +9,8 @@ After that dev is no longer untouched for the mixture: its honest loss is that o
 import torch
 from torch import Tensor
 
-from stages import files, models
+from stages import files, models, stored
+from stages.running import run
 
 
 def fit(first: Tensor, second: Tensor) -> float:
@@ -31,18 +32,20 @@ def fit(first: Tensor, second: Tensor) -> float:
 
 
 def main() -> None:
-    examples = files.read_examples("dev")
+    symbols = len(files.read_vocabulary())
+    examples = files.read_longest_examples("dev", symbols)
     targets = torch.from_numpy(examples["targets"]).long()
     probabilities = []
     for name in models.MIXED:
-        found, index = models.next_log_probabilities(name, models.read(name), examples["contexts"])
+        parameters = stored.read(name, symbols)
+        found, index = models.next_log_probabilities(name, parameters, examples["contexts"])
         probabilities.append(found[torch.from_numpy(index), targets].exp())
     weight = fit(*probabilities)
 
-    models.write("mixture", {"weight": torch.tensor(weight, dtype=torch.float64)})
+    stored.write("mixture", {"weight": torch.tensor(weight, dtype=torch.float64)})
     files.write_json(files.METRICS / "mixture.json", {"weight": weight})
     print(f"fit_mixture: {weight:.3f} of the MLP, {1 - weight:.3f} of the n-gram model, on dev")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

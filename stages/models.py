@@ -7,7 +7,6 @@ from the right end of a context as much as it looks at; the bigrams look at one 
 
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from stages import files
+from stages import InputError
 from stages.contexts import distinct
+from stages.running import afford
 
 # Sums are split among threads, so their number is part of the result. One is as fast as two at
 # small batches, and does not wait for another where experiments run side by side.
@@ -123,6 +123,14 @@ def part(parameters: Parameters, name: str) -> Parameters:
     }
 
 
+def mix(parameters: Parameters, parts: dict[str, Parameters]) -> Parameters:
+    """Add the parameters of other models, each named after its model; the counterpart of `part`."""
+    named = (
+        (f"{name}.{key}", tensor) for name, part in parts.items() for key, tensor in part.items()
+    )
+    return parameters | dict(named)
+
+
 MODELS: dict[str, Callable[[Parameters, Tensor], Tensor]] = {
     "bigram_count": bigram_count_logits,
     "bigram_neural": bigram_neural_logits,
@@ -164,6 +172,24 @@ def start_mlp(
     return parameters
 
 
+def mlp_memory(
+    symbols: int, block_size: int, embedding: int, hidden: int, layers: int, rows: int
+) -> int:
+    """Estimate what training an MLP takes at its peak, in bytes.
+
+    Six numbers a parameter: itself, its gradient, the optimizer's two, and the file twice; four a
+    unit and row: what a layer gives, and what comes back.
+
+    Args:
+        rows: contexts whose loss is computed at once.
+    """
+    widths = [block_size * embedding, *[hidden] * layers, symbols]
+    parameters = symbols * embedding + sum(
+        (fan_in + 1) * fan_out for fan_in, fan_out in pairwise(widths)
+    )
+    return 4 * (6 * parameters + 4 * rows * sum(widths))
+
+
 def log_probabilities(logits: Tensor) -> Tensor:
     """Return the log of softmax over the last dimension, float64, for logits of any size."""
     return F.log_softmax(logits.double(), dim=-1)
@@ -181,13 +207,26 @@ def next_log_probabilities(
 
     Returns:
         (distinct, symbols) float64, and (examples,) int64: which row is that of each example.
+
+    Raises:
+        InputError: the contexts are too short for the model, or too many to hold all in memory.
     """
-    found, index = distinct(contexts[:, -block_size(parameters) :])
-    some = (
-        log_probabilities(MODELS[name](parameters, rows.long()))
-        for rows in torch.from_numpy(found).split(ROWS)
-    )
-    return torch.cat(list(some)), index
+    looked_at = block_size(parameters)
+    if looked_at > contexts.shape[1]:
+        raise InputError(
+            f"{name} looks at {looked_at} symbols, the contexts have {contexts.shape[1]}; run "
+            "`dvc repro`"
+        )
+    found, index = distinct(contexts[:, -looked_at:])
+    some = []
+    for rows in torch.from_numpy(found).split(ROWS):
+        some.append(log_probabilities(MODELS[name](parameters, rows.long())))
+        afford(
+            f"what {name} says after {len(found):,} contexts",
+            3 * 8 * len(found) * some[0].shape[1],
+            "take fewer names, or names of fewer different characters",
+        )
+    return torch.cat(some), index
 
 
 def principal_plane(C: Tensor) -> tuple[np.ndarray, list[str]]:
@@ -214,38 +253,3 @@ def principal_plane(C: Tensor) -> tuple[np.ndarray, list[str]]:
         for which, share in zip(("first", "second"), shares.tolist(), strict=False)
     ]
     return (U * S)[:, :2].numpy(), labels
-
-
-def write(name: str, parameters: Parameters) -> None:
-    """Store a trained model in data/models."""
-    files.write_tensors(path(name), {key: tensor.numpy() for key, tensor in parameters.items()})
-
-
-def read(name: str) -> Parameters:
-    """Read a trained model from data/models; a mixture with the models that it is made of."""
-    return mix(stored(name), {part: stored(part) for part in MIXED} if name == "mixture" else {})
-
-
-def read_all() -> dict[str, Parameters]:
-    """Read every trained model, each file once: a mixture shares the tensors of its parts."""
-    trained = {name: stored(name) for name in MODELS}
-    trained["mixture"] = mix(trained["mixture"], {part: trained[part] for part in MIXED})
-    return trained
-
-
-def stored(name: str) -> Parameters:
-    """Read the tensors in a model's file."""
-    return {key: torch.from_numpy(tensor) for key, tensor in files.read_tensors(path(name)).items()}
-
-
-def mix(parameters: Parameters, parts: dict[str, Parameters]) -> Parameters:
-    """Add the parameters of other models, each named after its model; the counterpart of `part`."""
-    named = (
-        (f"{name}.{key}", tensor) for name, part in parts.items() for key, tensor in part.items()
-    )
-    return parameters | dict(named)
-
-
-def path(name: str) -> Path:
-    """Return where the trained model of this name is stored."""
-    return files.DATA / "models" / f"{name}.safetensors"

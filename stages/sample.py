@@ -13,9 +13,10 @@ import pandas as pd
 import torch
 from torch import Generator
 
-from stages import files, models, params, vocabulary
+from stages import files, models, params, stored, vocabulary
 from stages.contexts import distinct
 from stages.models import MODELS, Parameters
+from stages.running import afford, run
 from stages.vocabulary import BOUNDARY
 
 
@@ -39,7 +40,15 @@ def sample(
 
     Returns:
         `count` names. One whose first character is the end mark is empty.
+
+    Raises:
+        InputError: so many names take too much memory.
     """
+    afford(
+        f"{count:,} names of up to {max_length:,} characters, of {len(itos):,} symbols,",
+        count * (10 * max_length + 6 * 8 * len(itos)),
+        "lower the count or the length",
+    )
     block_size = models.block_size(parameters)
     start = vocabulary.encode(BOUNDARY * block_size + prefix, itos)[-block_size:]
     contexts = np.tile(start, (count, 1))
@@ -120,12 +129,12 @@ def length_table(names: dict[str, list[str]]) -> pd.DataFrame:
 
 def main() -> None:
     settings = params.load().sample
-    itos = files.read_json(files.DATA / "vocabulary.json")
+    itos = files.read_vocabulary()
     train, dev = (
         files.read_names(files.DATA / "splits" / f"{split}.txt") for split in ("train", "dev")
     )
     samples, measured = {}, {}
-    for model, parameters in models.read_all().items():
+    for model, parameters in stored.read_all(len(itos)).items():
         samples[model], measured[model] = (
             sample(
                 model,
@@ -155,4 +164,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,6 +8,7 @@ Whole names are cut, never examples, so that no name is half in one split, half 
 import random
 
 from stages import InputError, files, params
+from stages.running import run
 
 
 def select(names: list[str], unique: bool, limit: int | None) -> list[str]:
@@ -85,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -7,6 +7,7 @@ python -m stages.train_bigram_count    data/contexts/bigram/train.safetensors
 import numpy as np
 
 from stages import contexts, figures, files, params
+from stages.running import run
 
 
 def normalise(counts: np.ndarray, smoothing: float) -> np.ndarray:
@@ -28,8 +29,8 @@ def normalise(counts: np.ndarray, smoothing: float) -> np.ndarray:
 
 def main() -> None:
     settings = params.load().bigram_count
-    itos = files.read_json(files.DATA / "vocabulary.json")
-    examples = files.read_tensors(files.DATA / "contexts" / "bigram" / "train.safetensors")
+    itos = files.read_vocabulary()
+    examples = files.read_examples("bigram", "train", len(itos))
     counts = contexts.pair_counts(examples["contexts"], examples["targets"], len(itos))
 
     files.write_tensors(
@@ -45,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

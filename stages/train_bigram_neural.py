@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from stages import InputError, contexts, figures, files, models, params
+from stages import InputError, contexts, figures, files, params, stored
+from stages.running import run
 
 
 def loss(W: Tensor, frequencies: Tensor) -> Tensor:
@@ -71,8 +72,8 @@ def train(
 
 def main() -> None:
     settings = params.load().bigram_neural
-    itos = files.read_json(files.DATA / "vocabulary.json")
-    examples = files.read_tensors(files.DATA / "contexts" / "bigram" / "train.safetensors")
+    itos = files.read_vocabulary()
+    examples = files.read_examples("bigram", "train", len(itos))
     counts = contexts.pair_counts(examples["contexts"], examples["targets"], len(itos))
     frequencies = torch.from_numpy(counts / counts.sum()).float()
     W, curve = train(frequencies, settings.seed, settings.steps, settings.lr, settings.l2)
@@ -83,10 +84,11 @@ def main() -> None:
     }
     metrics = {"nll": nll.item(), "objective": objective(nll, W, settings.l2).item()}
 
-    models.write("bigram_neural", {"W": W})
+    stored.write("bigram_neural", {"W": W})
     files.write_table(files.PLOTS / "bigram_neural.csv", curve)
     files.write_bytes(
-        files.PLOTS / "bigram_probabilities.svg", figures.pair_probabilities(tables, itos)
+        files.PLOTS / "bigram_probabilities.svg",
+        figures.pair_probabilities(tables, itos, counts.sum(axis=0)),
     )
     files.write_json(files.METRICS / "bigram_neural.json", metrics)
     print(
@@ -96,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

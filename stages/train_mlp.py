@@ -16,8 +16,9 @@ from torch import Generator, Tensor
 from torch.optim import SGD, AdamW
 from tqdm import tqdm
 
-from stages import InputError, contexts, figures, files, models, params
+from stages import InputError, contexts, figures, files, models, params, stored
 from stages.models import Parameters
+from stages.running import afford, run
 
 TRAIN_POINTS = 500  # rows of plots/mlp.csv, at most
 DEV_POINTS = 21  # rows of plots/mlp_dev.csv, at most
@@ -203,16 +204,26 @@ def finite(loss: Tensor, step: int, settings: params.Mlp) -> float:
 
 def main() -> None:
     settings = params.load().mlp
-    itos = files.read_json(files.DATA / "vocabulary.json")
-    folder = files.DATA / "contexts" / "mlp"
-    examples = Examples.of(files.read_tensors(folder / "train.safetensors"), len(itos))
-    dev = Examples.of(files.read_tensors(folder / "dev.safetensors"), len(itos))
+    itos = files.read_vocabulary()
+    examples, dev = (
+        Examples.of(files.read_examples("mlp", split, len(itos)), len(itos))
+        for split in ("train", "dev")
+    )
+    rows = max(len(examples.distinct), len(dev.distinct))
+    size = (settings.embedding, settings.hidden, settings.layers)
+    afford(
+        "training this MLP",
+        models.mlp_memory(len(itos), examples.distinct.shape[1], *size, rows),
+        "lower mlp.hidden, mlp.embedding or mlp.layers",
+    )
     generator = Generator().manual_seed(settings.seed)
     parameters = start(len(itos), examples.distinct.shape[1], settings, generator)
     planes = {"before training": models.principal_plane(parameters["C"])}
     curve, dev_curve = train(parameters, examples, dev, settings, generator)
     planes["after"] = models.principal_plane(parameters["C"])
     train_nll = finite(full_loss(parameters, examples), settings.steps, settings)
+    frequency = examples.targets.bincount(minlength=len(itos)).numpy()
+    picture = figures.embedding(planes, itos, frequency)
     metrics = {
         "nll_first": curve["nll"].iloc[0],
         "nll_last": curve["nll"].iloc[-1],
@@ -221,10 +232,10 @@ def main() -> None:
         ),
     }
 
-    models.write("mlp", parameters)
+    stored.write("mlp", parameters)
     files.write_table(files.PLOTS / "mlp.csv", curve)
     files.write_table(files.PLOTS / "mlp_dev.csv", dev_curve)
-    files.write_bytes(files.PLOTS / "embedding.svg", figures.embedding(planes, itos))
+    files.write_bytes(files.PLOTS / "embedding.svg", picture)
     files.write_json(files.METRICS / "mlp.json", metrics)
     on_dev = f", {dev_curve['nll'].iloc[-1]:.4f} on dev" if len(dev_curve) else ""
     print(
@@ -234,4 +245,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stages import contexts, files
+from stages.running import run
 
 
 class Level(NamedTuple):
@@ -101,8 +102,8 @@ def train(found: list[Level], symbols: int) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    itos = files.read_json(files.DATA / "vocabulary.json")
-    examples = files.read_tensors(files.DATA / "contexts" / "ngram" / "train.safetensors")
+    itos = files.read_vocabulary()
+    examples = files.read_examples("ngram", "train", len(itos))
     found = levels(examples, len(itos))
     metrics = {
         "contexts": sum(len(level.contexts) for level in found),
@@ -119,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -33,12 +33,15 @@ class Project:
 
     root: Path
 
+    def environment(self, **variables: str) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        own = {"PATH": path, "DVC_SITE_CACHE_DIR": str(self.root.parent / "site")}
+        return os.environ | IDENTITY | own | variables
+
     def run(
         self, *command: str, check: bool = True, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | IDENTITY | variables
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        environment["DVC_SITE_CACHE_DIR"] = str(self.root.parent / "site")
+        environment = self.environment(**variables)
         finished = subprocess.run(
             command, cwd=self.root, env=environment, capture_output=True, text=True
         )
@@ -69,8 +72,34 @@ class Project:
             )
         )
 
+    def files(self) -> dict[str, bytes]:
+        """All files there are, but for the lock."""
+        return {
+            path.relative_to(self.root).as_posix(): path.read_bytes()
+            for path in sorted(self.root.rglob("*"))
+            if path.is_file() and path.name != ".lock"
+        }
+
     def copy(self, folder: Path) -> "Project":
         return Project(Path(shutil.copytree(self.root, folder, symlinks=True)))
+
+
+def clone(folder: Path) -> Project:
+    """Copy what is under test, as git would have it, into a repository of its own."""
+    project = Project(folder)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.commit("what is under test")
+    return project
 
 
 @pytest.fixture(scope="session")
@@ -97,36 +126,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory, names_or_none: list[str] 
     With the real list the commit is the one under test, results and all; with the embedded one
     the results of this run are committed, for others to be compared with.
     """
-    clone = Project(tmp_path_factory.mktemp("finished") / "clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).exists():
-            (clone.root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, clone.root / name)
-    clone.run("git", "init", "--quiet", "--initial-branch=main")
-    clone.commit("what is under test")
+    project = clone(tmp_path_factory.mktemp("finished") / "clone")
     if names_or_none is None:
         for key, value in EMBEDDED.items():
-            clone.set_param(f"fetch.{key}", value)
-    clone.repro()
+            project.set_param(f"fetch.{key}", value)
+    project.repro()
     if names_or_none is None:
-        clone.commit("the embedded list")
-    return clone
+        project.commit("the embedded list")
+    return project
 
 
 @pytest.fixture(scope="session")
 def quick(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished clone whose MLP trains for a few steps, committed."""
-    clone = finished.copy(tmp_path_factory.mktemp("quick") / "clone")
-    clone.set_param("mlp.steps", 20)
-    clone.repro()
-    clone.commit("a quick MLP")
-    return clone
+    project = finished.copy(tmp_path_factory.mktemp("quick") / "clone")
+    project.set_param("mlp.steps", 20)
+    project.repro()
+    project.commit("a quick MLP")
+    return project
 
 
 @pytest.fixture

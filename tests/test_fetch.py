@@ -51,7 +51,7 @@ def refused(folder: Path, *arguments: object, status: int = 1, **variables: str)
     finished = run(folder, *arguments, **variables)
     assert finished.returncode == status
     assert finished.stderr.count("\n") == 1
-    assert [path.name for path in folder.iterdir()] == ["params.yaml"]
+    assert list(Project(folder).files()) == ["params.yaml"]
     return finished.stderr
 
 

@@ -57,9 +57,9 @@ def test_writing_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     def write() -> None:
         with files.replacing(path) as temporary:
             temporary.write_bytes(b"ne")
-            raise OSError("no room")
+            raise RuntimeError("a fault of ours")
 
-    with pytest.raises(OSError, match="no room"):
+    with pytest.raises(RuntimeError, match="a fault of ours"):
         write()
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [
         ("metrics.json", b"old")
@@ -88,16 +88,9 @@ def test_tensors_come_back_with_type_and_shape_and_the_same_bytes(tmp_path: Path
     files.write_tensors(tmp_path / "one", tensors)
     files.write_tensors(tmp_path / "two", dict(reversed(tensors.items())))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    for name, tensor in files.read_tensors(tmp_path / "one").items():
+    for name, tensor in files.read_tensors(tmp_path / "one", "train").items():
         assert tensor.dtype == tensors[name].dtype
         np.testing.assert_array_equal(tensor, tensors[name])
-
-
-def test_broken_tensors_are_refused_with_the_file_name(tmp_path: Path):
-    files.write_tensors(tmp_path / "mlp.safetensors", {"a": np.zeros(9)})
-    (tmp_path / "mlp.safetensors").write_bytes((tmp_path / "mlp.safetensors").read_bytes()[:-1])
-    with pytest.raises(InputError, match=r"mlp\.safetensors: not a safetensors file"):
-        files.read_tensors(tmp_path / "mlp.safetensors")
 
 
 def test_tensors_that_are_not_finite_are_not_written(tmp_path: Path):
@@ -124,21 +117,13 @@ def test_table_has_six_decimals_and_empty_cells(tmp_path: Path):
     assert (tmp_path / "t.csv").read_bytes() == b"name,nll\nava,1.234568\nnan,\n"
 
 
-def test_write_that_fails_half_way_leaves_the_old_content(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_full_disk_is_one_line_and_leaves_the_old_content(tmp_path: Path):
     path = tmp_path / "file"
     files.write_bytes(path, b"old")
-    real_write = Path.write_bytes
-
-    def write_half(self: Path, content: bytes) -> None:
-        real_write(self, content[: len(content) // 2])
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Path, "write_bytes", write_half)
-    with pytest.raises(OSError, match="disk full"):
+    (tmp_path / ".file.tmp").symlink_to("/dev/full")
+    with pytest.raises(InputError, match="file: not written: No space left on device$"):
         files.write_bytes(path, b"newer")
-    assert path.read_bytes() == b"old"
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("file", b"old")]
 
 
 def test_nothing_but_the_file_is_left(tmp_path: Path):

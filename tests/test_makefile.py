@@ -17,7 +17,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize(("status", "asked"), [(0, ""), (1, "-m tools.embedded\n")])
+@pytest.mark.parametrize(("status", "asked"), [(0, ""), (1, "-m tools.rescue\n")])
 def test_repro_turns_to_the_embedded_list_only_where_dvc_fails(
     tmp_path: Path, status: int, asked: str
 ):

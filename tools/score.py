@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from stages import InputError, build_contexts, files, models, vocabulary
+from stages import InputError, build_contexts, files, models, stored, vocabulary
 from stages.models import MODELS, Parameters
 
 
@@ -102,8 +102,8 @@ def main() -> None:
     if not names:
         parser.error("no names: give some, or a file of them with -f")
 
-    itos = files.read_json(files.DATA / "vocabulary.json")
-    trained = models.read_all()
+    itos = files.read_vocabulary()
+    trained = stored.read_all(len(itos))
     found = {
         name: {model: score(name, model, parameters, itos) for model, parameters in trained.items()}
         for name in names

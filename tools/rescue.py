@@ -1,15 +1,16 @@
-"""Run the pipeline on a list of names that needs no network, if the network is what it lacked.
+"""The way out after a `dvc repro` that failed, where one is known.
 
-    dvc repro || python -m tools.embedded
+    dvc repro || python -m tools.rescue
 
-Only the lecture's list is replaced, never one of a person's own; and where `dvc repro` failed for
-any other reason, this fails too.
+Where the network is what it lacked, the pipeline runs on a list of names that needs none; only the
+lecture's list is replaced, never one of a person's own. Where dvc.lock is damaged, it says what
+mends it. Where `dvc repro` failed for any other reason, this fails too.
 """
 
 import subprocess
 import sys
 
-from stages import files, params
+from stages import InputError, files, params
 from stages.fetch import EMBEDDED, NO_NETWORK
 
 NOTICE = """
@@ -28,7 +29,18 @@ def run(*command: str) -> int:
     return subprocess.run(command, check=False).returncode
 
 
+def lock_is_damaged() -> bool:
+    """Tell whether DVC can read its plan but for dvc.lock: it was cut short, or edited."""
+    listed = subprocess.run(["dvc", "stage", "list"], check=False, capture_output=True, text=True)
+    return listed.returncode != 0 and "dvc.lock" in listed.stderr
+
+
 def main() -> None:
+    if lock_is_damaged():
+        raise InputError(
+            "dvc.lock: damaged, as by a kill or a full disk; mend it with `rm dvc.lock && dvc repro`: "
+            "what was computed comes back from the cache"
+        )
     lacks_names = not (files.DATA / "names.txt").exists()
     wants_lecture = "karpathy/makemore" in params.load().fetch.url
     if not (lacks_names and wants_lecture):

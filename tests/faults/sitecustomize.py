@@ -1,0 +1,83 @@
+"""Faults at named events of one stage: python runs this first, where its folder is on PYTHONPATH.
+
+The variable FAULT says which stage, at which event, what is to happen; the folder of the test, in
+FAULT_FOLDER, serves to count, and to tell when.
+
+Events: start; middle, half of the calls of the project's functions, as counted by a run with
+`count`; write:N and rename:N, just before the Nth output is begun and before it is renamed. What
+happens: SIGKILL to the stage, to dvc, or to both; or none of it: wait.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+
+def is_main(frame: FrameType, stage: str) -> bool:
+    return frame.f_code.co_name == "main" and frame.f_code.co_filename.endswith(f"{stage}.py")
+
+
+def kill_dvc() -> None:
+    """Kill the `dvc` that started this stage, be there a shell in between or not."""
+    process = os.getppid()
+    while "dvc" not in Path(f"/proc/{process}/cmdline").read_text().split("\0")[1]:
+        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(process, signal.SIGKILL)
+
+
+class Fault:
+    def __init__(self, stage: str, event: str, what: str, folder: Path) -> None:
+        self.stage, self.event, self.what, self.folder = stage, event, what, folder
+        self.calls = self.writes = self.renames = 0
+        self.working = self.happened = False
+        counted = folder / f"{stage}.json"
+        self.middle = json.loads(counted.read_text())["calls"] // 2 if counted.exists() else 0
+
+    def on_call(self, frame: FrameType, kind: str, _: object) -> None:
+        if kind != "call" or f"{os.sep}stages{os.sep}" not in frame.f_code.co_filename:
+            return
+        if is_main(frame, self.stage):
+            self.working = True
+            self.at("start")
+        elif self.working and not self.writes:
+            self.calls += 1
+            if self.calls == self.middle:
+                self.at("middle")
+
+    def on_audit(self, event: str, arguments: tuple) -> None:
+        path = str(arguments[0]) if arguments else ""
+        if not path.endswith(".tmp") or self.happened:
+            return
+        if event == "open":
+            self.writes += 1
+            self.at(f"write:{self.writes}")
+        elif event == "os.rename":
+            self.renames += 1
+            self.at(f"rename:{self.renames}")
+
+    def at(self, event: str) -> None:
+        if self.what == "count":
+            counts = {"calls": self.calls, "writes": self.writes}
+            (self.folder / f"{self.stage}.json").write_text(json.dumps(counts))
+        if event != self.event or self.happened:
+            return
+        self.happened = True
+        if self.what in ("dvc", "both"):
+            kill_dvc()
+        (self.folder / "happened").touch()
+        if self.what in ("stage", "both"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        while not (self.folder / "go").exists():  # dvc: the orphan goes on; wait: both do
+            time.sleep(0.01)
+
+
+if "FAULT" in os.environ:
+    stage, event, what = os.environ["FAULT"].split()
+    if sys.orig_argv[-2:] == ["-m", f"stages.{stage}"]:
+        fault = Fault(stage, event, what, Path(os.environ["FAULT_FOLDER"]))
+        sys.addaudithook(fault.on_audit)
+        sys.setprofile(fault.on_call)

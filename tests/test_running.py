@@ -1,0 +1,132 @@
+"""What every stage shares: the folder's lock, errors in one line, limits of memory."""
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages import InputError, running
+from tests.conftest import ROOT
+
+STAGE = """
+from pathlib import Path
+from stages.running import run
+
+def main():
+    print("at work", flush=True)
+    input()
+
+run(main)
+"""
+
+
+def start(folder: Path, name: str, code: str = STAGE) -> subprocess.Popen[str]:
+    """Run a stage of this name, which works until it is told to end."""
+    (folder / f"{name}.py").write_text(code)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, f"{name}.py"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+    )
+
+
+def test_second_stage_waits_for_the_first_and_says_for_whom(tmp_path: Path):
+    first = start(tmp_path, "one")
+    assert first.stdout.readline() == "at work\n"
+    second = start(tmp_path, "two")
+    line = second.stderr.readline()
+    assert line == f"two: waits for one (process {first.pid}), at work in this folder\n"
+    assert select.select([second.stdout], [], [], 0) == ([], [], [])
+    first.communicate("\n", timeout=60)
+    assert second.stdout.readline() == "at work\n"
+    assert second.communicate("\n", timeout=60) == ("", "")
+
+
+def test_a_killed_stage_leaves_no_lock(tmp_path: Path):
+    first = start(tmp_path, "one")
+    assert first.stdout.readline() == "at work\n"
+    first.kill()
+    first.wait(timeout=60)
+    second = start(tmp_path, "two")
+    assert second.communicate("\n", timeout=60) == ("at work\n", "")
+
+
+def test_stages_of_other_folders_do_not_wait(tmp_path: Path):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    both = [start(folder, "stage") for folder in folders]
+    assert [stage.stdout.readline() for stage in both] == ["at work\n"] * 2
+    for stage in both:
+        stage.communicate("\n", timeout=60)
+
+
+def test_file_that_cannot_be_read_or_written_is_one_line(tmp_path: Path):
+    code = STAGE.replace("input()", "Path('data').read_text()")
+    failed = start(tmp_path, "one", code)
+    _, error = failed.communicate(timeout=60)
+    assert (failed.returncode, error) == (1, "data: Is a directory\n")
+
+
+def test_lock_holds_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    running.LOCK.symlink_to("/dev/full")
+    with running.alone("one"), running.LOCK.open("ab") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_stage_that_was_started_from_a_shell_may_outlive_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(running, "STARTED_BY", 0)  # its parent is another process by now
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    assert not running.abandoned()
+    monkeypatch.setenv("DVC_STAGE", "split")
+    assert running.abandoned()
+    monkeypatch.setattr(running, "STARTED_BY", os.getppid())
+    assert not running.abandoned()
+
+
+def test_memory_is_refused_above_the_limit_with_the_estimate():
+    running.afford("a table", running.MEMORY, "take less")
+    with pytest.raises(
+        InputError,
+        match="a table would take about 9 GB of memory, more than the 8 GB allowed; take less$",
+    ):
+        running.afford("a table", 9 * 10**9, "take less")
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["by_hand", "in_the_background"])
+def test_ctrl_c_ends_a_stage_while_it_still_imports_unless_it_is_ignored(
+    tmp_path: Path, ignored: bool
+):
+    """As a shell does for `python -m stages.split &`."""
+    (tmp_path / "signalled.py").write_text(
+        "import os, signal, sys\n"
+        "sys.argv[0] = '-m'\n"
+        "import stages\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "print('goes on')\n"
+    )
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        finished = subprocess.run(
+            [sys.executable, "signalled.py"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    expected = (0, "goes on\n", "") if ignored else (-signal.SIGINT, "", "")
+    assert (finished.returncode, finished.stdout, finished.stderr) == expected
