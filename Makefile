@@ -1,16 +1,21 @@
-# `make repro` and `make test` work from a bare clone: they create .venv and install into it first.
+# The targets work from a bare clone: they create .venv and install into it first.
 # For torch's CPU build put its address in pip's own variable PIP_EXTRA_INDEX_URL (see README).
 
 PYTHON ?= python3
 INSTALLED := .venv/.installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test verify bench bench-scale
+.PHONY: repro test test-faults verify bench bench-scale
 repro: $(INSTALLED)
 	@dvc repro || python -m tools.rescue
 
 test: $(INSTALLED)
 	@python -m pytest
+
+# Kills, full disks, settings of every kind, thousands of generated cases; about 15 minutes.
+test-faults: $(INSTALLED)
+	@CASES=many python -m pytest -m "" $(addprefix tests/test_,$(addsuffix .py,\
+		faults matrix properties words files fetch params stored safety running verify))
 
 # Everything anew in a clone with an empty cache: are these the committed bytes?
 verify: $(INSTALLED)

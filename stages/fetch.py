@@ -53,6 +53,7 @@ def download(url: str) -> bytes:
     retry = Retry(
         connect=0,
         read=0,
+        other=0,
         status=3,
         status_forcelist=(500, 502, 503, 504),
         backoff_factor=0.5,

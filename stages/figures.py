@@ -15,7 +15,8 @@ from matplotlib.font_manager import FontProperties, get_font
 if TYPE_CHECKING:
     import pandas as pd
 
-FONT = FontProperties(fname=f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf")
+# with its size: at import it would be a person's own
+FONT = FontProperties(fname=f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size=10)
 SHOWN = 60  # symbols in a picture, at most
 
 

@@ -246,9 +246,12 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON, floats with six decimals: `dvc metrics diff` shows a difference of 1e-13 as one.
 
     Raises:
-        ValueError: a float is NaN or infinite.
+        InputError: a float is NaN or infinite.
     """
-    text = json.dumps(_rounded(value), indent=2, allow_nan=False, ensure_ascii=False)
+    try:
+        text = json.dumps(_rounded(value), indent=2, allow_nan=False, ensure_ascii=False)
+    except ValueError:
+        raise InputError(f"{path}: not written, a value is not finite") from None
     write_bytes(path, f"{text}\n".encode())
 
 

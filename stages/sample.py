@@ -46,7 +46,7 @@ def sample(
     """
     afford(
         f"{count:,} names of up to {max_length:,} characters, of {len(itos):,} symbols,",
-        count * (10 * max_length + 6 * 8 * len(itos)),
+        count * (10 * max_length + 12 * 8 * len(itos)),
         "lower the count or the length",
     )
     block_size = models.block_size(parameters)

@@ -58,16 +58,26 @@ def train(
     for step in tqdm(range(steps), desc="train_bigram_neural", disable=None):
         nll = loss(W, frequencies)
         total = objective(nll, W, l2)
-        curve.append((step, nll.item(), total.item()))
-        if not math.isfinite(curve[-1][2]):
-            raise InputError(
-                f"train_bigram_neural: the objective is {total:g} at step {step}; "
-                f"lower bigram_neural.lr, now {lr:g}"
-            )
+        curve.append((step, nll.item(), finite(total, step, lr)))
         (gradient,) = torch.autograd.grad(total, W)
         with torch.no_grad():
             W -= lr * gradient
     return W.detach(), pd.DataFrame(curve, columns=["step", "nll", "objective"])
+
+
+def finite(total: Tensor, step: int, lr: float) -> float:
+    """Return an objective as a number.
+
+    Raises:
+        InputError: it is NaN or infinite.
+    """
+    value = total.item()
+    if not math.isfinite(value):
+        raise InputError(
+            f"train_bigram_neural: the objective is {value} at step {step}; "
+            f"lower bigram_neural.lr, now {lr:g}"
+        )
+    return value
 
 
 def main() -> None:
@@ -78,11 +88,12 @@ def main() -> None:
     frequencies = torch.from_numpy(counts / counts.sum()).float()
     W, curve = train(frequencies, settings.seed, settings.steps, settings.lr, settings.l2)
     nll = loss(W, frequencies)
+    total = finite(objective(nll, W, settings.l2), settings.steps, settings.lr)
     tables = {
         "counted, in percent": counts / counts.sum(axis=1, keepdims=True).clip(min=1),
         "learned by gradient descent, in percent": W.softmax(dim=1).numpy(),
     }
-    metrics = {"nll": nll.item(), "objective": objective(nll, W, settings.l2).item()}
+    metrics = {"nll": nll.item(), "objective": total}
 
     stored.write("bigram_neural", {"W": W})
     files.write_table(files.PLOTS / "bigram_neural.csv", curve)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stages import contexts, files
-from stages.running import run
+from stages.running import afford, run
 
 
 class Level(NamedTuple):
@@ -36,6 +36,13 @@ def levels(examples: dict[str, np.ndarray], symbols: int) -> list[Level]:
     """
     last_first = examples["contexts"][:, ::-1]
     found, counts, _ = contexts.next_counts(last_first, examples["targets"], symbols)
+    longest = found.shape[1]
+    # counts, probabilities and the file for each length, and six tables at a time
+    afford(
+        f"contexts of up to {longest} symbols, {len(found):,} of them that long,",
+        8 * symbols * len(found) * (3 * (longest + 1) + 6),
+        "lower ngram_count.order, or take fewer names",
+    )
     result = []
     while found.shape[1]:
         shorter, index = contexts.distinct(found[:, :-1])

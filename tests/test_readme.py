@@ -104,3 +104,12 @@ def test_table_of_times_is_that_of_the_last_benchmark():
     assert {name: row["what"] for name, row in results["rows"].items()} == {
         name: row.what for name, row in compare.ROWS.items()
     }
+
+
+def test_every_promise_names_a_test_that_there_is():
+    table = README.partition("## Guarantees")[2].partition("\n`make verify`")[0]
+    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", table)
+    assert len(named) >= 20
+    for file, test in named:
+        source = (ROOT / "tests" / file).read_text()
+        assert not test or f"def {test}(" in source

@@ -100,7 +100,7 @@ def test_memory_is_refused_above_the_limit_with_the_estimate():
     running.afford("a table", running.MEMORY, "take less")
     with pytest.raises(
         InputError,
-        match="a table would take about 9 GB of memory, more than the 8 GB allowed; take less$",
+        match=r"a table would take about 9 GB of memory, more than the 8 GB allowed; take less$",
     ):
         running.afford("a table", 9 * 10**9, "take less")
 

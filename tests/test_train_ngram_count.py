@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from stages import build_contexts, models, split, train_ngram_count, vocabulary
+from stages import (
+    InputError,
+    build_contexts,
+    models,
+    running,
+    split,
+    train_ngram_count,
+    vocabulary,
+)
 from stages.train_ngram_count import discounts, interpolate, levels
 from tests.conftest import SETTINGS
 
@@ -113,3 +121,15 @@ def test_reference_losses_on_the_lectures_split(names: list[str], order: int, re
     targets = torch.from_numpy(dev["targets"]).long()
     nll = torch.nn.functional.cross_entropy(logits, targets).item()
     assert nll == pytest.approx(reference, abs=0.003)
+
+
+def test_long_contexts_that_take_too_much_memory_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(running, "MEMORY", 8 * 3 * 4 * (3 * 4 + 6) - 1)
+    examples = {
+        "contexts": np.uint8([[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 1]]),
+        "targets": np.uint8([1, 2, 1, 0]),
+    }
+    with pytest.raises(InputError, match="contexts of up to 3 symbols, 4 of them that long, would"):
+        train_ngram_count.levels(examples, symbols=3)
+    monkeypatch.setattr(running, "MEMORY", 8 * 3 * 4 * (3 * 4 + 6))
+    train_ngram_count.levels(examples, symbols=3)

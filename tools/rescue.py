@@ -3,16 +3,19 @@
     dvc repro || python -m tools.rescue
 
 Where the network is what it lacked, the pipeline runs on a list of names that needs none; only the
-lecture's list is replaced, never one of a person's own. Where dvc.lock is damaged, it says what
-mends it. Where `dvc repro` failed for any other reason, this fails too.
+lecture's list is replaced, never one of a person's own. Where the disk is full or dvc.lock damaged,
+it says so, and what mends it. Where `dvc repro` failed for any other reason, this fails too.
 """
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from stages import InputError, files, params
 from stages.fetch import EMBEDDED, NO_NETWORK
 
+ROOM = 10_000_000  # bytes; a disk with less counts as full
 NOTICE = """
 ==========================================================================================
 No network, so names.txt cannot be downloaded. Running the pipeline on another list instead:
@@ -36,10 +39,16 @@ def lock_is_damaged() -> bool:
 
 
 def main() -> None:
+    free = shutil.disk_usage(".").free
+    if free < ROOM:
+        raise InputError(
+            f"{Path.cwd()}: the disk is full, {free // 1000:,} kB are free; make room and run "
+            "`dvc repro` again"
+        )
     if lock_is_damaged():
         raise InputError(
-            "dvc.lock: damaged, as by a kill or a full disk; mend it with `rm dvc.lock && dvc repro`: "
-            "what was computed comes back from the cache"
+            "dvc.lock: damaged, as by a kill or a full disk; mend it with `rm dvc.lock && dvc "
+            "repro`: what was computed comes back from the cache"
         )
     lacks_names = not (files.DATA / "names.txt").exists()
     wants_lecture = "karpathy/makemore" in params.load().fetch.url

@@ -3,9 +3,10 @@
 The variable FAULT says which stage, at which event, what is to happen; the folder of the test, in
 FAULT_FOLDER, serves to count, and to tell when.
 
-Events: start; middle, half of the calls of the project's functions, as counted by a run with
-`count`; write:N and rename:N, just before the Nth output is begun and before it is renamed. What
-happens: SIGKILL to the stage, to dvc, or to both; or none of it: wait.
+Events: start; call:N, the Nth call of the project's functions; middle, half of these calls, as
+counted by a run with `count`; write:N and rename:N, just before the Nth output is begun and before
+it is renamed. What happens: SIGKILL to the stage, to dvc, or to both; or it waits; or it only
+tells. After dvc was killed, or to wait, the stage stands still until it is told to go on.
 """
 
 import json
@@ -45,6 +46,7 @@ class Fault:
             self.at("start")
         elif self.working and not self.writes:
             self.calls += 1
+            self.at(f"call:{self.calls}")
             if self.calls == self.middle:
                 self.at("middle")
 
@@ -71,7 +73,7 @@ class Fault:
         (self.folder / "happened").touch()
         if self.what in ("stage", "both"):
             os.kill(os.getpid(), signal.SIGKILL)
-        while not (self.folder / "go").exists():  # dvc: the orphan goes on; wait: both do
+        while self.what != "tell" and not (self.folder / "go").exists():
             time.sleep(0.01)
 
 

@@ -1,0 +1,158 @@
+"""One result everywhere: whatever the settings, the place and the version of Python.
+
+Each run leaves dvc.lock, metrics and plots as they are committed. What is marked `faults` runs with
+`make test-faults` only.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, STAGES, Project
+
+NUMPY_LEVELS = ["X86_V3", "X86_V4", "AVX512_ICL", "AVX512_SPR"]  # beyond what it is built for
+# as a person may have set them, for other programs
+PROCESSORS = {
+    "old_processor": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_CBWR": "SSE4_2",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "NPY_DISABLE_CPU_FEATURES": " ".join(NUMPY_LEVELS),
+    },
+    "new_processor": {
+        "ATEN_CPU_CAPABILITY": "avx512",
+        "MKL_CBWR": "AVX512",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX512",
+        "ONEDNN_MAX_CPU_ISA": "ALL",
+        "OPENBLAS_CORETYPE": "SkylakeX",
+        "NPY_ENABLE_CPU_FEATURES": " ".join(NUMPY_LEVELS[:2]),
+    },
+}
+SETTINGS = {
+    **PROCESSORS,
+    "one_thread": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    "two_threads": {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+    "four_threads": {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"},
+    "hash_seed": {"PYTHONHASHSEED": "123"},
+    "another_hash_seed": {"PYTHONHASHSEED": "0", "PYTHONUTF8": "0"},
+    "plain_locale": {"LC_ALL": "C", "LANG": "C"},
+    "turkish_locale": {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"},
+    "time_zone": {"TZ": "Asia/Kolkata"},
+    "own_pictures": {"MPLBACKEND": "svg", "MPLCONFIGDIR": "mine"},  # where matplotlibrc stands
+}
+QUICK = {"old_processor", "new_processor", "four_threads"}
+
+
+def some(names: list[str]) -> list:
+    return [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.faults]) for name in names
+    ]
+
+
+@pytest.mark.parametrize("setting", some(list(SETTINGS)))
+def test_settings_of_a_person_change_no_byte(finished: Project, tmp_path: Path, setting: str):
+    clone = finished.copy(tmp_path / "another folder" / "deeper")
+    (clone.root / "mine").mkdir()
+    (clone.root / "mine/matplotlibrc").write_text(
+        "font.size: 20\nfont.weight: bold\nfont.style: italic\nlines.linewidth: 5\n"
+    )
+    assert clone.repro("--force", **SETTINGS[setting]) == set(STAGES)
+    shutil.rmtree(clone.root / "mine")
+    assert clone.changed() == ""
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        pytest.param(["taskset", "--cpu-list", "0"], id="one_core", marks=pytest.mark.faults),
+        pytest.param(
+            ["sh", "-c", 'umask 077; exec "$@"', "sh"], id="umask", marks=pytest.mark.faults
+        ),
+    ],
+)
+def test_one_core_and_a_strict_umask_change_no_byte(
+    finished: Project, tmp_path: Path, around: list[str]
+):
+    clone = finished.copy(tmp_path / "clone")
+    clone.run(*around, "dvc", "repro", "--force")
+    assert clone.changed() == ""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["git", "clone", "--quiet", "--depth", "1", "file://{here}", "{there}"],
+        ["git", "-C", "{here}", "worktree", "add", "--quiet", "--detach", "{there}"],
+    ],
+    ids=["shallow_clone", "worktree"],
+)
+def test_shallow_clone_and_worktree_end_in_the_same_bytes(
+    finished: Project, tmp_path: Path, command: list[str]
+):
+    original = finished.copy(tmp_path / "original")
+    clone = Project(tmp_path / "there" / "clone")
+    clone.root.parent.mkdir()
+    places = {"here": str(original.root), "there": str(clone.root)}
+    original.run(*(word.format(**places) for word in command))
+    assert clone.repro() == set(STAGES)
+    assert clone.changed() == ""
+
+
+def pythons() -> list[str]:
+    """The other interpreters on PATH that have the packages in the tested versions."""
+    found = []
+    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
+    code = (
+        "import json, sys\nfrom importlib.metadata import version\n"
+        "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
+    )
+    needed = ["dvc", "matplotlib", "numpy", "pandas", "pydantic", "safetensors", "torch"]
+    for minor in (11, 12, 13):
+        path = shutil.which(f"python3.{minor}")
+        if path and minor != sys.version_info.minor:
+            ran = subprocess.run([path, "-c", code, *needed], capture_output=True, text=True)
+            versions = json.loads(ran.stdout) if ran.returncode == 0 else {}
+            if versions and all(versions[name].startswith(pinned[name]) for name in needed):
+                found.append(path)
+    return found
+
+
+@pytest.mark.faults
+def test_other_versions_of_python_end_in_the_same_bytes(finished: Project, tmp_path: Path):
+    found = pythons()
+    if not found:
+        pytest.skip("no other python3.11 to 3.13 on PATH has the packages of constraints.txt")
+    for python in found:
+        clone = finished.copy(tmp_path / Path(python).name / "clone")
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin/python").write_text(f'#!/bin/sh\nexec {python} "$@"\n')
+        (tmp_path / "bin/python").chmod(0o755)
+        clone.run("sh", "-c", f'PATH="{tmp_path}/bin:$PATH" dvc repro --force')
+        assert clone.changed() == ""
+
+
+@pytest.mark.faults
+def test_elsewhere_losses_are_nearly_the_same(finished: Project, tmp_path: Path):
+    """Without what makes the arithmetic the same, as on another kind of machine."""
+    clone = finished.copy(tmp_path / "clone")
+    path = clone.root / "stages/__init__.py"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("os.environ[")))
+    path = clone.root / "stages/models.py"
+    path.write_text(
+        path.read_text().replace("torch.set_num_threads(1)", "torch.set_num_threads(2)")
+    )
+    clone.repro()
+    committed, found = (
+        json.loads((project.root / "metrics/evaluate.json").read_text())["nll"]
+        for project in (finished, clone)
+    )
+    for model, losses in committed.items():
+        assert found[model] == pytest.approx(losses, abs=0.005), model

@@ -1,0 +1,119 @@
+"""No pickle, and nothing from parameters or data reaches a shell."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, STAGES, Project
+
+# what a person who can set a parameter or give a list of names might try
+HOSTILE = [
+    "$(touch ran)",
+    "`touch ran`",
+    "; touch ran",
+    "| touch ran",
+    "&& touch ran #",
+    "-c touch",
+]
+UNPICKLING = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
+CALLS = {"read_pickle", "to_pickle", "torch.load", "torch.save", "np.load", "os.system", "os.popen"}
+SOURCES = [*ROOT.glob("stages/*.py"), *ROOT.glob("tools/*.py"), *ROOT.glob("benchmarks/*.py")]
+# python runs this first, where its folder is on PYTHONPATH
+WATCH = """
+import sys
+if sys.orig_argv[-2:-1] == ["-m"] and sys.orig_argv[-1].startswith("stages."):
+    def watch(event, arguments):
+        starts = event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
+        if starts or event == "pickle.find_class":
+            print("WATCH", event, arguments, file=sys.stderr)
+    sys.addaudithook(watch)
+"""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_source_has_no_pickle_and_gives_nothing_to_a_shell(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert not UNPICKLING & {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module.split(".")[0] not in UNPICKLING
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert not any(called == name or called.endswith(f".{name}") for name in CALLS)
+            assert "shell" not in {keyword.arg for keyword in node.keywords}
+            assert "allow_pickle" not in {keyword.arg for keyword in node.keywords}
+
+
+def test_commands_of_the_pipeline_hold_nothing_to_fill_in():
+    for name, stage in STAGES.items():
+        assert stage["cmd"] == f"python -m stages.{name}"
+    assert "${" not in (ROOT / "dvc.yaml").read_text()
+
+
+def test_no_file_of_the_pipeline_is_a_pickle(finished: Project):
+    kept = [
+        path
+        for folder in ("data", "metrics", "plots")
+        for path in Path(finished.root, folder).rglob("*")
+    ]
+    files = [path for path in kept if path.is_file()]
+    assert {path.suffix for path in files if path.name[0] != "."} == {
+        ".txt",
+        ".json",
+        ".safetensors",
+        ".csv",
+        ".svg",
+    }
+    for path in files:
+        beginning = path.read_bytes()[:2]
+        assert beginning[:1] != b"\x80"  # of a pickle
+        assert beginning != b"PK"  # of a zip, as torch and numpy write pickles
+
+
+def test_stages_start_no_program_and_unpickle_nothing(finished: Project, tmp_path: Path):
+    project = finished.copy(tmp_path / "clone")
+    (tmp_path / "sitecustomize.py").write_text(WATCH)
+    (project.root / "words.txt").write_text("\n".join([*HOSTILE, "emma", "ava", "mia", "zoe"]))
+    for key, value in {"fetch.url": "words.txt", "mlp.steps": 3, "split.dev": 0.1}.items():
+        project.set_param(key, value)
+    names = {"PYTHONPATH": str(tmp_path)}
+    refused = project.run("dvc", "repro", check=False, **names)
+    project.set_param("fetch.sha256", refused.stderr.split("`sha256: ")[1][:64])
+    ran = project.run("dvc", "repro", **names)
+    assert "WATCH" not in ran.stdout + ran.stderr
+    assert (project.root / "data/splits/train.txt").read_text().count("touch") >= 4
+    assert not list(project.root.rglob("ran"))
+
+
+def test_watch_sees_a_program_and_a_pickle(tmp_path: Path):
+    (tmp_path / "sitecustomize.py").write_text(WATCH)
+    (tmp_path / "stages").mkdir()
+    code = "import os, pickle\nos.system('true')\npickle.loads(pickle.dumps(os.getcwd))\n"
+    (tmp_path / "stages/one.py").write_text(code)
+    ran = subprocess.run(
+        [sys.executable, "-m", "stages.one"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert "WATCH os.system" in ran.stderr
+    assert "WATCH pickle.find_class" in ran.stderr
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_parameter_that_looks_like_a_command_is_only_text(project: Project, value: str):
+    for key in ("fetch.url", "mlp.init"):
+        values = yaml.safe_load((project.root / "params.yaml").read_text())
+        section, name = key.split(".")
+        project.set_param(key, value)
+        failed = project.run("dvc", "repro", check=False)
+        assert failed.returncode != 0
+        assert value in failed.stderr
+        project.set_param(key, values[section][name])
+    assert not list(project.root.rglob("ran"))
