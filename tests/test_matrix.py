@@ -39,11 +39,9 @@ SETTINGS = {
     "one_thread": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     "two_threads": {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
     "four_threads": {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"},
-    "hash_seed": {"PYTHONHASHSEED": "123"},
-    "another_hash_seed": {"PYTHONHASHSEED": "0", "PYTHONUTF8": "0"},
-    "plain_locale": {"LC_ALL": "C", "LANG": "C"},
+    "hash_seed_and_time_zone": {"PYTHONHASHSEED": "123", "TZ": "Asia/Kolkata"},
+    "plain_locale": {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0"},
     "turkish_locale": {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"},
-    "time_zone": {"TZ": "Asia/Kolkata"},
     "own_pictures": {"MPLBACKEND": "svg", "MPLCONFIGDIR": "mine"},  # where matplotlibrc stands
 }
 QUICK = {"old_processor", "new_processor", "four_threads"}

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.conftest import ROOT
 
 STAGE = """
 from pathlib import Path
+from typing import TextIO
 from stages.running import run
 
 def main():
@@ -40,21 +42,28 @@ def start(folder: Path, name: str, code: str = STAGE) -> subprocess.Popen[str]:
     )
 
 
+def line(stream: TextIO) -> str:
+    """The next line of a stage, which is to come soon."""
+    assert select.select([stream], [], [], 60)[0], "says nothing"
+    return stream.readline()
+
+
 def test_second_stage_waits_for_the_first_and_says_for_whom(tmp_path: Path):
     first = start(tmp_path, "one")
-    assert first.stdout.readline() == "at work\n"
+    assert line(first.stdout) == "at work\n"
     second = start(tmp_path, "two")
-    line = second.stderr.readline()
-    assert line == f"two: waits for one (process {first.pid}), at work in this folder\n"
+    assert line(second.stderr) == (
+        f"two: waits for one (process {first.pid}), at work in this folder\n"
+    )
     assert select.select([second.stdout], [], [], 0) == ([], [], [])
     first.communicate("\n", timeout=60)
-    assert second.stdout.readline() == "at work\n"
+    assert line(second.stdout) == "at work\n"
     assert second.communicate("\n", timeout=60) == ("", "")
 
 
 def test_a_killed_stage_leaves_no_lock(tmp_path: Path):
     first = start(tmp_path, "one")
-    assert first.stdout.readline() == "at work\n"
+    assert line(first.stdout) == "at work\n"
     first.kill()
     first.wait(timeout=60)
     second = start(tmp_path, "two")
@@ -66,7 +75,7 @@ def test_stages_of_other_folders_do_not_wait(tmp_path: Path):
     for folder in folders:
         folder.mkdir()
     both = [start(folder, "stage") for folder in folders]
-    assert [stage.stdout.readline() for stage in both] == ["at work\n"] * 2
+    assert [line(stage.stdout) for stage in both] == ["at work\n"] * 2
     for stage in both:
         stage.communicate("\n", timeout=60)
 
