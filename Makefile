@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: repro test test-faults verify bench bench-scale
 repro: $(INSTALLED)
-	@dvc repro || python -m tools.rescue
+	@trap 'exit 130' INT; dvc repro || python -m tools.rescue
 
 test: $(INSTALLED)
 	@python -m pytest

@@ -12,6 +12,8 @@ import os
 import signal
 import sys
 
+import psutil
+
 # One result on every x86-64 processor: no instructions beyond AVX2, no maker's own kernels.
 # torch reads them once, when it is imported, and any import of a stage comes through here.
 os.environ["ATEN_CPU_CAPABILITY"] = "avx2"
@@ -27,6 +29,14 @@ atexit.register(gc.freeze)
 # argv[0] is "-m" while `python -m stages.NAME` looks for its module; nothing else is changed.
 if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+# The `dvc` that started this stage, if one did, be there a shell in between or not.
+STARTED_BY = (
+    next((p for p in psutil.Process().parents() if "stages." not in " ".join(p.cmdline())), None)
+    if "DVC_STAGE" in os.environ
+    else None
+)
 
 
 class InputError(SystemExit):

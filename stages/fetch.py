@@ -10,8 +10,11 @@ looked up there by its last name. It cannot change a result, so nothing of it is
 import hashlib
 import os
 import re
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +33,7 @@ EMBEDDED = {
 }
 PATIENCE = 15  # seconds for a server to say anything
 LONGEST = 300  # seconds for it to say all
+MOST_SENT_ON = 10
 MOST = 100_000_000  # bytes of a list
 NO_NETWORK = os.EX_UNAVAILABLE  # exit status, told apart from every other failure by `make repro`
 
@@ -38,51 +42,39 @@ class NoNetwork(InputError):
     """The host cannot be reached; nothing is known about the file."""
 
 
+@contextmanager
+def within(seconds: float, url: str) -> Iterator[None]:
+    """Do something within a time, whatever the server does.
+
+    Raises:
+        InputError: it takes longer.
+    """
+
+    def stop(*_: object) -> None:
+        raise InputError(f"fetch: {url}: not all there after {seconds} seconds; that is too slow")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def download(url: str) -> bytes:
-    """Return what is at an http or https address; a server that fails is asked three times more.
+    """Return what is at an http or https address.
 
     Raises:
         NoNetwork: the host cannot be reached or does not answer.
         InputError: it answers, but not with the whole file, or with too much, or too slowly.
     """
-    import requests
     from requests import exceptions
-    from urllib3 import Retry
-    from urllib3.exceptions import HTTPError
 
-    retry = Retry(
-        connect=0,
-        read=0,
-        other=0,
-        status=3,
-        status_forcelist=(500, 502, 503, 504),
-        backoff_factor=0.5,
-        respect_retry_after_header=False,
-        raise_on_status=False,
-    )
     content = bytearray()
-    with requests.Session() as session:
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retry))
+    with within(LONGEST, url):
         try:
-            response = session.get(
-                url,
-                timeout=PATIENCE,
-                stream=True,
-                headers={"Accept-Encoding": "identity"},
-                hooks={"response": refuse_redirect},
-            )
-            response.raise_for_status()
-            whole = time.monotonic() + LONGEST
-            # as much as has come, and not as much as was asked for, so that the time is looked at
-            while part := response.raw.read1(2**16):
-                content += part
-                if len(content) > MOST:
-                    raise too_much(url)
-                if time.monotonic() > whole:
-                    raise InputError(
-                        f"fetch: {url}: {len(content)} bytes in {LONGEST} seconds; that is too slow"
-                    )
+            response = ask(url)
         except exceptions.SSLError as error:
             raise InputError(f"fetch: {url}: the server cannot prove who it is ({error})") from None
         except (exceptions.ConnectionError, exceptions.Timeout):
@@ -91,25 +83,52 @@ def download(url: str) -> bytes:
                 f"fetch: {urlsplit(url).hostname} cannot be reached; "
                 f"to go on with a list that needs no network: dvc exp run {settings}"
             ) from None
-        except HTTPError as error:
-            raise InputError(
-                f"fetch: {url}: cut off after {len(content)} bytes ({error}); run `dvc repro` again"
-            ) from None
         except (exceptions.RequestException, ValueError) as error:
             raise InputError(f"fetch: {url}: {error}") from None
+        try:
+            for part in response.iter_content(2**16):
+                content += part
+                if len(content) > MOST:
+                    raise too_much(url)
+        except exceptions.RequestException as error:
+            raise InputError(f"fetch: {url}: cut off ({error}); run `dvc repro` again") from None
+        finally:
+            response.close()
     return bytes(content)
 
 
-def refuse_redirect(response: "requests.Response", **_: object) -> None:
-    """Refuse to be sent from https to anything else, or from http to a file.
+def ask(url: str) -> "requests.Response":
+    """Return the answer of a server, its content still unread.
+
+    A server that fails is asked three times more. One that sends on to another address is
+    followed, but not from https to anything else, or from http to a file.
 
     Raises:
-        InputError: the answer asks for that.
+        InputError: it sends on to somewhere less safe, or without end.
+        requests.RequestException: it cannot be asked, or goes on failing.
     """
-    target = urljoin(response.url, response.headers.get("location", ""))
-    schemes = ("https", urlsplit(response.url).scheme)
-    if response.is_redirect and urlsplit(target).scheme not in schemes:
-        raise InputError(f"fetch: {response.url} sends on to {target}, which is less safe; refused")
+    import requests
+
+    session, asked = requests.Session(), url
+    for _ in range(MOST_SENT_ON):
+        for pause in (0.5, 1, 2, None):
+            # past the session, which would read whatever comes with a redirect
+            request = session.prepare_request(requests.Request("GET", asked))
+            settings = session.merge_environment_settings(asked, {}, True, None, None)
+            response = session.get_adapter(asked).send(request, timeout=PATIENCE, **settings)
+            if response.status_code < 500 or pause is None:
+                break
+            response.close()
+            time.sleep(pause)
+        if not response.is_redirect:
+            response.raise_for_status()
+            return response
+        response.close()
+        target = urljoin(asked, response.headers["location"])
+        if urlsplit(target).scheme not in ("https", urlsplit(asked).scheme):
+            raise InputError(f"fetch: {asked} sends on to {target}, which is less safe; refused")
+        asked = target
+    raise InputError(f"fetch: {url} is sent on more than {MOST_SENT_ON} times")
 
 
 def too_much(url: str) -> InputError:

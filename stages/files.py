@@ -29,12 +29,14 @@ def read_bytes(path: Path) -> bytes:
     """Return a file's content.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it cannot be read.
     """
     try:
         return path.read_bytes()
     except FileNotFoundError:
         raise missing(path) from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
 
 
 def missing(path: Path) -> InputError:
@@ -166,7 +168,7 @@ def read_tensors(path: Path, stage: str) -> dict[str, np.ndarray]:
         tensors = safetensors.numpy.load_file(path)
     except FileNotFoundError:
         raise missing(path) from None
-    except SafetensorError as error:
+    except (SafetensorError, TypeError, OSError) as error:
         raise damaged(path, f"not a whole safetensors file ({error})", stage) from None
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
@@ -196,6 +198,10 @@ def read_examples(folder: str, split: str, symbols: int) -> dict[str, np.ndarray
         found = ", ".join(f"{name} {form[0]}, {form[1]}-d" for name, form in forms.items())
         wanted = f"contexts {number}, 2-d, targets {number}, 1-d"
         raise damaged(path, f"holds {found}; not {wanted}", "build_contexts")
+    if folder == "bigram" and examples["contexts"].shape[1] != 1:
+        raise damaged(path, "holds contexts of more than one symbol", "build_contexts")
+    if split == "train" and not len(examples["targets"]):
+        raise damaged(path, "holds no examples", "build_contexts")
     if len(examples["contexts"]) != len(examples["targets"]):
         raise damaged(path, "has not one target for each context", "build_contexts")
     if max(tensor.max(initial=0) for tensor in examples.values()) >= symbols:
@@ -232,7 +238,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(read_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}); delete it and run `dvc repro`") from None
 
 

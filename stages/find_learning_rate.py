@@ -78,16 +78,17 @@ def main() -> None:
     settings = params.load().find_learning_rate
     itos = files.read_vocabulary()
     examples = files.read_examples("mlp", "train", len(itos))
-    contexts, targets = (torch.from_numpy(examples[key]).long() for key in ("contexts", "targets"))
-    generator = Generator().manual_seed(settings.seed)
-    block_size = contexts.shape[1]
+    count, block_size = examples["contexts"].shape
     afford(
         "this search",
         models.mlp_memory(
             len(itos), block_size, settings.embedding, settings.hidden, 1, settings.batch_size
-        ),
-        "lower embedding, hidden or batch_size of find_learning_rate",
+        )
+        + 10 * count * (block_size + 1),  # the examples, and once more as int64
+        "lower embedding, hidden or batch_size of find_learning_rate, or take fewer names",
     )
+    contexts, targets = (torch.from_numpy(examples[key]).long() for key in ("contexts", "targets"))
+    generator = Generator().manual_seed(settings.seed)
     parameters = models.start_mlp(
         len(itos), block_size, settings.embedding, settings.hidden, settings.init, generator
     )

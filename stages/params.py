@@ -179,7 +179,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
         return Params.model_validate(yaml.safe_load(path.read_bytes()))
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run from the repository root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise InputError(f"{path}: {explain(error)}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None

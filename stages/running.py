@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stages import InputError
+import psutil
+
+from stages import STARTED_BY, InputError
 
 LOCK = Path("data/.lock")
 MEMORY = 8_000_000_000  # bytes that a stage may need, by its own estimate
-STARTED_BY = os.getppid()
 
 
 def run(main: Callable[[], None]) -> None:
@@ -24,7 +25,8 @@ def run(main: Callable[[], None]) -> None:
         with alone(Path(sys.argv[0]).stem):
             main()
     except OSError as error:
-        raise InputError(f"{error.filename or LOCK}: {error.strerror}") from None
+        where = error.filename or Path(sys.argv[0]).stem
+        raise InputError(f"{where}: {error.strerror or error}") from None
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def alone(name: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            holder = lock.read().decode() or "another stage"
+            holder = lock.read().decode(errors="replace") or "another stage"
             print(f"{name}: waits for {holder}, at work in this folder", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
         with suppress(OSError):  # a full disk: the lock holds without the note of whose it is
@@ -51,7 +53,9 @@ def alone(name: str) -> Iterator[None]:
 
 def abandoned() -> bool:
     """Tell whether DVC started this stage and is gone: a later `dvc` may want other results."""
-    return "DVC_STAGE" in os.environ and os.getppid() != STARTED_BY
+    return STARTED_BY is not None and (
+        not STARTED_BY.is_running() or STARTED_BY.status() == psutil.STATUS_ZOMBIE
+    )
 
 
 def afford(what: str, size: int, advice: str) -> None:

@@ -32,7 +32,7 @@ def forms(name: str, parameters: Parameters, symbols: int) -> dict[str, Form]:
     if name == "ngram_count":
         found["P0"] = (torch.float64, (1, symbols))
         for length in range(1, block_size(parameters) + 1):
-            rows = parameters[f"keys{length}"].shape[0]
+            rows = max(1, parameters[f"keys{length}"].shape[0])
             found[f"keys{length}"] = (torch.int64, (rows,))
             found[f"P{length}"] = (torch.float64, (rows, symbols))
         return found
@@ -44,7 +44,6 @@ def forms(name: str, parameters: Parameters, symbols: int) -> dict[str, Form]:
         found[f"W{layer}"] = (torch.float32, (fan_in, fan_out))
         found[f"b{layer}"] = (torch.float32, (fan_out,))
     if "activation" in parameters:
-        list(ACTIVATIONS)[int(parameters["activation"])]
         found["activation"] = (torch.int64, ())
     return found
 
@@ -60,10 +59,12 @@ def check(name: str, parameters: Parameters, symbols: int) -> None:
         expected = forms(name, parameters, symbols)
     except (KeyError, IndexError, ZeroDivisionError):
         expected = {}
-    if found == expected:
+    if found == expected and int(parameters.get("activation", 0)) in range(len(ACTIVATIONS)):
         return
     problem = f"not the tensors of {name}: {', '.join(found)}"
-    if found.keys() == expected.keys():
+    if found == expected:
+        problem = "activation is none that there is"
+    elif found.keys() == expected.keys():
         key = next(key for key in expected if found[key] != expected[key])
         (is_type, is_shape), (its_type, its_shape) = found[key], expected[key]
         problem = (

@@ -181,6 +181,7 @@ def train(
 
     for tensor in tensors:
         tensor.requires_grad_(False)
+        finite(tensor.abs().max(), settings.steps, settings, "a parameter")
     if dev_steps:
         dev_nll = finite(full_loss(parameters, dev), settings.steps, settings)
         dev_curve.append((settings.steps, dev_nll))
@@ -188,8 +189,8 @@ def train(
     return pd.DataFrame(curve, columns=columns), pd.DataFrame(dev_curve, columns=columns)
 
 
-def finite(loss: Tensor, step: int, settings: params.Mlp) -> float:
-    """Return a loss as a number.
+def finite(loss: Tensor, step: int, settings: params.Mlp, what: str = "the loss") -> float:
+    """Return a loss, or another value, as a number.
 
     Raises:
         InputError: it is NaN or infinite.
@@ -197,7 +198,7 @@ def finite(loss: Tensor, step: int, settings: params.Mlp) -> float:
     nll = loss.item()
     if not math.isfinite(nll):
         raise InputError(
-            f"train_mlp: the loss is {nll} at step {step}; lower mlp.lr, now {settings.lr:g}"
+            f"train_mlp: {what} is {nll} at step {step}; lower mlp.lr, now {settings.lr:g}"
         )
     return nll
 

@@ -207,13 +207,19 @@ def test_after_a_kill_the_next_run_ends_in_the_same_bytes(
     assert results(project) == results(expected)
 
 
+@pytest.mark.parametrize(
+    "shell",
+    ["/bin/sh", pytest.param("/bin/bash", marks=pytest.mark.faults)],  # one stays, one gives way
+)
 def test_stage_of_a_killed_dvc_does_not_write_over_later_results(
-    base: Project, undisturbed, tmp_path: Path
+    base: Project, undisturbed, tmp_path: Path, shell: str
 ):
     """The next run wants what is in the cache, so no stage of it waits for the one left behind."""
+    variables = {"SHELL": shell}
     expected, _ = undisturbed("train_mlp")
     project = disturbed("train_mlp", base, expected, tmp_path)
-    first = start(project, "dvc", "repro", **fault(tmp_path, "train_mlp", "write:1", "dvc"))
+    variables |= fault(tmp_path, "train_mlp", "write:1", "dvc")
+    first = start(project, "dvc", "repro", **variables)
     first.wait(PATIENCE)
     set_params(project, SMALL)
     assert project.repro() == set()

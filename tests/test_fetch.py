@@ -21,7 +21,7 @@ from tests.conftest import NO_NETWORK, ROOT, SETTINGS, Project
 
 LIST = b"emma\nolivia\nava"
 HASH = hashlib.sha256(LIST).hexdigest()
-FAILING = {"page", "cut", "broken", "twice", "never", "endless", "slow"}
+FAILING = {"page", "cut", "broken", "twice", "never", "endless", "slow", "drip", "round"}
 NEVER = 30  # seconds, more than any test waits
 
 
@@ -38,11 +38,16 @@ class Server(BaseHTTPRequestHandler):
         self.asked[self.path] += 1
         failures = {"broken": 99, "twice": 2}.get(what, 0)
         found = what in FAILING or self.path == "/lists/names.txt"
-        status = 302 if what == "sent" else 200 if found else 404
+        status = 302 if what in ("sent", "round") else 200 if found else 404
         if self.asked[self.path] <= failures:
             status = 500
         if what == "never":
             time.sleep(NEVER)
+        if what == "drip":
+            with suppress(ConnectionError):
+                for byte in b"HTTP/1.1 200 OK\r\nX: " + b"a" * 1000:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.05)
         self.send_response(status)
         if what == "cut":
             self.send_header("Content-Length", str(10 * len(LIST)))
@@ -50,11 +55,13 @@ class Server(BaseHTTPRequestHandler):
             self.send_header("Retry-After", "86400")
         if what == "sent":
             self.send_header("Location", unquote(self.path.split("/", 2)[2]))
+        if what == "round":
+            self.send_header("Location", self.path)
         self.end_headers()
         if status == 200:
             self.wfile.write(PAGE if what == "page" else LIST)
         with suppress(ConnectionError):
-            while what in ("endless", "slow"):
+            while what == "slow" or self.path.endswith("endless"):
                 self.wfile.write(LIST if what == "slow" else LIST * 10_000)
                 time.sleep(0.05 if what == "slow" else 0)
 
@@ -197,7 +204,8 @@ def test_page_in_place_of_the_list_is_shown(tmp_path: Path, address: str):
 
 def test_download_that_is_cut_off_is_told_from_a_wrong_list(tmp_path: Path, address: str):
     line = refused(tmp_path, address.replace("lists", "cut"), HASH)
-    assert "cut off after 15 bytes" in line
+    assert "cut off (" in line
+    assert "(15 bytes read" in line
     assert "run `dvc repro` again" in line
 
 
@@ -234,8 +242,23 @@ def test_server_that_never_answers_is_no_network(address: str, monkeypatch: pyte
 
 def test_server_that_is_too_slow_is_left(address: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fetch, "LONGEST", 0.3)
-    with pytest.raises(InputError, match=r"bytes in 0\.3 seconds; that is too slow"):
+    with pytest.raises(InputError, match=r"not all there after 0\.3 seconds; that is too slow"):
         fetch.download(address.replace("lists", "slow"))
+
+
+def test_server_that_drips_its_headers_is_left(address: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fetch, "LONGEST", 0.5)
+    with pytest.raises(InputError, match=r"not all there after 0\.5 seconds"):
+        fetch.download(address.replace("lists", "drip"))
+
+
+@pytest.mark.parametrize(
+    ("what", "found"), [("round", "is sent on more than 10 times"), ("broken", "500 Server Error")]
+)
+def test_content_of_an_answer_that_does_not_count_is_left_unread(
+    tmp_path: Path, address: str, what: str, found: str
+):
+    assert found in refused(tmp_path, address.replace("lists", f"{what}/endless"), HASH)
 
 
 def test_address_may_send_on_to_another(tmp_path: Path, address: str):

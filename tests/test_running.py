@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+import psutil
 import pytest
 
 from stages import InputError, running
@@ -85,6 +86,10 @@ def test_file_that_cannot_be_read_or_written_is_one_line(tmp_path: Path):
     failed = start(tmp_path, "one", code)
     _, error = failed.communicate(timeout=60)
     assert (failed.returncode, error) == (1, "data: Is a directory\n")
+    code = STAGE.replace("input()", "Path('/dev/full').write_text('a')")
+    failed = start(tmp_path, "one", code)
+    _, error = failed.communicate(timeout=60)
+    assert (failed.returncode, error) == (1, "one: No space left on device\n")
 
 
 def test_lock_holds_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -95,13 +100,21 @@ def test_lock_holds_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_stage_that_was_started_from_a_shell_may_outlive_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(running, "STARTED_BY", 0)  # its parent is another process by now
-    monkeypatch.delenv("DVC_STAGE", raising=False)
+@pytest.mark.parametrize("reaped", [True, False])
+def test_stage_is_abandoned_once_its_dvc_is_gone(monkeypatch: pytest.MonkeyPatch, reaped: bool):
+    dvc = subprocess.Popen(["sleep", "600"])
+    monkeypatch.setattr(running, "STARTED_BY", psutil.Process(dvc.pid))
     assert not running.abandoned()
-    monkeypatch.setenv("DVC_STAGE", "split")
-    assert running.abandoned()
-    monkeypatch.setattr(running, "STARTED_BY", os.getppid())
+    dvc.kill()
+    if reaped:
+        dvc.wait(60)
+    while not running.abandoned():
+        pass
+    dvc.wait(60)
+
+
+def test_stage_that_no_dvc_started_is_never_abandoned():
+    assert running.STARTED_BY is None
     assert not running.abandoned()
 
 

@@ -77,7 +77,7 @@ def cut(path: Path) -> None:
 def change(key: str, function: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
     def changed(path: Path) -> None:
         tensors = safetensors.numpy.load_file(path)
-        tensors[key] = np.ascontiguousarray(function(tensors[key]))
+        tensors[key] = np.asarray(function(tensors[key]), order="C")
         write(path, tensors)
 
     return changed
@@ -145,7 +145,14 @@ def test_damaged_model_is_refused_with_its_file_and_its_stage(name: str, damage:
         ("mlp", change("C", np.ravel), "not the tensors of mlp: "),
         ("mlp", change("W1", lambda W: W[:5]), "W1 is float32 (5, 5), not float32 (3, 5)"),
         ("mlp", change("W2", lambda W: W[:4]), "W2 is float32 (4, 5), not float32 (5, 5)"),
-        ("mlp", change("activation", lambda n: n + 7), "not the tensors of mlp: "),
+        ("mlp", change("activation", lambda n: n + 7), "activation is none that there is"),
+        ("mlp", change("activation", lambda n: n - 9), "activation is none that there is"),
+        ("mlp", change("activation", lambda n: np.stack([n, n])), "activation is int64 (2,), not"),
+        (
+            "ngram_count",
+            change("keys2", lambda keys: keys[:0]),
+            "keys2 is int64 (0,), not int64 (1,)",
+        ),
         ("mixture", change("weight", lambda w: np.stack([w, w])), "weight is float64 (2,), not"),
     ],
 )
@@ -172,6 +179,7 @@ def test_model_of_another_vocabulary_is_refused(name: str):
         (change("targets", lambda array: array.astype(np.int64)), "targets int64, 1-d"),
         (change("targets", lambda array: array[:1]), "has not one target for each context"),
         (change("contexts", lambda array: array + 1), "holds numbers beyond the 4 of data/vocab"),
+        (change("contexts", lambda array: array[:0]), "has not one target for each context"),
         (drop("targets"), "holds contexts uint8, 2-d; not contexts uint8, 2-d, targets uint8, 1-d"),
     ],
 )
@@ -194,6 +202,26 @@ def test_what_is_no_vocabulary_is_refused(content: str):
     path.write_text(content)
     with pytest.raises(InputError, match=f"^{path}: not .*; build_contexts makes it"):
         files.read_vocabulary()
+
+
+def test_contexts_of_more_symbols_than_a_bigram_has_and_none_at_all_are_refused():
+    wide = files.DATA / "contexts/bigram/train.safetensors"
+    write(wide, EXAMPLES)
+    with pytest.raises(InputError, match="holds contexts of more than one symbol; build_contexts"):
+        files.read_examples("bigram", "train", SYMBOLS)
+    write(CONTEXTS, {key: array[:0] for key, array in EXAMPLES.items()})
+    with pytest.raises(InputError, match="holds no examples; build_contexts makes it"):
+        files.read_examples("mlp", "train", SYMBOLS)
+
+
+def test_folder_in_place_of_a_file_is_refused():
+    path = stored.path("mlp")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=r"^data/models/mlp\.safetensors: not a whole"):
+        stored.read("mlp", SYMBOLS)
+    with pytest.raises(InputError, match=r"^data: Is a directory$"):
+        files.read_bytes(files.DATA)
 
 
 def test_model_that_looks_further_back_than_the_contexts_is_refused():

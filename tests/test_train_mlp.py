@@ -220,6 +220,12 @@ def test_divergence_names_the_rate():
         train(examples("emma"), examples("ava"), settings(lr=1e30))
 
 
+def test_divergence_in_the_very_last_step_is_found_without_dev():
+    some, none = examples("emma", "ava"), examples()
+    with pytest.raises(InputError, match=r"a parameter is (inf|nan) at step 1; lower mlp\.lr"):
+        train(some, none, settings(steps=1, lr=1e39))
+
+
 def test_dropout_leaves_out_a_share_and_keeps_the_mean():
     drop = train_mlp.dropout(0.25, Generator().manual_seed(1))
     x = torch.full((300, 300), 3.0)

@@ -109,7 +109,7 @@ def test_as_many_characters_as_two_bytes_can_number_are_refused_where_memory_end
         (
             {"find_learning_rate.batch_size": 10_000_000},
             "this search would take about 21 GB of memory, more than the 8 GB allowed; lower "
-            "embedding, hidden or batch_size of find_learning_rate",
+            "embedding, hidden or batch_size of find_learning_rate, or take fewer names",
         ),
         (
             {"sample.count": 10_000_000},

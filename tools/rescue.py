@@ -34,7 +34,8 @@ def run(*command: str) -> int:
 
 def lock_is_damaged() -> bool:
     """Tell whether DVC can read its plan but for dvc.lock: it was cut short, or edited."""
-    listed = subprocess.run(["dvc", "stage", "list"], check=False, capture_output=True, text=True)
+    command = [sys.executable, "-m", "dvc", "stage", "list"]
+    listed = subprocess.run(command, check=False, capture_output=True, text=True)
     return listed.returncode != 0 and "dvc.lock" in listed.stderr
 
 
