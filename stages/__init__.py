@@ -24,19 +24,24 @@ os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 # 1.3 times sooner.
 atexit.register(gc.freeze)
 
-
 # Ctrl-C ends a stage at once, imports included, as a kill would: files appear whole or not at all.
 # argv[0] is "-m" while `python -m stages.NAME` looks for its module; nothing else is changed.
 if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-# The `dvc` that started this stage, if one did, be there a shell in between or not.
-STARTED_BY = (
-    next((p for p in psutil.Process().parents() if "stages." not in " ".join(p.cmdline())), None)
-    if "DVC_STAGE" in os.environ
-    else None
-)
+def _started_by() -> psutil.Process | None:
+    """Return the `dvc` that started this stage, be there a shell in between or not, if one did."""
+    if "DVC_STAGE" not in os.environ:
+        return None
+    try:
+        ancestors = psutil.Process().parents()
+        return next((p for p in ancestors if "stages." not in " ".join(p.cmdline())), None)
+    except psutil.Error:  # it is gone already, or nobody's business
+        return None
+
+
+STARTED_BY = _started_by()  # looked up at once: it may be gone soon
 
 
 class InputError(SystemExit):
