@@ -14,7 +14,7 @@ test: $(INSTALLED)
 
 # Kills, full disks, settings of every kind, thousands of generated cases; under 20 minutes.
 test-faults: $(INSTALLED)
-	@CASES=many python -m pytest -m "" --dist=loadgroup $(addprefix tests/test_,$(addsuffix .py,\
+	@CASES=many python -m pytest -m "" $(addprefix tests/test_,$(addsuffix .py,\
 		faults matrix properties words files fetch params stored safety running verify))
 
 # Everything anew in a clone with an empty cache: are these the committed bytes?

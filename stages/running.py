@@ -21,6 +21,8 @@ def run(main: Callable[[], None]) -> None:
     Raises:
         InputError: a file or folder cannot be read or written.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal that knows no arrow shows another sign
     try:
         with alone(Path(sys.argv[0]).stem):
             main()

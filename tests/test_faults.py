@@ -173,9 +173,7 @@ def disturbed(stage: str, base: Project, expected: Project, folder: Path) -> Pro
             stage,
             event,
             killed,
-            # one worker for a stage, so that its undisturbed run is made once
-            marks=[pytest.mark.xdist_group(stage)]
-            + ([] if (stage, event) in SOME else [pytest.mark.faults]),
+            marks=[] if (stage, event) in SOME else [pytest.mark.faults],
             id=f"{stage}-{event}-{killed}",
         )
         for stage in STAGES
@@ -259,7 +257,7 @@ cp -a data metrics plots dvc.lock params.yaml "$OUT"
     "room",
     [
         pytest.param(kilobytes, marks=[] if kilobytes == 64 else [pytest.mark.faults])
-        for kilobytes in (0, 4, 16, 64, 100, 200, 300, 400, 500)
+        for kilobytes in (0, 16, 64, 200, 300, 500)
     ],
 )
 def test_full_disk_is_named_and_leaves_no_half_and_the_next_run_with_room_is_right(
@@ -398,7 +396,7 @@ def test_training_that_diverges_names_the_parameter_and_leaves_no_model(project:
     "length",
     [
         pytest.param(length, marks=[] if length == 3000 else [pytest.mark.faults])
-        for length in (0, 1, 14, 100, 1000, 2000, 3000, 5000, 7000, 9000, -1000, -40)
+        for length in (0, 14, 1000, 3000, 5000, 9000, -1000, -40)
     ],
 )
 def test_cut_dvc_lock_is_named_with_what_mends_it_or_does_no_harm(
