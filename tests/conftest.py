@@ -98,15 +98,12 @@ class Project:
 
 def run_stages(
     folder: Path, content: bytes, changes: dict[str, object], names: Iterable[str] = STAGES
-) -> dict:
+) -> None:
     """Run stages one after the other in this process, in a folder, on a list of names.
 
     Args:
         changes: of parameters, by `section.key`.
         names: of the stages.
-
-    Returns:
-        All parameters.
     """
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["fetch"] = {"url": "words.txt", "sha256": hashlib.sha256(content).hexdigest()}
@@ -118,7 +115,6 @@ def run_stages(
         Path("params.yaml").write_text(yaml.safe_dump(values))
         for name in names:
             import_module(f"stages.{name}").main()
-    return values
 
 
 def clone(folder: Path) -> Project:

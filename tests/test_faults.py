@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Project, clone
-from tests.test_pipeline import STAGES
+from tests.conftest import ROOT, STAGES, Project, clone
 
 WORDS = [f"{first}{second}na" for first in "abcdefgh" for second in "aeiou"] + ["ana", "zoë"]
 LISTS = {"words.txt": WORDS, "other.txt": WORDS[::-1]}

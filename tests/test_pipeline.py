@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import NO_NETWORK, ROOT, Project
+from tests.conftest import NO_NETWORK, ROOT, STAGES, Project
 
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 AFTER_FETCH = set(STAGES) - {"fetch"}
 
 

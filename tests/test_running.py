@@ -17,7 +17,6 @@ from tests.conftest import ROOT
 
 STAGE = """
 from pathlib import Path
-from typing import TextIO
 from stages.running import run
 
 def main():
