@@ -44,6 +44,8 @@ class Fault:
         if is_main(frame, self.stage):
             self.working = True
             self.at("start")
+            if self.what != "count" and not self.event.startswith(("middle", "call:")):
+                sys.setprofile(None)  # a stage is far slower under it
         elif self.working and not self.writes:
             self.calls += 1
             self.at(f"call:{self.calls}")
@@ -51,6 +53,8 @@ class Fault:
                 self.at("middle")
 
     def on_audit(self, event: str, arguments: tuple) -> None:
+        if event == "fcntl.flock" and not self.working:  # imports are over, the lock is asked for
+            sys.setprofile(self.on_call)
         path = str(arguments[0]) if arguments else ""
         if not path.endswith(".tmp") or self.happened:
             return
@@ -82,4 +86,3 @@ if "FAULT" in os.environ:
     if sys.orig_argv[-2:] == ["-m", f"stages.{stage}"]:
         fault = Fault(stage, event, what, Path(os.environ["FAULT_FOLDER"]))
         sys.addaudithook(fault.on_audit)
-        sys.setprofile(fault.on_call)
