@@ -376,6 +376,29 @@ def test_ctrl_c_during_training_stops_it_without_a_stack_trace(base: Project, tm
     assert results(project) == results(base)
 
 
+@pytest.mark.parametrize(
+    ("command", "sign"),
+    [
+        (["tools.verify"], "temporary/*/clone/data/.lock"),
+        (["tools.recipes", "five-names", "lecture"], "clone/.dvc/tmp/exps/standalone/*/data/.lock"),
+    ],
+    ids=["verify", "recipes"],
+)
+def test_ctrl_c_ends_programs_that_run_stages_without_a_stack_trace(
+    base: Project, tmp_path: Path, command: list[str], sign: str
+):
+    project = base.copy(tmp_path / "clone")
+    (tmp_path / "temporary").mkdir()
+    ran = start(project, sys.executable, "-m", *command, TMPDIR=str(tmp_path / "temporary"))
+    until(lambda: any(tmp_path.glob(sign)), "the first stage")
+    os.killpg(ran.pid, signal.SIGINT)
+    assert ran.wait(PATIENCE) == -signal.SIGINT
+    assert "Traceback" not in (tmp_path / "printed").read_text()
+    assert not list((tmp_path / "temporary").iterdir())
+    assert project.changed() == ""
+    assert experiments(project) == {}
+
+
 def test_training_that_diverges_names_the_parameter_and_leaves_no_model(project: Project):
     failed = project.run("dvc", "exp", "run", "-S", "mlp.lr=1e6", check=False)
     assert failed.returncode != 0
