@@ -12,7 +12,7 @@ repro: $(INSTALLED)
 test: $(INSTALLED)
 	@python -m pytest
 
-# Kills, full disks, settings of every kind, thousands of generated cases; about 15 minutes.
+# Kills, full disks, settings of every kind, thousands of generated cases; about 16 minutes.
 test-faults: $(INSTALLED)
 	@CASES=many python -m pytest -m "" $(addprefix tests/test_,$(addsuffix .py,\
 		faults matrix properties words files fetch params stored safety running verify))
