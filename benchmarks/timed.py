@@ -67,7 +67,8 @@ def notebooks(name: str) -> Timed:
 
 def project(name: str) -> Timed:
     """Return the project's side of a comparison."""
-    from stages import build_contexts, files, params
+    from charlm import files, params
+    from stages import build_contexts
 
     names = {
         split: files.read_names(files.DATA / f"splits/{split}.txt") for split in ("train", "dev")
@@ -83,15 +84,8 @@ def project(name: str) -> Timed:
     import torch
     from torch import Generator
 
-    from stages import (
-        contexts,
-        evaluate,
-        sample,
-        stored,
-        train_bigram_neural,
-        train_mlp,
-        train_ngram_count,
-    )
+    from charlm import contexts, stored
+    from stages import evaluate, sample, train_bigram_neural, train_mlp, train_ngram_count
     from tools import recipes
 
     def split(block_size: int) -> dict:

@@ -11,9 +11,9 @@ length leaves the other models as they are.
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from stages import files, params, vocabulary
-from stages.running import afford, run
-from stages.vocabulary import BOUNDARY
+from charlm import files, params, vocabulary
+from charlm.running import afford, run
+from charlm.vocabulary import BOUNDARY
 
 
 def build(names: list[str], itos: list[str], block_size: int) -> dict[str, np.ndarray]:

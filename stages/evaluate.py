@@ -11,9 +11,9 @@ from typing import NamedTuple, Self
 import numpy as np
 import pandas as pd
 
-from stages import InputError, files, losses, models, params, stored
-from stages.models import MODELS, Parameters
-from stages.running import run
+from charlm import InputError, files, losses, models, params, stored
+from charlm.models import MODELS, Parameters
+from charlm.running import run
 
 Nested = dict[str, dict[str, dict[str, float]]]
 

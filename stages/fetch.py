@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
-from stages import InputError, files, params
-from stages.running import run
+from charlm import InputError, files, params
+from charlm.running import run
 
 if TYPE_CHECKING:
     import requests

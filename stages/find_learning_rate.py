@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from tqdm import tqdm
 
-from stages import InputError, figures, files, models, params
-from stages.models import Parameters
-from stages.running import afford, run
+from charlm import InputError, figures, files, models, params
+from charlm.models import Parameters
+from charlm.running import afford, run
 
 
 def spaced(lowest: float, highest: float, steps: int) -> list[float]:

@@ -9,8 +9,8 @@ After that dev is no longer untouched for the mixture: its honest loss is that o
 import torch
 from torch import Tensor
 
-from stages import files, models, stored
-from stages.running import run
+from charlm import files, models, stored
+from charlm.running import run
 
 
 def fit(first: Tensor, second: Tensor) -> float:

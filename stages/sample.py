@@ -13,11 +13,11 @@ import pandas as pd
 import torch
 from torch import Generator
 
-from stages import files, models, params, stored, vocabulary
-from stages.contexts import distinct
-from stages.models import MODELS, Parameters
-from stages.running import afford, run
-from stages.vocabulary import BOUNDARY
+from charlm import files, models, params, stored, vocabulary
+from charlm.contexts import distinct
+from charlm.models import MODELS, Parameters
+from charlm.running import afford, run
+from charlm.vocabulary import BOUNDARY
 
 
 def sample(

@@ -7,8 +7,8 @@ Whole names are cut, never examples, so that no name is half in one split, half 
 
 import random
 
-from stages import InputError, files, params
-from stages.running import run
+from charlm import InputError, files, params
+from charlm.running import run
 
 
 def select(names: list[str], unique: bool, limit: int | None) -> list[str]:

@@ -6,8 +6,8 @@ python -m stages.train_bigram_count    data/contexts/bigram/train.safetensors
 
 import numpy as np
 
-from stages import contexts, figures, files, params
-from stages.running import run
+from charlm import contexts, figures, files, params
+from charlm.running import run
 
 
 def normalise(counts: np.ndarray, smoothing: float) -> np.ndarray:

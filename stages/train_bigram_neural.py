@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from stages import InputError, contexts, figures, files, params, stored
-from stages.running import run
+from charlm import InputError, contexts, figures, files, params, stored
+from charlm.running import run
 
 
 def loss(W: Tensor, frequencies: Tensor) -> Tensor:

@@ -16,9 +16,9 @@ from torch import Generator, Tensor
 from torch.optim import SGD, AdamW
 from tqdm import tqdm
 
-from stages import InputError, contexts, figures, files, models, params, stored
-from stages.models import Parameters
-from stages.running import afford, run
+from charlm import InputError, contexts, figures, files, models, params, stored
+from charlm.models import Parameters
+from charlm.running import afford, run
 
 TRAIN_POINTS = 500  # rows of plots/mlp.csv, at most
 DEV_POINTS = 21  # rows of plots/mlp_dev.csv, at most

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages import contexts, files
-from stages.running import afford, run
+from charlm import contexts, files
+from charlm.running import afford, run
 
 
 class Level(NamedTuple):

@@ -1,6 +1,6 @@
 """What the tests share: the real list of names, and finished pipelines in temporary clones."""
 
-import stages  # noqa: F401, I001 - pins the arithmetic, so it comes before anything that imports torch
+import charlm  # noqa: F401, I001 - pins the arithmetic, so it comes before anything that imports torch
 
 import contextlib
 import hashlib
@@ -18,7 +18,7 @@ import hypothesis
 import pytest
 import yaml
 
-from stages import files, params
+from charlm import files, params
 from stages.fetch import EMBEDDED, NoNetwork, read
 
 ROOT = Path(__file__).parents[1]

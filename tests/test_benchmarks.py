@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Generator
 
 from benchmarks import notebooks
-from stages import build_contexts, contexts, models, train_bigram_count, train_mlp
+from charlm import contexts, models
+from stages import build_contexts, train_bigram_count, train_mlp
 from tests.conftest import ROOT, Project
 
 WORDS = ["emma", "olivia", "ava", "emma"]
@@ -51,6 +52,6 @@ def test_notebooks_training_learns():
 def test_nothing_of_the_project_reaches_the_notebooks_side():
     code = (
         "import sys, benchmarks.compare, benchmarks.notebooks, benchmarks.timed; "
-        "print([name for name in sys.modules if name.split('.')[0] == 'stages'])"
+        "print([name for name in sys.modules if name.split('.')[0] in ('charlm', 'stages')])"
     )
     assert Project(ROOT).run(sys.executable, "-c", code).stdout == "[]\n"

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages import build_contexts, vocabulary
+from charlm import vocabulary
+from stages import build_contexts
 from tests.conftest import ROOT
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]

@@ -11,17 +11,8 @@ import pytest
 import torch
 from torch import Generator
 
-from stages import (
-    InputError,
-    build_contexts,
-    contexts,
-    evaluate,
-    models,
-    split,
-    train_bigram_count,
-    train_mlp,
-    vocabulary,
-)
+from charlm import InputError, contexts, models, vocabulary
+from stages import build_contexts, evaluate, split, train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS, Project
 from tools import compare
 from tools.compare import Row, Run

@@ -1,6 +1,7 @@
 import numpy as np
 
-from stages import build_contexts, contexts, split, vocabulary
+from charlm import contexts, vocabulary
+from stages import build_contexts, split
 
 ITOS = [".", "a", "b"]
 

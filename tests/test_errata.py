@@ -9,14 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from stages import (
-    build_contexts,
-    contexts,
-    models,
-    split,
-    train_bigram_count,
-    train_bigram_neural,
-)
+from charlm import contexts, models
+from stages import build_contexts, split, train_bigram_count, train_bigram_neural
 from tests.conftest import ROOT
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from stages import InputError, build_contexts, evaluate
+from charlm import InputError
+from stages import build_contexts, evaluate
 
 ITOS = [".", "a", "b"]
 # after the boundary a or b; after a always b; after b the end, or rarely an a

@@ -16,7 +16,8 @@ from urllib.parse import quote, unquote
 import pytest
 import yaml
 
-from stages import InputError, fetch, files
+from charlm import InputError, files
+from stages import fetch
 from tests.conftest import NO_NETWORK, ROOT, SETTINGS, Project
 
 LIST = b"emma\nolivia\nava"

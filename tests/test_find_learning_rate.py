@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch import Generator
 
-from stages import build_contexts, find_learning_rate, models, split
+from charlm import models
+from stages import build_contexts, find_learning_rate, split
 from stages.train_mlp import Examples, full_loss
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]

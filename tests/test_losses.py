@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from stages import losses
+from charlm import losses
 
 
 def test_average_and_standard_error_by_hand():

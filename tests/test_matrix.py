@@ -140,10 +140,10 @@ def test_other_versions_of_python_end_in_the_same_bytes(finished: Project, tmp_p
 def test_elsewhere_losses_are_nearly_the_same(finished: Project, tmp_path: Path):
     """Without what makes the arithmetic the same, as on another kind of machine."""
     clone = finished.copy(tmp_path / "clone")
-    path = clone.root / "stages/__init__.py"
+    path = clone.root / "charlm/__init__.py"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if not line.startswith("os.environ[")))
-    path = clone.root / "stages/models.py"
+    path = clone.root / "charlm/models.py"
     path.write_text(
         path.read_text().replace("torch.set_num_threads(1)", "torch.set_num_threads(2)")
     )

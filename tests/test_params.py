@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages import InputError, params
+from charlm import InputError, params
 from tests.conftest import ROOT
 
 GOOD: dict[str, dict] = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -12,15 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from stages import (
-    InputError,
-    build_contexts,
-    contexts,
-    params,
-    split,
-    train_bigram_count,
-    vocabulary,
-)
+from charlm import InputError, contexts, params, vocabulary
+from stages import build_contexts, split, train_bigram_count
 from tests.conftest import ROOT, Project
 from tests.test_dvc_yaml import STAGES
 from tools import recipes

@@ -12,12 +12,12 @@ from typing import TextIO
 import psutil
 import pytest
 
-from stages import InputError, running
+from charlm import InputError, running
 from tests.conftest import ROOT
 
 STAGE = """
 from pathlib import Path
-from stages.running import run
+from charlm.running import run
 
 def main():
     print("at work", flush=True)
@@ -134,7 +134,7 @@ def test_ctrl_c_ends_a_stage_while_it_still_imports_unless_it_is_ignored(
     (tmp_path / "signalled.py").write_text(
         "import os, signal, sys\n"
         "sys.argv[0] = '-m'\n"
-        "import stages\n"
+        "import charlm\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
         "print('goes on')\n"
     )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Generator
 
-from stages import models
+from charlm import models
 from stages.sample import length_table, measure, sample
 
 ITOS = [".", "a", "b"]

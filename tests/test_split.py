@@ -2,7 +2,8 @@ import random
 
 import pytest
 
-from stages import InputError, split
+from charlm import InputError
+from stages import split
 
 
 def test_reference_sizes_first_names_and_leak(names: list[str]):

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 import yaml
 
-from stages import files
+from charlm import files
 from tests.conftest import ROOT, Project
 from tests.test_dvc_yaml import STAGES
 

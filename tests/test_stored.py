@@ -8,8 +8,8 @@ import pytest
 import safetensors.numpy
 from torch import Generator
 
-from stages import InputError, files, models, stored
-from stages.models import MODELS
+from charlm import InputError, files, models, stored
+from charlm.models import MODELS
 
 SYMBOLS = 4
 CONTEXTS = Path("data/contexts/mlp/train.safetensors")

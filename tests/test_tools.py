@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages import InputError, files
-from stages.params import Sample
+from charlm import InputError, files
+from charlm.params import Sample
 from tests.conftest import ROOT, Project
 from tools import generate
 from tools.score import Step, score, total_nll

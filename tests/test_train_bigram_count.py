@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from stages import build_contexts, contexts, split, train_bigram_count
+from charlm import contexts
+from stages import build_contexts, split, train_bigram_count
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stages import InputError, build_contexts, contexts, train_bigram_neural
+from charlm import InputError, contexts
+from stages import build_contexts, train_bigram_neural
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
 COUNTS = np.array([[0, 3, 1], [2, 0, 2], [2, 1, 0]])

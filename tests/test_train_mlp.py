@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from stages import InputError, build_contexts, models, train_mlp
-from stages.params import Mlp
+from charlm import InputError, models
+from stages import build_contexts, train_mlp
+from charlm.params import Mlp
 from stages.train_mlp import Examples
 from tests.conftest import SETTINGS
 

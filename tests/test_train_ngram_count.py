@@ -2,15 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from stages import (
-    InputError,
-    build_contexts,
-    models,
-    running,
-    split,
-    train_ngram_count,
-    vocabulary,
-)
+from charlm import InputError, models, running, vocabulary
+from stages import build_contexts, split, train_ngram_count
 from stages.train_ngram_count import discounts, interpolate, levels
 from tests.conftest import SETTINGS
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from stages import files
-from stages.params import Fetch
+from charlm import files
+from charlm.params import Fetch
 from tests.conftest import Project
 from tools import verify
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages import InputError, vocabulary
+from charlm import InputError, vocabulary
 
 
 def test_boundary_is_zero_and_the_alphabet_follows():

@@ -9,11 +9,11 @@ import torch
 from pydantic import ValidationError
 from torch import Generator
 
-from stages import InputError, files, params, stored
-from stages.models import MODELS, Parameters
-from stages.params import Sample
+from charlm import InputError, files, params, stored
+from charlm.models import MODELS, Parameters
+from charlm.params import Sample
 from stages.sample import sample
-from stages.vocabulary import BOUNDARY
+from charlm.vocabulary import BOUNDARY
 
 UNIFORM = "uniform"  # every symbol equally probable: what a model that has learned nothing says
 ROUNDS = 100  # of drawing, at most, until enough names are new

@@ -33,11 +33,11 @@ from dvc.utils.hydra import apply_overrides
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from tabulate import tabulate
 
-from stages import InputError, files, params
-from stages.params import Section
+from charlm import InputError, files, params
+from charlm.params import Section
 
 RECIPES, NOTEBOOKS, PARAMS = Path("recipes.yaml"), Path("NOTEBOOKS.md"), Path("params.yaml")
-CODE = ("dvc.yaml", "constraints.txt", "stages")  # what a result hangs on, besides params.yaml
+CODE = ("charlm", "dvc.yaml", "constraints.txt", "stages")  # what a result hangs on, besides params.yaml
 PICTURES = files.PLOTS / "recipes"
 Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".join(lines)))]
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stages import InputError, files, params
+from charlm import InputError, files, params
 from stages.fetch import EMBEDDED, NO_NETWORK
 
 ROOM = 10_000_000  # bytes; a disk with less counts as full

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import torch
 
-from stages import InputError, build_contexts, files, models, stored, vocabulary
-from stages.models import MODELS, Parameters
+from charlm import InputError, files, models, stored, vocabulary
+from stages import build_contexts
+from charlm.models import MODELS, Parameters
 
 
 class Step(NamedTuple):

@@ -20,7 +20,8 @@ import numpy as np
 import safetensors.numpy
 import yaml
 
-from stages import InputError, fetch, files, params
+from charlm import InputError, files, params
+from stages import fetch
 
 CACHE = Path(".dvc/cache/files/md5")
 Hashes = dict[str, str]  # MD5 by path

@@ -39,7 +39,8 @@ class Fault:
         self.middle = json.loads(counted.read_text())["calls"] // 2 if counted.exists() else 0
 
     def on_call(self, frame: FrameType, kind: str, _: object) -> None:
-        if kind != "call" or f"{os.sep}stages{os.sep}" not in frame.f_code.co_filename:
+        folder = Path(frame.f_code.co_filename).parent.name
+        if kind != "call" or folder not in ("charlm", "stages"):
             return
         if is_main(frame, self.stage):
             self.working = True

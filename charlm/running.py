@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from stages import STARTED_BY, InputError
+from charlm import STARTED_BY, InputError
 
 LOCK = Path("data/.lock")
 MEMORY = 8_000_000_000  # bytes that a stage may need, by its own estimate

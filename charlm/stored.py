@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from stages import files, models
-from stages.models import ACTIVATIONS, MIXED, MODELS, Parameters, block_size
+from charlm import files, models
+from charlm.models import ACTIVATIONS, MIXED, MODELS, Parameters, block_size
 
 Form = tuple[torch.dtype, tuple[int, ...]]
 

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from stages import InputError
-from stages.contexts import distinct
-from stages.running import afford
+from charlm import InputError
+from charlm.contexts import distinct
+from charlm.running import afford
 
 # Sums are split among threads, so their number is part of the result. One is as fast as two at
 # small batches, and does not wait for another where experiments run side by side.

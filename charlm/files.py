@@ -12,9 +12,9 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from stages import InputError
-from stages.running import abandoned
-from stages.vocabulary import BOUNDARY
+from charlm import InputError
+from charlm.running import abandoned
+from charlm.vocabulary import BOUNDARY
 
 if TYPE_CHECKING:
     import pandas as pd

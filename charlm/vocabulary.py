@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from stages import InputError
+from charlm import InputError
 
 BOUNDARY = "."
 MOST = 65_535  # characters: with the boundary as many as two bytes can number

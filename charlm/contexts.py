@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.running import afford
+from charlm.running import afford
 
 
 class Distinct(NamedTuple):
