@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from benchmarks.compare import machine, timed
-from stages import fetch
+from charlm import download as fetch
 
 RESULTS = Path("benchmarks/scale.json")
 PICTURE = Path("benchmarks/scale.svg")

@@ -67,7 +67,7 @@ def notebooks(name: str) -> Timed:
 
 def project(name: str) -> Timed:
     """Return the project's side of a comparison."""
-    from charlm import files, params
+    from charlm import storage as files, params
     from stages import build_contexts
 
     names = {
@@ -84,7 +84,8 @@ def project(name: str) -> Timed:
     import torch
     from torch import Generator
 
-    from charlm import contexts, stored
+    from charlm import examples as contexts
+    from charlm.models import base as stored
     from stages import evaluate, sample, train_bigram_neural, train_mlp, train_ngram_count
     from tools import recipes
 

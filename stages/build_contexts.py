@@ -11,8 +11,8 @@ length leaves the other models as they are.
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from charlm import files, params, vocabulary
-from charlm.running import afford, run
+from charlm import storage as files, params, vocabulary
+from charlm.runtime import afford, run
 from charlm.vocabulary import BOUNDARY
 
 

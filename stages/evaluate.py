@@ -11,9 +11,10 @@ from typing import NamedTuple, Self
 import numpy as np
 import pandas as pd
 
-from charlm import InputError, files, losses, models, params, stored
-from charlm.models import MODELS, Parameters
-from charlm.running import run
+from charlm import InputError, storage as files, stats as losses, params
+from charlm.models import base as stored, mlp as models
+from charlm.models.mlp import MODELS, Parameters
+from charlm.runtime import run
 
 Nested = dict[str, dict[str, dict[str, float]]]
 

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from tqdm import tqdm
 
-from charlm import InputError, figures, files, models, params
-from charlm.models import Parameters
-from charlm.running import afford, run
+from charlm import InputError, plots as figures, storage as files, params
+from charlm.models import mlp as models
+from charlm.models.mlp import Parameters
+from charlm.runtime import afford, run
 
 
 def spaced(lowest: float, highest: float, steps: int) -> list[float]:

@@ -9,8 +9,9 @@ After that dev is no longer untouched for the mixture: its honest loss is that o
 import torch
 from torch import Tensor
 
-from charlm import files, models, stored
-from charlm.running import run
+from charlm import storage as files
+from charlm.models import base as stored, mlp as models
+from charlm.runtime import run
 
 
 def fit(first: Tensor, second: Tensor) -> float:

@@ -13,10 +13,11 @@ import pandas as pd
 import torch
 from torch import Generator
 
-from charlm import files, models, params, stored, vocabulary
-from charlm.contexts import distinct
-from charlm.models import MODELS, Parameters
-from charlm.running import afford, run
+from charlm import storage as files, params, vocabulary
+from charlm.models import base as stored, mlp as models
+from charlm.examples import distinct
+from charlm.models.mlp import MODELS, Parameters
+from charlm.runtime import afford, run
 from charlm.vocabulary import BOUNDARY
 
 

@@ -7,8 +7,8 @@ Whole names are cut, never examples, so that no name is half in one split, half 
 
 import random
 
-from charlm import InputError, files, params
-from charlm.running import run
+from charlm import InputError, storage as files, params
+from charlm.runtime import run
 
 
 def select(names: list[str], unique: bool, limit: int | None) -> list[str]:

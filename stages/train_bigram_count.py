@@ -6,8 +6,8 @@ python -m stages.train_bigram_count    data/contexts/bigram/train.safetensors
 
 import numpy as np
 
-from charlm import contexts, figures, files, params
-from charlm.running import run
+from charlm import examples as contexts, plots as figures, storage as files, params
+from charlm.runtime import run
 
 
 def normalise(counts: np.ndarray, smoothing: float) -> np.ndarray:

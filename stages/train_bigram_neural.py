@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from charlm import InputError, contexts, figures, files, params, stored
-from charlm.running import run
+from charlm import InputError, examples as contexts, plots as figures, storage as files, params
+from charlm.models import base as stored
+from charlm.runtime import run
 
 
 def loss(W: Tensor, frequencies: Tensor) -> Tensor:

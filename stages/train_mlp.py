@@ -16,9 +16,10 @@ from torch import Generator, Tensor
 from torch.optim import SGD, AdamW
 from tqdm import tqdm
 
-from charlm import InputError, contexts, figures, files, models, params, stored
-from charlm.models import Parameters
-from charlm.running import afford, run
+from charlm import InputError, examples as contexts, plots as figures, storage as files, params
+from charlm.models import base as stored, mlp as models
+from charlm.models.mlp import Parameters
+from charlm.runtime import afford, run
 
 TRAIN_POINTS = 500  # rows of plots/mlp.csv, at most
 DEV_POINTS = 21  # rows of plots/mlp_dev.csv, at most

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm import contexts, files
-from charlm.running import afford, run
+from charlm import examples as contexts, storage as files
+from charlm.runtime import afford, run
 
 
 class Level(NamedTuple):

@@ -18,8 +18,8 @@ import hypothesis
 import pytest
 import yaml
 
-from charlm import files, params
-from stages.fetch import EMBEDDED, NoNetwork, read
+from charlm import storage as files, params
+from charlm.download import EMBEDDED, NoNetwork, read
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Generator
 
 from benchmarks import notebooks
-from charlm import contexts, models
+from charlm import examples as contexts
+from charlm.models import mlp as models
 from stages import build_contexts, train_bigram_count, train_mlp
 from tests.conftest import ROOT, Project
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Generator
 
-from charlm import InputError, contexts, models, vocabulary
+from charlm import InputError, examples as contexts, vocabulary
+from charlm.models import mlp as models
 from stages import build_contexts, evaluate, split, train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS, Project
 from tools import compare

@@ -1,6 +1,6 @@
 import numpy as np
 
-from charlm import contexts, vocabulary
+from charlm import examples as contexts, vocabulary
 from stages import build_contexts, split
 
 ITOS = [".", "a", "b"]

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from charlm import contexts, models
+from charlm import examples as contexts
+from charlm.models import mlp as models
 from stages import build_contexts, split, train_bigram_count, train_bigram_neural
 from tests.conftest import ROOT
 

@@ -16,8 +16,9 @@ from urllib.parse import quote, unquote
 import pytest
 import yaml
 
-from charlm import InputError, files
-from stages import fetch
+from charlm import InputError, storage as files
+from charlm import download as fetch
+from stages.fetch import describe
 from tests.conftest import NO_NETWORK, ROOT, SETTINGS, Project
 
 LIST = b"emma\nolivia\nava"
@@ -344,7 +345,7 @@ def test_embedded_list_is_girls_then_boys_by_frequency():
 
 
 def test_reference_facts_of_the_lectures_list(names: list[str]):
-    described = fetch.describe(names, SETTINGS.fetch.url, SETTINGS.fetch.sha256)
+    described = describe(names, SETTINGS.fetch.url, SETTINGS.fetch.sha256)
     assert described == {
         "dataset": "names.txt",
         "sha256": "0a30b5557f19",

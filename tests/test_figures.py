@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from charlm import figures
+from charlm import plots as figures
 
 COUNTS = np.array([[0, 3], [12, 1]])
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from charlm import InputError, files
+from charlm import InputError, storage as files
 
 
 @pytest.mark.parametrize("content", [b"emma\nava", b"emma\nava\n"])

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Generator
 
-from charlm import models
+from charlm.models import mlp as models
 from stages import build_contexts, find_learning_rate, split
 from stages.train_mlp import Examples, full_loss
 

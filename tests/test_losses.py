@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from charlm import losses
+from charlm import stats as losses
 
 
 def test_average_and_standard_error_by_hand():

@@ -143,7 +143,7 @@ def test_elsewhere_losses_are_nearly_the_same(finished: Project, tmp_path: Path)
     path = clone.root / "charlm/__init__.py"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if not line.startswith("os.environ[")))
-    path = clone.root / "charlm/models.py"
+    path = clone.root / "charlm/models/mlp.py"
     path.write_text(
         path.read_text().replace("torch.set_num_threads(1)", "torch.set_num_threads(2)")
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator
 
-from charlm import models
+from charlm.models import mlp as models
 from stages import build_contexts
 from tests.conftest import ROOT, Project
 
@@ -22,7 +22,7 @@ def mlp(
 @pytest.mark.parametrize("threads", ["1", "4"])
 def test_arithmetic_does_not_follow_the_environment(threads: str):
     code = (
-        "import os, charlm.models, torch; print("
+        "import os, charlm.models.mlp, torch; print("
         "torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), os.environ['MKL_CBWR'])"
     )
     asked = {"OMP_NUM_THREADS": threads, "MKL_CBWR": "AVX512", "ATEN_CPU_CAPABILITY": "avx512"}
@@ -35,7 +35,8 @@ def test_arithmetic_does_not_follow_the_environment(threads: str):
 
 def test_gelu_does_not_follow_the_environment():
     code = (
-        "import hashlib, torch; from charlm import models; g = torch.Generator().manual_seed(1); "
+        "import hashlib, torch; import charlm.models.mlp as models; "
+        "g = torch.Generator().manual_seed(1); "
         "p = models.start_mlp(27, 3, 10, 64, 'scaled', g, 2, 'gelu'); "
         "p['W1'].requires_grad_(); x = torch.randint(27, (20000, 3), generator=g); "
         "models.mlp_logits(p, x).square().sum().backward(); "

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-from charlm import InputError, files, params, vocabulary
+from charlm import InputError, storage as files, params, vocabulary
 from tests.conftest import ROOT, run_stages
 
 GOOD = yaml.safe_load((ROOT / "params.yaml").read_text())

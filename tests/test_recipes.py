@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from charlm import InputError, contexts, params, vocabulary
+from charlm import InputError, examples as contexts, params, vocabulary
 from stages import build_contexts, split, train_bigram_count
 from tests.conftest import ROOT, Project
 from tests.test_dvc_yaml import STAGES

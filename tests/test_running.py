@@ -12,12 +12,12 @@ from typing import TextIO
 import psutil
 import pytest
 
-from charlm import InputError, running
+from charlm import InputError, runtime as running
 from tests.conftest import ROOT
 
 STAGE = """
 from pathlib import Path
-from charlm.running import run
+from charlm.runtime import run
 
 def main():
     print("at work", flush=True)

@@ -22,7 +22,7 @@ HOSTILE = [
 ]
 UNPICKLING = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
 CALLS = {"read_pickle", "to_pickle", "torch.load", "torch.save", "np.load", "os.system", "os.popen"}
-SOURCES = [*ROOT.glob("charlm/*.py"), *ROOT.glob("stages/*.py"), *ROOT.glob("tools/*.py"), *ROOT.glob("benchmarks/*.py")]
+SOURCES = [*ROOT.glob("charlm/**/*.py"), *ROOT.glob("stages/*.py"), *ROOT.glob("tools/*.py"), *ROOT.glob("benchmarks/*.py")]
 # python runs this first, where its folder is on PYTHONPATH
 WATCH = """
 import sys

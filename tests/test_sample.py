@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Generator
 
-from charlm import models
+from charlm.models import mlp as models
 from stages.sample import length_table, measure, sample
 
 ITOS = [".", "a", "b"]

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 import yaml
 
-from charlm import files
+from charlm import storage as files
 from tests.conftest import ROOT, Project
 from tests.test_dvc_yaml import STAGES
 

@@ -8,8 +8,9 @@ import pytest
 import safetensors.numpy
 from torch import Generator
 
-from charlm import InputError, files, models, stored
-from charlm.models import MODELS
+from charlm import InputError, storage as files
+from charlm.models import base as stored, mlp as models
+from charlm.models.mlp import MODELS
 
 SYMBOLS = 4
 CONTEXTS = Path("data/contexts/mlp/train.safetensors")

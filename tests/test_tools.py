@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from charlm import InputError, files
+from charlm import InputError, storage as files
 from charlm.params import Sample
 from tests.conftest import ROOT, Project
 from tools import generate

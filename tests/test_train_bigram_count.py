@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from charlm import contexts
+from charlm import examples as contexts
 from stages import build_contexts, split, train_bigram_count
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]

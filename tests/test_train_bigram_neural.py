@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from charlm import InputError, contexts
+from charlm import InputError, examples as contexts
 from stages import build_contexts, train_bigram_neural
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]

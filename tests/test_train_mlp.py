@@ -3,7 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from charlm import InputError, models
+from charlm import InputError
+from charlm.models import mlp as models
 from stages import build_contexts, train_mlp
 from charlm.params import Mlp
 from stages.train_mlp import Examples

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from charlm import InputError, models, running, vocabulary
+from charlm import InputError, runtime as running, vocabulary
+from charlm.models import mlp as models
 from stages import build_contexts, split, train_ngram_count
 from stages.train_ngram_count import discounts, interpolate, levels
 from tests.conftest import SETTINGS

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from charlm import files
+from charlm import storage as files
 from charlm.params import Fetch
 from tests.conftest import Project
 from tools import verify

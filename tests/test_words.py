@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import safetensors.numpy
 
-from charlm import InputError, files, vocabulary
+from charlm import InputError, storage as files, vocabulary
 from tests.conftest import run_stages
 
 FEW_STEPS = {

@@ -28,7 +28,7 @@ from dvc.exceptions import DvcException
 from scipy.special import stdtrit
 from tabulate import tabulate
 
-from charlm import InputError, files, losses
+from charlm import InputError, storage as files, stats as losses
 
 EVALUATION, FETCH, PARAMS = "data/evaluation.csv", "metrics/fetch.json", "params.yaml"
 WORKSPACE = "workspace"

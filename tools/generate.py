@@ -9,8 +9,9 @@ import torch
 from pydantic import ValidationError
 from torch import Generator
 
-from charlm import InputError, files, params, stored
-from charlm.models import MODELS, Parameters
+from charlm import InputError, storage as files, params
+from charlm.models import base as stored
+from charlm.models.mlp import MODELS, Parameters
 from charlm.params import Sample
 from stages.sample import sample
 from charlm.vocabulary import BOUNDARY

@@ -33,7 +33,7 @@ from dvc.utils.hydra import apply_overrides
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from tabulate import tabulate
 
-from charlm import InputError, files, params
+from charlm import InputError, storage as files, params
 from charlm.params import Section
 
 RECIPES, NOTEBOOKS, PARAMS = Path("recipes.yaml"), Path("NOTEBOOKS.md"), Path("params.yaml")

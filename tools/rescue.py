@@ -12,8 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from charlm import InputError, files, params
-from stages.fetch import EMBEDDED, NO_NETWORK
+from charlm import InputError, storage as files, params
+from charlm.download import EMBEDDED, NO_NETWORK
 
 ROOM = 10_000_000  # bytes; a disk with less counts as full
 NOTICE = """

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import torch
 
-from charlm import InputError, files, models, stored, vocabulary
+from charlm import InputError, storage as files, vocabulary
+from charlm.models import base as stored, mlp as models
 from stages import build_contexts
-from charlm.models import MODELS, Parameters
+from charlm.models.mlp import MODELS, Parameters
 
 
 class Step(NamedTuple):

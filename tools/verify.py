@@ -20,8 +20,8 @@ import numpy as np
 import safetensors.numpy
 import yaml
 
-from charlm import InputError, files, params
-from stages import fetch
+from charlm import InputError, storage as files, params
+from charlm import download as fetch
 
 CACHE = Path(".dvc/cache/files/md5")
 Hashes = dict[str, str]  # MD5 by path

@@ -39,8 +39,8 @@ class Fault:
         self.middle = json.loads(counted.read_text())["calls"] // 2 if counted.exists() else 0
 
     def on_call(self, frame: FrameType, kind: str, _: object) -> None:
-        folder = Path(frame.f_code.co_filename).parent.name
-        if kind != "call" or folder not in ("charlm", "stages"):
+        folders = Path(frame.f_code.co_filename).parent.parts
+        if kind != "call" or not {"charlm", "stages"} & set(folders):
             return
         if is_main(frame, self.stage):
             self.working = True

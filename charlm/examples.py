@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.running import afford
+from charlm.runtime import afford
 
 
 class Distinct(NamedTuple):

@@ -13,7 +13,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from charlm import InputError
-from charlm.running import abandoned
+from charlm.runtime import abandoned
 from charlm.vocabulary import BOUNDARY
 
 if TYPE_CHECKING:

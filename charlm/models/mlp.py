@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from charlm import InputError
-from charlm.contexts import distinct
-from charlm.running import afford
+from charlm.examples import distinct
+from charlm.runtime import afford
 
 # Sums are split among threads, so their number is part of the result. One is as fast as two at
 # small batches, and does not wait for another where experiments run side by side.

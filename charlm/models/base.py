@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
-from charlm import files, models
-from charlm.models import ACTIVATIONS, MIXED, MODELS, Parameters, block_size
+from charlm import storage as files
+from charlm.models import mlp as models
+from charlm.models.mlp import ACTIVATIONS, MIXED, MODELS, Parameters, block_size
 
 Form = tuple[torch.dtype, tuple[int, ...]]
 
