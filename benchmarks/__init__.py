@@ -1,1 +1,1 @@
-"""Side-by-side timings: plain loops as the notebooks write them, against this project."""
+import charlm  # noqa: F401 - before anything imports torch

@@ -6,21 +6,32 @@ Seconds are for reading; the ratio of two runs made one after the other is the r
 about ten minutes and a finished pipeline (`dvc repro`), whose splits and model it reads.
 """
 
+import csv
 import json
 import os
-import platform
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-# Nothing of the project is imported here: it would pin the arithmetic of the other side as well.
+from benchmarks.processes import (
+    machine,
+    run_stage,
+    seconds_per_step,
+    time_notebooks,
+    time_project,
+    unpinned_environment,
+    write_params,
+)
+from tools import recipes
+
 RESULTS = Path("benchmarks/results.json")
 PICTURE = Path("benchmarks/results.svg")
 
@@ -46,47 +57,87 @@ ROWS = {
         "`dvc exp run -S mlp.hidden=300`", "its stages by hand and `dvc version`", 1.5
     ),
 }
-GROUPS = {  # rows with one other side, and how often to run them
-    "training": (("to_2.17", "to_2.05"), 3),
-    "contexts": (("contexts",), 5),
-    "full_loss": (("full_loss",), 5),
-    "neural_step": (("neural_step",), 5),
-    "sampling": (("sampling",), 3),
+FUNCTIONS = {"contexts": 5, "full_loss": 5, "sampling": 3}  # and how often to run them
+TRAININGS: dict[str, dict[str, dict[str, Any]]] = {  # changes of params.yaml
+    "to_2.17": {"mlp": {"steps": 150, "batch_size": 512, "lr": 0.05}},
+    "to_2.05": {
+        "contexts": {"block_size": 6},
+        "mlp": {"steps": 1200, "batch_size": 512, "lr": 0.015, "weight_decay": 0.1},
+    },
 }
-TRAINED = {"ngram_count": "ngram_count", "mlp": "recipe final", "best-mlp": "recipe best-mlp"}
+TRAINING_RUNS, STEP_RUNS = 3, 5
+NEURAL_STEPS = 20_000  # of the neural bigram, so that they take seconds
+TRAINED = {"ngram_count": "kneser-ney-6", "mlp": "final", "best-mlp": "best-mlp"}  # by recipe
 Pairs = list[tuple[float, float]]  # seconds of the project and of the other side
 
 
-def timed(side: str, name: str, folder: Path = Path()) -> dict[str, float]:
-    """Time one side of a comparison in a process of its own, on the data of a folder."""
-    command = (sys.executable, "-m", "benchmarks.timed", side, name)
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    printed = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment
-    ).stdout
-    return json.loads(printed.splitlines()[-1])
+def train_mlp(changes: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Time the training of the MLP after its imports; return the seconds and the loss on dev."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = prepare(Path(name), changes)
+        imports = run_stage("train_mlp", folder, imports_only=True).seconds
+        whole = run_stage("train_mlp", folder).seconds
+        with (folder / "plots/mlp_dev.csv").open() as file:
+            *_, last = csv.DictReader(file)
+    return {"seconds": whole - imports, "loss": float(last["nll"])}
+
+
+def train_ngram_count(changes: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Time the training of the counting n-gram model after its imports."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = prepare(Path(name), changes)
+        imports = run_stage("train_ngram_count", folder, imports_only=True).seconds
+        return {"seconds": run_stage("train_ngram_count", folder).seconds - imports}
+
+
+def prepare(folder: Path, changes: dict[str, dict[str, Any]]) -> Path:
+    """Give a folder the splits of this pipeline, other parameters, and their contexts."""
+    shutil.copytree("data/splits", folder / "data/splits")
+    shutil.copy("data/names.txt", folder / "data/names.txt")
+    write_params(folder, changes)
+    run_stage("build_contexts", folder)
+    return folder
 
 
 def compare_functions() -> tuple[dict[str, Pairs], dict[str, float]]:
-    """Run what is compared inside a process; return the times and the dev losses reached."""
+    """Time what is compared after its imports; return the times and the dev losses reached."""
     pairs: dict[str, Pairs] = {}
-    losses = {}
-    for other, (names, runs) in GROUPS.items():
-        for _ in range(runs):
-            theirs = timed("notebooks", other)
-            for name in names:
-                ours = timed("project", name)
-                pairs.setdefault(name, []).append((ours["seconds"], theirs["seconds"]))
-                if ours["loss"] is not None:
-                    losses |= {name: ours["loss"], other: theirs["loss"]}
-        print(f"{other}: done", file=sys.stderr)
+    losses: dict[str, float] = {}
+    for _ in range(TRAINING_RUNS):
+        theirs = time_notebooks("training")
+        for name, changes in TRAININGS.items():
+            ours = train_mlp(changes)
+            pairs.setdefault(name, []).append((ours["seconds"], theirs["seconds"]))
+            losses |= {name: ours["loss"], "training": theirs["loss"]}
+    print("training: done", file=sys.stderr)
+    for name, runs in FUNCTIONS.items():
+        pairs[name] = [(time_project(name), time_notebooks(name)["seconds"]) for _ in range(runs)]
+        print(f"{name}: done", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        stage = ("train_bigram_neural", "bigram_neural", prepare(Path(folder), {}))
+        pairs["neural_step"] = [
+            (seconds_per_step(*stage, NEURAL_STEPS), time_notebooks("neural_step")["seconds"])
+            for _ in range(STEP_RUNS)
+        ]
+    print("neural_step: done", file=sys.stderr)
     return pairs, losses
+
+
+def time_recipes() -> dict[str, float]:
+    """Return the seconds of training of some recipes."""
+    known = {name: r for group in recipes.load().values() for name, r in group.recipes.items()}
+    found = {}
+    for name, recipe in TRAINED.items():
+        changes = recipes.overridden(known[recipe].overrides)
+        train = train_ngram_count if name == "ngram_count" else train_mlp
+        found[name] = train(changes)["seconds"]
+    return found
 
 
 def seconds(*command: str, folder: Path) -> float:
     """Time a command as a whole process; `python` is the one that runs this."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path}
+    environment = unpinned_environment() | {"PATH": path}
     start = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, cwd=folder, env=environment)
     return time.perf_counter() - start
@@ -101,7 +152,7 @@ def compare_commands() -> dict[str, Pairs]:
             clone = Path(folder, str(run))
             subprocess.run(("git", "clone", "--quiet", ".", clone), check=True)
             ours = seconds(*dvc, "repro", folder=clone)
-            theirs = seconds(*python, "-m", "benchmarks.notebooks", folder=clone)
+            theirs = seconds(*python, "benchmarks/notebooks.py", folder=clone)
             pairs.setdefault("repro", []).append((ours, theirs))
         print("repro: done", file=sys.stderr)
         for run in range(5):
@@ -113,27 +164,12 @@ def compare_commands() -> dict[str, Pairs]:
             ours = seconds(*dvc, "exp", "run", "-S", width, folder=clone)
             theirs = version + sum(
                 seconds(*python, "-m", f"stages.{stage}", folder=clone)
-                for stage in ("train_mlp", "fit_mixture", "evaluate", "sample")
+                for stage in ("train_mlp", "fit_mixture", "evaluate", "sample", "plot_mlp")
             )
             pairs.setdefault("experiment", []).append((ours, theirs))
             subprocess.run(("git", "reset", "--quiet", "--hard"), check=True, cwd=clone)
             subprocess.run((*dvc, "checkout", "--quiet"), check=True, cwd=clone)
     return pairs
-
-
-def machine() -> dict[str, object]:
-    """Return the facts of this machine that the times hang on."""
-    cpu = next(
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    )
-    versions = {
-        line.split("==")[0]: line.split("==")[1]
-        for line in Path("constraints.txt").read_text().split()
-        if line.startswith(("torch==", "dvc=="))
-    }
-    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version()} | versions
 
 
 def share(ratio: float) -> str:
@@ -145,7 +181,7 @@ def share(ratio: float) -> str:
     return f"1/{1 / ratio:.3g}" if ratio < 1 else f"{ratio:.3g}"
 
 
-def table(rows: dict[str, dict], style: str) -> str:
+def table(rows: dict[str, dict[str, Any]], style: str) -> str:
     """Lay out the results."""
     cells = [
         (
@@ -163,7 +199,7 @@ def table(rows: dict[str, dict], style: str) -> str:
     return tabulate(cells, headers, tablefmt=style, disable_numparse=True)
 
 
-def draw(rows: dict[str, dict]) -> None:
+def draw(rows: dict[str, dict[str, Any]]) -> None:
     """Draw the ratios beside their reaches."""
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -197,7 +233,7 @@ def main() -> None:
             "highest": max(ratios),
             "runs": len(ratios),
         }
-    training = {what: timed("project", name)["seconds"] for what, name in TRAINED.items()}
+    training = time_recipes()
     results = {
         "machine": machine(),
         "dev_nll": losses,

@@ -1,13 +1,23 @@
 """The three models as the notebooks write them: plain loops, one example and one step at a time.
 
-    python -m benchmarks.notebooks    data/splits/{train,dev}.txt → losses and names, printed
+    python benchmarks/notebooks.py         data/splits/{train,dev}.txt → losses and names, printed
+    python benchmarks/notebooks.py NAME    times one part: training, contexts, full_loss,
+                                           neural_step or sampling
 
-Nothing of the project's own code is in here, and none of its settings: it is what the project is
-timed against.
+This is what the project is timed against, so it uses none of the project's code. It is run by its
+path, because `python -m benchmarks.notebooks` would apply the project's arithmetic settings.
 """
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Model = list[torch.Tensor]
 
@@ -56,6 +66,7 @@ def train_neural_bigram(xs: torch.Tensor, ys: torch.Tensor, steps: int) -> torch
         loss = -probs[torch.arange(len(xs)), ys].log().mean() + 0.01 * (W**2).mean()
         W.grad = None
         loss.backward()
+        assert W.grad is not None
         W.data += -50 * W.grad
     return W.detach()
 
@@ -86,6 +97,7 @@ def train_mlp(model: Model, X: torch.Tensor, Y: torch.Tensor, steps: int) -> Non
         loss.backward()
         lr = 0.1 if i < steps / 2 else 0.01
         for p in model:
+            assert p.grad is not None
             p.data += -lr * p.grad
 
 
@@ -104,7 +116,7 @@ def sample(model: Model, count: int) -> list[str]:
         out, context = [], [0] * 3
         while True:
             probs = F.softmax(forward(model, torch.tensor([context])), dim=1)
-            ix = torch.multinomial(probs, num_samples=1, generator=g).item()
+            ix = int(torch.multinomial(probs, num_samples=1, generator=g).item())
             context = [*context[1:], ix]
             if ix == 0:
                 break
@@ -120,7 +132,8 @@ def sample_bigram(P: torch.Tensor, count: int) -> list[str]:
     for _ in range(count):
         out, ix = [], 0
         while True:
-            ix = torch.multinomial(P[ix], num_samples=1, replacement=True, generator=g).item()
+            draw = torch.multinomial(P[ix], num_samples=1, replacement=True, generator=g)
+            ix = int(draw.item())
             if ix == 0:
                 break
             out.append(ITOS[ix])
@@ -128,7 +141,59 @@ def sample_bigram(P: torch.Tensor, count: int) -> list[str]:
     return names
 
 
+def project_model() -> Model:
+    """Read the project's trained MLP, so that both sides sample from the same model."""
+    from safetensors.numpy import load_file
+
+    stored = load_file("data/models/mlp.safetensors")
+    return [torch.from_numpy(stored[key]) for key in ("C", "W1", "b1", "W2", "b2")]
+
+
+def timed(name: str) -> dict[str, float]:
+    """Time one part; the training also returns its loss on dev.
+
+    What is imported or done once is not timed: the work is done briefly before the clock runs.
+    """
+    train, dev = read("train"), read("dev")
+    X, Y = build_dataset(train, 3)
+    xs, model = X[:, -1].contiguous(), start()
+    parts: dict[str, tuple[Callable[[], object], Callable[[], object], int]] = {
+        "training": (
+            lambda: train_mlp(start(), X, Y, 100),
+            lambda: train_mlp(model, X, Y, 200_000),
+            1,
+        ),
+        "contexts": (lambda: build_dataset(train[:100], 3), lambda: build_dataset(train, 3), 1),
+        "full_loss": (
+            lambda: loss(model, X, Y),
+            lambda: [loss(model, X, Y) for _ in range(20)],
+            20,
+        ),
+        "neural_step": (
+            lambda: train_neural_bigram(xs, Y, 2),
+            lambda: train_neural_bigram(xs, Y, 20),
+            20,
+        ),
+        "sampling": (
+            lambda: sample(project_model(), 10),
+            lambda: sample(project_model(), 10_000),
+            1,
+        ),
+    }
+    prepare, work, repeats = parts[name]
+    prepare()
+    begin = time.perf_counter()
+    work()
+    found = {"seconds": (time.perf_counter() - begin) / repeats}
+    if name == "training":
+        found["loss"] = loss(model, *build_dataset(dev, 3))
+    return found
+
+
 def main() -> None:
+    if sys.argv[1:]:
+        print(json.dumps(timed(sys.argv[1])))
+        return
     train, dev = read("train"), read("dev")
     P = count(train)
     xs, ys = (tensor.flatten() for tensor in build_dataset(train, 1))

@@ -8,21 +8,23 @@ six minutes and needs the packages of the extra `embedded`.
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any
 
-import yaml
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from benchmarks.compare import machine, timed
-from charlm import download as fetch
+from benchmarks.processes import (
+    machine,
+    run_stage,
+    seconds_per_step,
+    time_project,
+    write_params,
+)
+from charlm.download import read_url
 
 RESULTS = Path("benchmarks/scale.json")
 PICTURE = Path("benchmarks/scale.svg")
@@ -38,37 +40,13 @@ LEARNS = (
     "fit_mixture",
     "evaluate",
 )
-INSIDE = {  # measured inside a process
+FULL_STEPS = 300  # of the MLP, so that they take seconds
+INSIDE = {  # measured without start and imports
     "full_step": "one full-batch step of the MLP",
     "scores": "the MLP's scores of all training names",
 }
+Sizes = dict[str, dict[str, Any]]  # by how many lines are left out: lines, and figures by stage
 MEGABYTES = 600  # above the imports, in any stage, at most
-
-
-# Runs a module as __main__, or imports it under another name, then tells the peak of its memory.
-PEAK = """
-import pathlib, runpy, sys
-runpy.run_module(sys.argv[1], run_name=sys.argv[2])
-print(pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
-"""
-
-
-class Run(NamedTuple):
-    """A process from start to end."""
-
-    seconds: float
-    megabytes: float  # peak of resident memory
-
-
-def run(stage: str, name: str, folder: Path) -> Run:
-    """Run a stage in a process of its own: named __main__ it works, named otherwise it imports."""
-    command = (sys.executable, "-c", PEAK, f"stages.{stage}", name)
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    start = time.perf_counter()
-    printed = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment
-    ).stdout
-    return Run(time.perf_counter() - start, int(printed.split()[-1]) / 1024)
 
 
 def prepare(folder: Path, lines: list[bytes], every: int) -> None:
@@ -78,9 +56,7 @@ def prepare(folder: Path, lines: list[bytes], every: int) -> None:
     if every > 1:
         url = str(folder / "names.txt")
         Path(url).write_bytes(content)
-    settings = yaml.safe_load(Path("params.yaml").read_text())
-    settings["fetch"] = {"url": url, "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+    write_params(folder, {"fetch": {"url": url, "sha256": hashlib.sha256(content).hexdigest()}})
 
 
 def measure(folder: Path) -> dict[str, dict[str, float]]:
@@ -88,7 +64,7 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
     found = {}
     for stage in MOVES + LEARNS:
         pairs = [
-            (run(stage, "imported", folder), run(stage, "__main__", folder))
+            (run_stage(stage, folder, imports_only=True), run_stage(stage, folder))
             for _ in range(MANY if stage in MOVES else FEW)
         ]
         found[stage] = {
@@ -96,13 +72,17 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
             "seconds_above": median(whole.seconds - start.seconds for start, whole in pairs),
             "megabytes_above": max(whole.megabytes - start.megabytes for start, whole in pairs),
         }
-    for name in INSIDE:
-        seconds = [timed("project", name, folder)["seconds"] for _ in range(FEW)]
-        found[name] = {"seconds": median(seconds)}
+    scores = [time_project("scores", folder) for _ in range(FEW)]
+    full_steps = [
+        seconds_per_step("train_mlp", "mlp", folder, FULL_STEPS, batch_size=None)
+        for _ in range(FEW)
+    ]
+    found["full_step"] = {"seconds": median(full_steps)}
+    found["scores"] = {"seconds": median(scores)}
     return found
 
 
-def growth(sizes: dict[str, dict]) -> dict[str, float]:
+def growth(sizes: Sizes) -> dict[str, float]:
     """Return by how much time grows from a tenth of the data to all of it.
 
     Of the stages that only move data, all three together, it is the time above their imports.
@@ -110,7 +90,7 @@ def growth(sizes: dict[str, dict]) -> dict[str, float]:
 
     def moved(every: int) -> float:
         stages = sizes[str(every)]["stages"]
-        return sum(stages[stage]["seconds_above"] for stage in MOVES)
+        return sum(float(stages[stage]["seconds_above"]) for stage in MOVES)
 
     inside = {
         what: sizes["1"]["stages"][name]["seconds"] / sizes["10"]["stages"][name]["seconds"]
@@ -119,7 +99,7 @@ def growth(sizes: dict[str, dict]) -> dict[str, float]:
     return {"fetch to build_contexts": moved(1) / moved(10)} | inside
 
 
-def table(results: dict, style: str) -> str:
+def table(results: dict[str, Any], style: str) -> str:
     """Lay out the results."""
     sizes = results["sizes"]
     cells = []
@@ -135,19 +115,19 @@ def table(results: dict, style: str) -> str:
     return tabulate(cells, headers, tablefmt=style, disable_numparse=True, colalign=align)
 
 
-def draw(sizes: dict[str, dict]) -> None:
+def draw(sizes: Sizes) -> None:
     """Draw time and peak memory over the number of names, both on log scales."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     lines = [size["lines"] for size in sizes.values()]
     for number, stage in enumerate(MOVES + LEARNS):
         found = [size["stages"][stage] for size in sizes.values()]
-        style = {"marker": "o", "color": f"C{number}", "label": stage}
+        style: dict[str, Any] = {"marker": "o", "color": f"C{number}", "label": stage}
         left.plot(lines, [one["seconds"] for one in found], **style)
         right.plot(lines, [one["megabytes_above"] for one in found], **style)
-    for name, style in zip(INSIDE, ("--", ":"), strict=True):
+    for name, line in zip(INSIDE, ("--", ":"), strict=True):
         seconds = [size["stages"][name]["seconds"] for size in sizes.values()]
-        left.plot(lines, seconds, style, marker=".", color="black", label=INSIDE[name])
+        left.plot(lines, seconds, line, marker=".", color="black", label=INSIDE[name])
     right.axhline(MEGABYTES, color="crimson", lw=0.8)
     right.annotate("reach", (lines[0], MEGABYTES), xytext=(0, 3), textcoords="offset points")
     left.set_ylabel("seconds")
@@ -164,8 +144,8 @@ def draw(sizes: dict[str, dict]) -> None:
 
 
 def main() -> None:
-    lines = fetch.read(ALL_YEARS).splitlines(keepends=True)
-    sizes = {}
+    lines = read_url(ALL_YEARS).splitlines(keepends=True)
+    sizes: Sizes = {}
     with tempfile.TemporaryDirectory() as root:
         for every in EVERY:
             folder = Path(root, str(every))
@@ -173,13 +153,14 @@ def main() -> None:
             prepare(folder, lines, every)
             sizes[str(every)] = {"lines": len(lines[::every]), "stages": measure(folder)}
             print(f"every {every}: done", file=sys.stderr)
-    results = {"machine": machine(), "growth": growth(sizes), "sizes": sizes}
+    factors = growth(sizes)
+    results = {"machine": machine(), "growth": factors, "sizes": sizes}
     RESULTS.write_text(f"{json.dumps(results, indent=2)}\n")
     draw(sizes)
     print(table(results, "simple"))
     print(
         "time from a tenth of the names to all: "
-        + ", ".join(f"{what} {factor:.3g} times" for what, factor in results["growth"].items())
+        + ", ".join(f"{what} {factor:.3g} times" for what, factor in factors.items())
     )
 
 

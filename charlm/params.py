@@ -2,12 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from charlm import InputError
+from charlm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SCIENTIFIC = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
@@ -159,12 +162,9 @@ def explain(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{key}: this key is required; found none"
     if first["type"] == "extra_forbidden":
-        section = Params.model_fields.get(str(first["loc"][0]))
-        known = (
-            section.annotation.model_fields
-            if section and len(first["loc"]) > 1
-            else Params.model_fields
-        )
+        known: Iterable[str] = Params.model_fields
+        if len(first["loc"]) > 1:
+            known = Params.__annotations__[str(first["loc"][0])].model_fields
         return f"{key}: unknown key; allowed here: {', '.join(known)}; found {first['input']!r}"
     return f"{key}: {first['msg']}; found {first['input']!r}"
 

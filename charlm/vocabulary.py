@@ -1,33 +1,50 @@
-"""The vocabulary: every symbol that a name can hold, numbered; 0 marks both start and end."""
+"""The vocabulary: every symbol that a name can contain, numbered; 0 marks both start and end."""
 
 import sys
 from collections.abc import Iterable
 
 import numpy as np
 
-from charlm import InputError
+from charlm.errors import InputError
+from charlm.storage import DATA, damaged, read_json
 
 BOUNDARY = "."
-MOST = 65_535  # characters: with the boundary as many as two bytes can number
+MAX_CHARACTERS = 65_535  # with the boundary, as many as two bytes can number
+PATH = DATA / "vocabulary.json"
 
 
-def build(names: Iterable[str]) -> list[str]:
+def build_vocabulary(names: Iterable[str]) -> list[str]:
     """Return `itos`, the symbol of each number: the boundary, then all characters in order.
 
     A character is a Unicode code point.
 
-    >>> build(["emma", "ava"])
+    >>> build_vocabulary(["emma", "ava"])
     ['.', 'a', 'e', 'm', 'v']
 
     Raises:
         InputError: there are more than 65,535 characters.
     """
     characters = sorted(set().union(*names) - {BOUNDARY})
-    if len(characters) > MOST:
+    if len(characters) > MAX_CHARACTERS:
         raise InputError(
-            f"the names hold {len(characters):,} different characters; at most {MOST:,} are allowed"
+            f"build_contexts: the names contain {len(characters):,} different characters; at most "
+            f"{MAX_CHARACTERS:,} are allowed"
         )
     return [BOUNDARY, *characters]
+
+
+def read_vocabulary() -> list[str]:
+    """Return `itos`, the symbol of each number.
+
+    Raises:
+        InputError: there is no such file, or it contains something else.
+    """
+    itos: list[str] = read_json(PATH)
+    if not (isinstance(itos, list) and all(isinstance(s, str) and len(s) == 1 for s in itos)):
+        raise damaged(PATH, "not a list of characters", "build_contexts")
+    if itos[:1] != [BOUNDARY] or len(set(itos)) < len(itos):
+        raise damaged(PATH, f"not {BOUNDARY!r}, then other characters", "build_contexts")
+    return itos
 
 
 def _code_points(text: str) -> np.ndarray:
@@ -35,7 +52,7 @@ def _code_points(text: str) -> np.ndarray:
 
 
 def encode(text: str, itos: list[str]) -> np.ndarray:
-    """Return the number of each character, in the smallest unsigned type that holds them all.
+    """Return the number of each character, in the smallest unsigned type that can hold them all.
 
     >>> encode(".ava", [".", "a", "e", "m", "v"])
     array([0, 1, 4, 1], dtype=uint8)
@@ -49,7 +66,8 @@ def encode(text: str, itos: list[str]) -> np.ndarray:
     if numbers.min(initial=0) < 0:
         unknown = text[int(numbers.argmin())]
         raise ValueError(f"{unknown!r} is not in the vocabulary {''.join(itos)!r}")
-    return numbers.astype(np.min_scalar_type(len(itos) - 1))
+    smallest: np.ndarray = numbers.astype(np.min_scalar_type(len(itos) - 1))
+    return smallest
 
 
 def decode(numbers: Iterable[int], itos: list[str]) -> str:

@@ -1,22 +1,19 @@
-"""Fetch the list of names and prove that it is the right file.
+"""Fetch the list of names and verify by its hash that it is the right file.
 
     python -m stages.fetch    fetch.url → data/names.txt, metrics/fetch.json
 
-The file counts only if its SHA-256 is `fetch.sha256`, wherever it came from. The variable
-NAMES_MIRROR, an absolute folder or an address, takes the place of the network: the file is
-looked up there by its last name. It cannot change a result, so nothing of it is recorded.
+The file counts only if its SHA-256 is `fetch.sha256`, wherever it comes from.
 """
 
-import sys
-
 from charlm import params
-from charlm import storage as files
-from charlm.download import NO_NETWORK, NoNetwork, file_name, read, verify
-from charlm.runtime import run
+from charlm.download import file_name, read_url, verify_hash
+from charlm.names import parse_names
+from charlm.runtime import run_stage
+from charlm.storage import DATA, METRICS, write_bytes, write_json
 
 
 def describe(names: list[str], url: str, sha256: str) -> dict[str, str | int]:
-    """Return the metrics of a list: what it is called, its hash, its size."""
+    """Return the metrics of a list: its file name, hash and size."""
     lengths = [len(name) for name in names]
     return {
         "dataset": file_name(url),
@@ -30,16 +27,12 @@ def describe(names: list[str], url: str, sha256: str) -> dict[str, str | int]:
 
 def main() -> None:
     settings = params.load().fetch
-    try:
-        content = read(settings.url)
-    except NoNetwork as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(NO_NETWORK)
-    verify(content, settings.sha256, settings.url)
-    metrics = describe(files.parse_names(content, settings.url), settings.url, settings.sha256)
+    content = read_url(settings.url)
+    sha256 = verify_hash(content, settings.sha256, settings.url)
+    metrics = describe(parse_names(content, settings.url), settings.url, sha256)
 
-    files.write_bytes(files.DATA / "names.txt", content)
-    files.write_json(files.METRICS / "fetch.json", metrics)
+    write_bytes(DATA / "names.txt", content)
+    write_json(METRICS / "fetch.json", metrics)
     print(
         f"fetch: {metrics['lines']} names, {metrics['distinct']} distinct, "
         f"{metrics['shortest']} to {metrics['longest']} characters, from {metrics['dataset']}"
@@ -47,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -2,13 +2,16 @@
 
     python -m stages.split    data/names.txt → data/splits/{train,dev,test}.txt, metrics/split.json
 
-Whole names are cut, never examples, so that no name is half in one split, half in another.
+Whole names are assigned to a split, never single examples: no name is partly in two splits.
 """
 
 import random
 
-from charlm import InputError, storage as files, params
-from charlm.runtime import run
+from charlm import params
+from charlm.errors import InputError
+from charlm.names import read_names
+from charlm.runtime import run_stage
+from charlm.storage import DATA, METRICS, split_path, write_json, write_lines
 
 
 def select(names: list[str], unique: bool, limit: int | None) -> list[str]:
@@ -21,7 +24,7 @@ def select(names: list[str], unique: bool, limit: int | None) -> list[str]:
 
 
 def shuffle(names: list[str], seed: int | None) -> list[str]:
-    """Return a shuffled copy; the same list with seed None."""
+    """Return a shuffled copy; a copy in the same order if the seed is None."""
     shuffled = names.copy()
     if seed is not None:
         random.Random(seed).shuffle(shuffled)
@@ -37,7 +40,7 @@ def cut(names: list[str], train: float, dev: float) -> dict[str, list[str]]:
     Raises:
         InputError: train would be empty.
     """
-    # rounded first: 0.7 + 0.1 is 0.7999999999999999
+    # rounded first, because 0.7 + 0.1 is 0.7999999999999999
     first, second = (int(round(share * len(names), 6)) for share in (train, train + dev))
     if first == 0:
         raise InputError(
@@ -47,10 +50,10 @@ def cut(names: list[str], train: float, dev: float) -> dict[str, list[str]]:
 
 
 def describe(splits: dict[str, list[str]]) -> dict[str, dict[str, float]]:
-    """Return each split's names and characters (end marks counted), and the lecture's leak.
+    """Return the names and characters (end marks counted) of each split, and the lecture's leak.
 
-    The leak, `also_in_train`, is the share of a split's names that also stand in train; an
-    empty split has none.
+    The leak, `also_in_train`, is the share of a split's names that also occur in train; it is not
+    defined for an empty split.
     """
     train = set(splits["train"])
     return {
@@ -66,24 +69,19 @@ def describe(splits: dict[str, list[str]]) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     settings = params.load().split
-    names = select(files.read_names(files.DATA / "names.txt"), settings.unique, settings.limit)
+    names = select(read_names(DATA / "names.txt"), settings.unique, settings.limit)
     splits = cut(shuffle(names, settings.seed), settings.train, settings.dev)
     metrics = describe(splits)
 
     for split, members in splits.items():
-        files.write_lines(files.DATA / "splits" / f"{split}.txt", members)
-    files.write_json(files.METRICS / "split.json", metrics)
+        write_lines(split_path(split), members)
+    write_json(METRICS / "split.json", metrics)
     leak = {
         split: f" ({share:.1%} also in train)" for split, share in metrics["also_in_train"].items()
     }
-    print(
-        "split:",
-        ", ".join(
-            f"{count} {split}{leak.get(split, '')}" for split, count in metrics["names"].items()
-        ),
-        "names",
-    )
+    counts = [f"{count} {split}{leak.get(split, '')}" for split, count in metrics["names"].items()]
+    print(f"split: {', '.join(counts)} names")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -1,19 +1,23 @@
-"""Train the counting bigram: how often does each character follow each other?
+"""Train the counting bigram: how often does each character follow each other one?
 
 python -m stages.train_bigram_count    data/contexts/bigram/train.safetensors
-    → data/models/bigram_count.safetensors, plots/bigram_counts.svg
+    → data/models/bigram_count.safetensors
 """
 
 import numpy as np
 
-from charlm import examples as contexts, plots as figures, storage as files, params
-from charlm.runtime import run
+from charlm import params
+from charlm.examples import bigram_counts, read_examples
+from charlm.runtime import run_stage
+from charlm.storage import model_path
+from charlm.tensors import write_tensors
+from charlm.vocabulary import read_vocabulary
 
 
 def normalise(counts: np.ndarray, smoothing: float) -> np.ndarray:
     """Return the probability of each next symbol after each symbol; every row sums to 1.
 
-    Probabilities and not their logs are kept: a division has one result on every machine.
+    Probabilities are kept, not their logs: a division has the same result on every machine.
 
     Args:
         counts: (symbols, symbols) int64, row: context, column: next.
@@ -23,21 +27,17 @@ def normalise(counts: np.ndarray, smoothing: float) -> np.ndarray:
         (symbols, symbols) float64.
     """
     totals = counts.sum(axis=1, keepdims=True) + smoothing * len(counts)
-    uniform = np.full(counts.shape, 1 / len(counts))
-    return np.divide(counts + smoothing, totals, out=uniform, where=totals > 0)
+    probabilities = np.full(counts.shape, 1 / len(counts))
+    np.divide(counts + smoothing, totals, out=probabilities, where=totals > 0)
+    return probabilities
 
 
 def main() -> None:
     settings = params.load().bigram_count
-    itos = files.read_vocabulary()
-    examples = files.read_examples("bigram", "train", len(itos))
-    counts = contexts.pair_counts(examples["contexts"], examples["targets"], len(itos))
+    itos = read_vocabulary()
+    counts = bigram_counts(read_examples("bigram", "train", len(itos)), len(itos))
 
-    files.write_tensors(
-        files.DATA / "models" / "bigram_count.safetensors",
-        {"P": normalise(counts, settings.smoothing)},
-    )
-    files.write_bytes(files.PLOTS / "bigram_counts.svg", figures.pair_counts(counts, itos))
+    write_tensors(model_path("bigram_count"), {"P": normalise(counts, settings.smoothing)})
     first, second = np.unravel_index(counts.argmax(), counts.shape)
     print(
         f"train_bigram_count: {counts.sum()} pairs, {(counts > 0).sum()} of {counts.size} kinds, "
@@ -46,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -1,132 +1,129 @@
 """Train the MLP: embedding, hidden layers, softmax (Bengio et al. 2003).
 
 python -m stages.train_mlp    data/contexts/mlp/{train,dev}.safetensors
-    → data/models/mlp.safetensors, plots/{mlp,mlp_dev}.csv, plots/embedding.svg, metrics/mlp.json
+    → data/models/mlp.safetensors, plots/{mlp,mlp_dev}.csv, data/embedding.json, metrics/mlp.json
 """
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
-import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.optim import SGD, AdamW
 from tqdm import tqdm
 
-from charlm import InputError, examples as contexts, plots as figures, storage as files, params
-from charlm.models import base as stored, mlp as models
-from charlm.models.mlp import Parameters
-from charlm.runtime import afford, run
+from charlm import params
+from charlm.errors import InputError
+from charlm.examples import next_counts, read_examples
+from charlm.models.mlp import MLP, count_parameters
+from charlm.projection import principal_plane
+from charlm.runtime import check_network_memory, run_stage
+from charlm.storage import DATA, METRICS, PLOTS, model_path, write_json
+from charlm.tables import write_rows
+from charlm.tensors import Arrays, write_tensors
+from charlm.vocabulary import read_vocabulary
 
-TRAIN_POINTS = 500  # rows of plots/mlp.csv, at most
-DEV_POINTS = 21  # rows of plots/mlp_dev.csv, at most
+MAX_TRAIN_POINTS = 500  # rows of plots/mlp.csv
+MAX_DEV_POINTS = 21  # rows of plots/mlp_dev.csv
+
+Curve = list[tuple[int, float]]  # step and NLL
+Dropout = Callable[[Tensor], Tensor]
 
 
 class Examples(NamedTuple):
-    """A split's examples by their distinct contexts."""
+    """The examples of a split, grouped by their unique contexts."""
 
-    distinct: Tensor  # (distinct, block size) int64: each context once
-    shares: Tensor  # (distinct, symbols) float32: share of all examples, by context and next
-    index: Tensor  # (examples,) int64: which of the distinct contexts an example has
+    contexts: Tensor  # (unique, block size) int64: each context once
+    shares: Tensor  # (unique, symbols) float32: share of all examples, by context and next symbol
+    inverse: Tensor  # (examples,) int64: the row of each example's context
     targets: Tensor  # (examples,) int64: the symbol that follows
 
     @classmethod
-    def of(cls, arrays: dict[str, np.ndarray], symbols: int) -> Self:
-        """Count the stored examples, and turn all into tensors."""
-        found = contexts.next_counts(arrays["contexts"], arrays["targets"], symbols)
+    def of(cls, arrays: Arrays, symbols: int) -> Self:
+        """Count stored examples, and turn everything into tensors."""
+        found = next_counts(arrays["contexts"], arrays["targets"], symbols)
         return cls(
-            distinct=torch.from_numpy(found.distinct).long(),
+            contexts=torch.from_numpy(found.contexts).long(),
             shares=torch.from_numpy(found.counts / max(1, found.counts.sum())).float(),
-            index=torch.from_numpy(found.index),
+            inverse=torch.from_numpy(found.inverse),
             targets=torch.from_numpy(arrays["targets"]).long(),
         )
 
 
-def start(symbols: int, block_size: int, settings: params.Mlp, generator: Generator) -> Parameters:
-    """Return the parameters before training."""
-    return models.start_mlp(
-        symbols,
-        block_size,
-        settings.embedding,
-        settings.hidden,
-        settings.init,
-        generator,
-        settings.layers,
-        settings.activation,
-    )
-
-
 def learning_rate(step: int, settings: params.Mlp) -> float:
-    """Return the rate of a step, counted from 0.
+    """Return the learning rate of a step, counted from 0.
 
-    `step_decay` is the lecture's: lr, and a tenth of it from the middle on. `one_cycle` (Smith &
-    Topin 2018) rises in a straight line over the first tenth of the steps, then falls to 0
-    along a cosine; `cosine` falls from the first step on (Loshchilov & Hutter 2017).
+    `step_decay` is the lecture's: lr, and a tenth of it in the second half. `one_cycle` (Smith &
+    Topin 2018) rises linearly over the first tenth of the steps, then falls to 0 along a cosine;
+    `cosine` falls from the first step on (Loshchilov & Hutter 2017).
     """
     if settings.schedule == "step_decay" and step >= settings.steps // 2:
         return settings.lr / 10
     if settings.schedule in ("one_cycle", "cosine"):
-        rise = settings.steps / 10 if settings.schedule == "one_cycle" else 0
-        if step < rise:
-            return settings.lr * (step + 1) / (rise + 1)
-        return settings.lr * (1 + math.cos(math.pi * (step - rise) / (settings.steps - rise))) / 2
+        warmup = settings.steps / 10 if settings.schedule == "one_cycle" else 0
+        if step < warmup:
+            return settings.lr * (step + 1) / (warmup + 1)
+        progress = (step - warmup) / (settings.steps - warmup)
+        return settings.lr * (1 + math.cos(math.pi * progress)) / 2
     return settings.lr
 
 
-def full_loss(
-    parameters: Parameters, examples: Examples, drop: Callable[[Tensor], Tensor] | None = None
-) -> Tensor:
+def full_loss(model: MLP, examples: Examples, drop: Dropout | None = None) -> Tensor:
     """Return the average negative log-likelihood of all examples, in nats per character."""
-    logits = models.mlp_logits(parameters, examples.distinct, drop)
+    logits = model(examples.contexts, drop)
     return -(examples.shares * F.log_softmax(logits, dim=1)).sum()
 
 
 def batch_loss(
-    parameters: Parameters,
+    model: MLP,
     examples: Examples,
-    size: int,
-    targets: Literal["expected", "drawn"],
+    settings: params.Mlp,
     generator: Generator,
-    drop: Callable[[Tensor], Tensor] | None = None,
+    drop: Dropout | None = None,
 ) -> Tensor:
-    """Return the average negative log-likelihood of examples drawn with replacement.
+    """Return the average negative log-likelihood of a batch drawn with replacement.
 
     With `drawn` targets it is the lecture's, over the symbols that follow in the examples drawn.
-    With `expected` ones it is the mean of that loss over all examples with the contexts drawn:
-    the same on average, with less chance in it (Rao 1945, Blackwell 1947). A context that is drawn
-    often is computed once, with one mask if there is dropout.
+    With `expected` targets it is the mean of that loss over all examples with the contexts drawn:
+    the same on average, with less variance (Rao 1945, Blackwell 1947). A context that is drawn
+    several times is computed once, with one dropout mask.
+
+    Args:
+        settings: `batch_size`, not None, and `targets`.
     """
+    size = settings.batch_size or len(examples.targets)
     rows = torch.randint(len(examples.targets), (size,), generator=generator)
-    drawn, index, times = examples.index[rows].unique(return_inverse=True, return_counts=True)
-    logits = models.mlp_logits(parameters, examples.distinct[drawn], drop)
-    if targets == "expected":
-        shares = examples.shares[drawn]
-        weights = shares * (times / shares.sum(dim=1)).unsqueeze(1)
+    unique, inverse, counts = examples.inverse[rows].unique(return_inverse=True, return_counts=True)
+    logits = model(examples.contexts[unique], drop)
+    if settings.targets == "expected":
+        shares = examples.shares[unique]
+        weights = shares * (counts / shares.sum(dim=1)).unsqueeze(1)
     else:
-        pairs = index * logits.shape[1] + examples.targets[rows]
+        pairs = inverse * logits.shape[1] + examples.targets[rows]
         weights = pairs.bincount(minlength=logits.numel()).view_as(logits)
-    return -(weights * F.log_softmax(logits, dim=1)).sum() / size
+    total: Tensor = (weights * F.log_softmax(logits, dim=1)).sum()
+    return -total / size
 
 
-def dropout(share: float, generator: Generator) -> Callable[[Tensor], Tensor] | None:
-    """Return a function that zeroes a share of a tensor and scales the rest up; none for 0.
+def dropout(share: float, generator: Generator) -> Dropout | None:
+    """Return a function that zeroes a share of a tensor and scales the rest up; None for 0.
 
-    Srivastava et al. (2014). torch has one, but it takes no generator.
+    Srivastava et al. (2014). `F.dropout` takes no generator.
     """
 
     def drop(x: Tensor) -> Tensor:
-        return x * (torch.rand(x.shape, generator=generator) >= share) / (1 - share)
+        is_kept = torch.rand(x.shape, generator=generator) >= share
+        return x * is_kept / (1 - share)
 
     return drop if share else None
 
 
-def spread(last: int, points: int) -> set[int]:
-    """Return at most `points` whole numbers from 0 to `last`, both included, evenly spread.
+def evenly_spaced(last: int, points: int) -> set[int]:
+    """Return at most `points` whole numbers from 0 to `last`, both included.
 
-    >>> sorted(spread(last=9, points=4))
+    >>> sorted(evenly_spaced(last=9, points=4))
     [0, 3, 6, 9]
     """
     gaps = max(1, min(last, points - 1))
@@ -134,43 +131,35 @@ def spread(last: int, points: int) -> set[int]:
 
 
 def train(
-    parameters: Parameters,
-    examples: Examples,
-    dev: Examples,
-    settings: params.Mlp,
-    generator: Generator,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train the parameters in place.
+    model: MLP, examples: Examples, dev: Examples, settings: params.Mlp, generator: Generator
+) -> tuple[Curve, Curve]:
+    """Train the model in place.
 
     Returns:
         The loss of a step's batch before its update, with dropout, and the loss on dev after so
-        many updates (no rows if dev is empty), each at evenly spread steps. Columns: step, nll.
+        many updates (empty if dev is empty), each at evenly spaced steps.
 
     Raises:
         InputError: a loss is no longer finite.
     """
-    # all but the number of the activation
-    tensors = [tensor for tensor in parameters.values() if tensor.is_floating_point()]
-    for tensor in tensors:
-        tensor.requires_grad_()
+    model.requires_grad_()
     drop = dropout(settings.dropout, generator)
-    make = SGD if settings.optimizer == "sgd" else AdamW
-    optimizer = make(tensors, weight_decay=settings.weight_decay, fused=True)
-    curve, dev_curve = [], []
-    curve_steps = spread(settings.steps - 1, TRAIN_POINTS)
-    dev_steps = spread(settings.steps, DEV_POINTS) if len(dev.targets) else set()
+    optimizer_class = SGD if settings.optimizer == "sgd" else AdamW
+    optimizer = optimizer_class(model.parameters(), weight_decay=settings.weight_decay, fused=True)
+    curve: Curve = []
+    dev_curve: Curve = []
+    curve_steps = evenly_spaced(settings.steps - 1, MAX_TRAIN_POINTS)
+    dev_steps = evenly_spaced(settings.steps, MAX_DEV_POINTS) if len(dev.targets) else set()
 
     progress = tqdm(range(settings.steps), desc="train_mlp", disable=None)
     for step in progress:
         if step in dev_steps:
-            dev_curve.append((step, finite(full_loss(parameters, dev), step, settings)))
+            dev_curve.append((step, check_finite(full_loss(model, dev), step, settings)))
         if settings.batch_size is None:
-            loss = full_loss(parameters, examples, drop)
+            loss = full_loss(model, examples, drop)
         else:
-            loss = batch_loss(
-                parameters, examples, settings.batch_size, settings.targets, generator, drop
-            )
-        nll = finite(loss, step, settings)
+            loss = batch_loss(model, examples, settings, generator, drop)
+        nll = check_finite(loss, step, settings)
         if step in curve_steps:
             curve.append((step, nll))
             progress.set_postfix_str(f"nll {nll:.4f}", refresh=False)
@@ -180,71 +169,64 @@ def train(
         loss.backward()
         optimizer.step()
 
-    for tensor in tensors:
-        tensor.requires_grad_(False)
-        finite(tensor.abs().max(), settings.steps, settings, "a parameter")
+    model.requires_grad_(False)
+    for parameter in model.parameters():
+        check_finite(parameter.abs().max(), settings.steps, settings, "a parameter")
     if dev_steps:
-        dev_nll = finite(full_loss(parameters, dev), settings.steps, settings)
+        dev_nll = check_finite(full_loss(model, dev), settings.steps, settings)
         dev_curve.append((settings.steps, dev_nll))
-    columns = ["step", "nll"]
-    return pd.DataFrame(curve, columns=columns), pd.DataFrame(dev_curve, columns=columns)
+    return curve, dev_curve
 
 
-def finite(loss: Tensor, step: int, settings: params.Mlp, what: str = "the loss") -> float:
+def check_finite(value: Tensor, step: int, settings: params.Mlp, what: str = "the loss") -> float:
     """Return a loss, or another value, as a number.
 
     Raises:
         InputError: it is NaN or infinite.
     """
-    nll = loss.item()
-    if not math.isfinite(nll):
+    number = value.item()
+    if not math.isfinite(number):
         raise InputError(
-            f"train_mlp: {what} is {nll} at step {step}; lower mlp.lr, now {settings.lr:g}"
+            f"train_mlp: {what} is {number} at step {step}; lower mlp.lr, now {settings.lr:g}"
         )
-    return nll
+    return number
 
 
 def main() -> None:
     settings = params.load().mlp
-    itos = files.read_vocabulary()
+    symbols = len(read_vocabulary())
     examples, dev = (
-        Examples.of(files.read_examples("mlp", split, len(itos)), len(itos))
-        for split in ("train", "dev")
+        Examples.of(read_examples("mlp", split, symbols), symbols) for split in ("train", "dev")
     )
-    rows = max(len(examples.distinct), len(dev.distinct))
-    size = (settings.embedding, settings.hidden, settings.layers)
-    afford(
+    sizes = (symbols, examples.contexts.shape[1], settings.embedding, settings.hidden)
+    parameters, units = count_parameters(*sizes, settings.layers)
+    check_network_memory(
         "training this MLP",
-        models.mlp_memory(len(itos), examples.distinct.shape[1], *size, rows),
-        "lower mlp.hidden, mlp.embedding or mlp.layers",
+        parameters,
+        activations=units * max(len(examples.contexts), len(dev.contexts)),
+        advice="lower mlp.hidden, mlp.embedding or mlp.layers",
     )
     generator = Generator().manual_seed(settings.seed)
-    parameters = start(len(itos), examples.distinct.shape[1], settings, generator)
-    planes = {"before training": models.principal_plane(parameters["C"])}
-    curve, dev_curve = train(parameters, examples, dev, settings, generator)
-    planes["after"] = models.principal_plane(parameters["C"])
-    train_nll = finite(full_loss(parameters, examples), settings.steps, settings)
-    frequency = examples.targets.bincount(minlength=len(itos)).numpy()
-    picture = figures.embedding(planes, itos, frequency)
-    metrics = {
-        "nll_first": curve["nll"].iloc[0],
-        "nll_last": curve["nll"].iloc[-1],
-        "parameters": sum(
-            tensor.numel() for key, tensor in parameters.items() if key != "activation"
-        ),
-    }
+    model = MLP(*sizes, settings.layers, settings.activation)
+    model.initialise(settings.init, generator)
+    planes = {"before training": principal_plane(model.C)}
+    curve, dev_curve = train(model, examples, dev, settings, generator)
+    planes["after"] = principal_plane(model.C)
+    train_nll = check_finite(full_loss(model, examples), settings.steps, settings)
+    first_nll, last_nll = curve[0][1], curve[-1][1]
 
-    stored.write("mlp", parameters)
-    files.write_table(files.PLOTS / "mlp.csv", curve)
-    files.write_table(files.PLOTS / "mlp_dev.csv", dev_curve)
-    files.write_bytes(files.PLOTS / "embedding.svg", picture)
-    files.write_json(files.METRICS / "mlp.json", metrics)
-    on_dev = f", {dev_curve['nll'].iloc[-1]:.4f} on dev" if len(dev_curve) else ""
+    write_tensors(model_path("mlp"), model.arrays())
+    write_rows(PLOTS / "mlp.csv", ["step", "nll"], curve)
+    write_rows(PLOTS / "mlp_dev.csv", ["step", "nll"], dev_curve)
+    write_json(DATA / "embedding.json", planes)
+    metrics = {"nll_first": first_nll, "nll_last": last_nll, "parameters": parameters}
+    write_json(METRICS / "mlp.json", metrics)
+    on_dev = f", {dev_curve[-1][1]:.4f} on dev" if dev_curve else ""
     print(
-        f"train_mlp: {metrics['parameters']} parameters, {settings.steps} steps: "
-        f"nll {metrics['nll_first']:.4f} → {train_nll:.4f} on train{on_dev}"
+        f"train_mlp: {parameters:,} parameters, {settings.steps:,} steps: "
+        f"nll {first_nll:.4f} → {train_nll:.4f} on train{on_dev}"
     )
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

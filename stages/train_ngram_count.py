@@ -3,31 +3,34 @@
 python -m stages.train_ngram_count    data/contexts/ngram/train.safetensors
     → data/models/ngram_count.safetensors, metrics/ngram_count.json
 
-It is the counting bigram with longer contexts. A long one was seen a few times at most, so part of
-its counts is taken away and given out again as the context without its first symbol says.
+It is the counting bigram with longer contexts. A long context occurs a few times at most, so part
+of its counts is taken away and redistributed as the context without its first symbol predicts.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from charlm import examples as contexts, storage as files
-from charlm.runtime import afford, run
+from charlm.examples import next_counts, read_examples, unique_contexts
+from charlm.runtime import check_table_memory, run_stage
+from charlm.storage import METRICS, model_path, write_json
+from charlm.tensors import Arrays, write_tensors
+from charlm.vocabulary import read_vocabulary
 
 
 class Level(NamedTuple):
-    """The distinct contexts of one length, and what follows them."""
+    """The unique contexts of one length, and what follows them."""
 
     contexts: np.ndarray  # (contexts, length), the last symbol first, in ascending order
     counts: np.ndarray  # (contexts, symbols) int64
-    shorter: np.ndarray  # (contexts,) int64: which of the next level, without its first symbol
+    shorter: np.ndarray  # (contexts,) int64: row of the next level, without the first symbol
 
 
-def levels(examples: dict[str, np.ndarray], symbols: int) -> list[Level]:
+def count_levels(examples: Arrays, symbols: int) -> list[Level]:
     """Count what follows each context, from those of full length down to the empty one.
 
-    The longest contexts count what follows. A shorter one counts after how many different symbols
-    it stood before the next one: a character that follows everywhere is a better guess than one
+    The longest contexts count what follows. A shorter one counts how many different symbols come
+    before it and the next symbol: a character that follows everywhere is a better guess than one
     that follows often, but always in the same place (Kneser & Ney 1995).
 
     Args:
@@ -35,31 +38,31 @@ def levels(examples: dict[str, np.ndarray], symbols: int) -> list[Level]:
         symbols: size of the vocabulary.
     """
     last_first = examples["contexts"][:, ::-1]
-    found, counts, _ = contexts.next_counts(last_first, examples["targets"], symbols)
-    longest = found.shape[1]
-    # counts, probabilities and the file for each length, and six tables at a time
-    afford(
-        f"contexts of up to {longest} symbols, {len(found):,} of them that long,",
-        8 * symbols * len(found) * (3 * (longest + 1) + 6),
-        "lower ngram_count.order, or take fewer names",
+    contexts, counts, _ = next_counts(last_first, examples["targets"], symbols)
+    longest = contexts.shape[1]
+    check_table_memory(
+        f"contexts of up to {longest} symbols, {len(contexts):,} of them that long,",
+        rows=len(contexts) * (longest + 1),
+        columns=symbols,
+        advice="lower ngram_count.order, or use fewer names",
     )
-    result = []
-    while found.shape[1]:
-        shorter, index = contexts.distinct(found[:, :-1])
-        result.append(Level(found, counts, index))
-        continued = np.zeros((len(shorter), symbols), dtype=np.int64)
-        np.add.at(continued, index, counts > 0)
-        found, counts = shorter, continued
-    return [*result, Level(found, counts, np.zeros(1, dtype=np.int64))]
+    levels = []
+    while contexts.shape[1]:
+        shorter, inverse = unique_contexts(contexts[:, :-1])
+        levels.append(Level(contexts, counts, inverse))
+        continuations = np.zeros((len(shorter), symbols), dtype=np.int64)
+        np.add.at(continuations, inverse, counts > 0)
+        contexts, counts = shorter, continuations
+    return [*levels, Level(contexts, counts, np.zeros(1, dtype=np.int64))]
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:
     """Estimate what to take away from a count of 0, of 1, of 2 and of 3 or more.
 
     With n_i pairs that were counted i times and Y = n_1 / (n_1 + 2 n_2), it is
-    i - (i + 1) Y n_(i+1) / n_i (Chen & Goodman 1998). Strange counts can make it negative or
+    i - (i + 1) Y n_(i+1) / n_i (Chen & Goodman 1998). Unusual counts can make it negative or
     undefined: it is a tenth of i at least, so that something is left for what was never seen, and
-    half of i where there are too few counts to tell.
+    half of i where there are too few counts to estimate it.
 
     Args:
         counts: of any shape, int64.
@@ -84,23 +87,27 @@ def interpolate(counts: np.ndarray, D: np.ndarray, shorter: np.ndarray) -> np.nd
     Args:
         counts: (contexts, symbols) int64, no row of zeros.
         D: (4,), what to take away from a count of 0, 1, 2 and more.
-        shorter: (contexts, symbols) float64, the probabilities of the next shorter contexts, by
-            which what was taken away is given out.
+        shorter: (contexts, symbols) float64, the probabilities after the next shorter contexts;
+            what was taken away is redistributed by them.
     """
     capped = np.minimum(counts, 3)
     taken = sum(D[i] * (capped == i).sum(axis=1, keepdims=True) for i in (1, 2, 3))
-    return (counts - D[capped] + taken * shorter) / counts.sum(axis=1, keepdims=True)
+    smoothed: np.ndarray = (counts - D[capped] + taken * shorter) / counts.sum(
+        axis=1, keepdims=True
+    )
+    return smoothed
 
 
-def train(found: list[Level], symbols: int) -> dict[str, np.ndarray]:
-    """Return the model's tensors: for each length its contexts' keys and their probabilities.
+def train(levels: list[Level], symbols: int) -> Arrays:
+    """Return the tensors of the model: for each length, the keys and probabilities of its contexts.
 
-    A context's key is the number of the next shorter one, times the symbols, plus its first symbol;
-    keys rise, so that a context is found by bisection. See `models.ngram_count_logits`.
+    The key of a context is the row of the next shorter one, times the number of symbols, plus its
+    first symbol. Keys are ascending, so that a context is found by bisection; see
+    `charlm.models.ngram_count`.
     """
     P = np.full((1, symbols), 1 / symbols)
     tensors = {}
-    for length, level in enumerate(reversed(found)):
+    for length, level in enumerate(reversed(levels)):
         P = interpolate(level.counts, discounts(level.counts), P[level.shorter])
         tensors[f"P{length}"] = P
         if length:
@@ -109,22 +116,21 @@ def train(found: list[Level], symbols: int) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    itos = files.read_vocabulary()
-    examples = files.read_examples("ngram", "train", len(itos))
-    found = levels(examples, len(itos))
+    symbols = len(read_vocabulary())
+    levels = count_levels(read_examples("ngram", "train", symbols), symbols)
     metrics = {
-        "contexts": sum(len(level.contexts) for level in found),
-        "ngrams": int(sum((level.counts > 0).sum() for level in found)),
+        "contexts": sum(len(level.contexts) for level in levels),
+        "ngrams": int(sum((level.counts > 0).sum() for level in levels)),
     }
 
-    files.write_tensors(files.DATA / "models" / "ngram_count.safetensors", train(found, len(itos)))
-    files.write_json(files.METRICS / "ngram_count.json", metrics)
-    taken = ", ".join(f"{D:.2f}" for D in discounts(found[0].counts)[1:])
+    write_tensors(model_path("ngram_count"), train(levels, symbols))
+    write_json(METRICS / "ngram_count.json", metrics)
+    taken = ", ".join(f"{D:.2f}" for D in discounts(levels[0].counts)[1:])
     print(
-        f"train_ngram_count: {metrics['ngrams']} n-grams of up to {len(found)} symbols; "
-        f"of the longest, counted once, twice or more often, {taken} are taken away"
+        f"train_ngram_count: discounts {taken} (D1, D2, D3+); {metrics['ngrams']:,} n-grams up to "
+        f"order {len(levels)}"
     )
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

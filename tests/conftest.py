@@ -1,10 +1,11 @@
 """What the tests share: the real list of names, and finished pipelines in temporary clones."""
 
-import charlm  # noqa: F401, I001 - pins the arithmetic, so it comes before anything that imports torch
+import charlm  # noqa: F401, I001 - settles the arithmetic, so it precedes every import of torch
 
 import contextlib
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -18,14 +19,20 @@ import hypothesis
 import pytest
 import yaml
 
-from charlm import storage as files, params
-from charlm.download import EMBEDDED, NoNetwork, read
+from charlm import params
+from charlm.download import EMBEDDED, NoNetworkError, read_url
+from charlm.names import parse_names
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SETTINGS = params.load(ROOT / "params.yaml")
 # No request gets past a proxy that nobody answers.
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "no_proxy": "", "NAMES_MIRROR": ""}
+same_bytes = pytest.mark.skipif(
+    not (sys.platform == "linux" and platform.machine() == "x86_64"),
+    reason="the same bytes are promised on x86-64 Linux only",
+)
+posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX system")
 IDENTITY = {
     f"GIT_{role}_{key}": "test@localhost"
     for role in ("AUTHOR", "COMMITTER")
@@ -55,7 +62,7 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         environment = self.environment(**variables)
         finished = subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True
+            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
         )
         assert not check or finished.returncode == 0, (
             f"{command}\n{finished.stdout}\n{finished.stderr}"
@@ -96,6 +103,27 @@ class Project:
         return Project(Path(shutil.copytree(self.root, folder, symlinks=True)))
 
 
+def declared(stage: str, *kinds: str) -> list[str]:
+    """Return the paths that a stage declares under these keys of dvc.yaml."""
+    entries = [entry for kind in kinds for entry in STAGES[stage].get(kind, [])]
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def write_inputs(folder: Path, content: bytes, changes: dict[str, object]) -> None:
+    """Write a list of names, and the params.yaml that fetches it, to a folder.
+
+    Args:
+        changes: of parameters, by `section.key`.
+    """
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["fetch"] = {"url": "words.txt", "sha256": hashlib.sha256(content).hexdigest()}
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        values[section][name] = value
+    (folder / "words.txt").write_bytes(content)
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+
+
 def run_stages(
     folder: Path, content: bytes, changes: dict[str, object], names: Iterable[str] = STAGES
 ) -> None:
@@ -105,14 +133,8 @@ def run_stages(
         changes: of parameters, by `section.key`.
         names: of the stages.
     """
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["fetch"] = {"url": "words.txt", "sha256": hashlib.sha256(content).hexdigest()}
-    for key, value in changes.items():
-        section, _, name = key.partition(".")
-        values[section][name] = value
+    write_inputs(folder, content, changes)
     with contextlib.chdir(folder):
-        Path("words.txt").write_bytes(content)
-        Path("params.yaml").write_text(yaml.safe_dump(values))
         for name in names:
             import_module(f"stages.{name}").main()
 
@@ -138,10 +160,10 @@ def clone(folder: Path) -> Project:
 @pytest.fixture(scope="session")
 def names_or_none() -> list[str] | None:
     try:
-        content = read(SETTINGS.fetch.url)
-    except NoNetwork:
+        content = read_url(SETTINGS.fetch.url)
+    except NoNetworkError:
         return None
-    return files.parse_names(content, "names.txt")
+    return parse_names(content, "names.txt")
 
 
 @pytest.fixture(scope="session")

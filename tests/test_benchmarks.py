@@ -1,41 +1,53 @@
 """The notebooks' loops that the project is timed against do the same work as the project."""
 
+import json
+import os
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from benchmarks import notebooks
-from charlm import examples as contexts
-from charlm.models import mlp as models
-from stages import build_contexts, train_bigram_count, train_mlp
-from tests.conftest import ROOT, Project
+from benchmarks import notebooks, processes, timed
+from charlm import ARITHMETIC, params
+from charlm.examples import bigram_counts, build_examples
+from charlm.models.mlp import MLP
+from charlm.storage import write_json, write_lines
+from charlm.tensors import write_tensors
+from stages import train_bigram_count, train_mlp
+from tests.conftest import ROOT, SETTINGS
+from tools import deps
 
 WORDS = ["emma", "olivia", "ava", "emma"]
 ITOS = list(notebooks.ITOS.values())
+PROJECT = {"benchmarks", "charlm", "stages", "tools"}  # packages
+linux = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 
 
 def test_contexts_and_counts_are_the_projects():
     for block_size in (1, 3):
         X, Y = notebooks.build_dataset(WORDS, block_size)
-        ours = build_contexts.build(WORDS, ITOS, block_size)
+        ours = build_examples(WORDS, ITOS, block_size)
         assert X.tolist() == ours["contexts"].tolist()
         assert Y.tolist() == ours["targets"].tolist()
-    ours = build_contexts.build(WORDS, ITOS, 1)
-    counts = contexts.pair_counts(ours["contexts"], ours["targets"], 27)
+    counts = bigram_counts(build_examples(WORDS, ITOS, 1), 27)
     P = train_bigram_count.normalise(counts, smoothing=1)
     assert torch.allclose(notebooks.count(WORDS).double(), torch.from_numpy(P), atol=1e-6)
 
 
 def test_start_and_loss_of_the_mlp_are_the_projects():
     generator = Generator().manual_seed(2147483647)
-    parameters = models.start_mlp(27, 3, 10, 200, "normal", generator)
-    for theirs, ours in zip(notebooks.start(), parameters.values(), strict=True):
+    model = MLP(27, 3, embedding=10, hidden=200)
+    model.initialise("normal", generator)
+    for theirs, ours in zip(notebooks.start(), model.parameters(), strict=True):
         assert torch.equal(theirs, ours)
-    examples = train_mlp.Examples.of(build_contexts.build(WORDS, ITOS, 3), 27)
+    examples = train_mlp.Examples.of(build_examples(WORDS, ITOS, 3), 27)
     theirs = torch.tensor(notebooks.loss(notebooks.start(), *notebooks.build_dataset(WORDS, 3)))
-    assert torch.allclose(theirs, train_mlp.full_loss(parameters, examples), rtol=1e-6)
+    assert torch.allclose(theirs, train_mlp.full_loss(model, examples), rtol=1e-6)
 
 
 def test_notebooks_training_learns():
@@ -50,9 +62,98 @@ def test_notebooks_training_learns():
     assert F.cross_entropy(W[xs], ys) < 1.5
 
 
-def test_nothing_of_the_project_reaches_the_notebooks_side():
-    code = (
-        "import sys, benchmarks.compare, benchmarks.notebooks, benchmarks.timed; "
-        "print([name for name in sys.modules if name.split('.')[0] in ('charlm', 'stages')])"
-    )
-    assert Project(ROOT).run(sys.executable, "-c", code).stdout == "[]\n"
+# Python imports this before it runs a script; at the end it tells what the script ran with.
+REPORT = """
+import atexit, json, os, sys
+
+def report():
+    found = {"packages": sorted({name.partition(".")[0] for name in sys.modules})}
+    found["environment"] = dict(os.environ)
+    with open(os.environ["REPORT"], "w") as file:
+        json.dump(found, file)
+
+atexit.register(report)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with benchmarks and small data, to which benchmarks.processes is directed."""
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    for split in ("train", "dev"):
+        write_lines(tmp_path / f"data/splits/{split}.txt", WORDS)
+    write_json(tmp_path / "data/vocabulary.json", ITOS)
+    model = MLP(27, 3, embedding=10, hidden=200)
+    model.initialise("scaled", Generator().manual_seed(1))
+    arrays = model.requires_grad_(False).arrays()
+    write_tensors(tmp_path / "data/models/mlp.safetensors", arrays)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/sitecustomize.py").write_text(REPORT)
+    monkeypatch.setattr(processes, "ROOT", tmp_path)
+    # the project can be imported there, so that nothing but the code decides whether it is
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'report'}{os.pathsep}{ROOT}")
+    monkeypatch.setenv("REPORT", str(tmp_path / "report.json"))
+    return tmp_path
+
+
+def test_nothing_of_the_project_reaches_the_notebooks_side(folder: Path):
+    assert os.environ.items() >= ARITHMETIC.items()  # as in every process that imports charlm
+    assert "seconds" in processes.time_notebooks("contexts")
+    report = json.loads((folder / "report.json").read_text())
+    assert "torch" in report["packages"]
+    assert not PROJECT & set(report["packages"])
+    assert not set(ARITHMETIC) & set(report["environment"])
+
+
+def test_as_a_module_the_notebooks_side_would_have_the_arithmetic_of_the_project(folder: Path):
+    command = [sys.executable, "-m", "benchmarks.notebooks", "contexts"]
+    environment = processes.unpinned_environment()
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    report = json.loads((folder / "report.json").read_text())
+    assert PROJECT & set(report["packages"]) == {"benchmarks", "charlm"}
+    assert report["environment"].items() >= ARITHMETIC.items()
+
+
+def test_notebooks_side_imports_nothing_of_the_project():
+    imported = deps.imports((ROOT / "benchmarks/notebooks.py").read_text())
+    assert not PROJECT & {name.partition(".")[0] for name in imported}
+
+
+def test_environment_without_the_arithmetic_is_otherwise_the_same(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("UNRELATED", "kept")
+    found = processes.unpinned_environment()
+    assert found["UNRELATED"] == "kept"
+    assert found | ARITHMETIC == dict(os.environ)
+
+
+@pytest.mark.parametrize("name", ["contexts", "full_loss", "scores", "sampling"])
+def test_functions_that_are_timed_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["timed", name])
+    timed.main()
+    assert list(json.loads(capsys.readouterr().out)) == ["seconds"]
+
+
+@linux
+def test_stage_runs_in_a_folder_or_only_its_imports_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(processes, "ROOT", ROOT)  # whose stages are run, on the folder's data
+    write_lines(folder / "data/names.txt", WORDS)
+    processes.write_params(folder, {"split": {"train": 0.5, "dev": 0.25, "seed": None}})
+    train = folder / "data/splits/train.txt"
+    assert processes.run_stage("split", folder, imports_only=True).megabytes > 0
+    assert train.read_text().split() == WORDS
+    assert processes.run_stage("split", folder).megabytes > 0
+    assert train.read_text().split() == WORDS[:2]
+
+
+def test_changed_parameters_keep_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(processes, "ROOT", ROOT)
+    processes.write_params(tmp_path, {"mlp": {"steps": 2}})
+    expected = SETTINGS.model_dump()
+    expected["mlp"]["steps"] = 2
+    assert params.load(tmp_path / "params.yaml").model_dump() == expected

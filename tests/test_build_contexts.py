@@ -5,74 +5,55 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm import vocabulary
-from stages import build_contexts
-from tests.conftest import ROOT
+from charlm.examples import FOLDERS, read_examples, read_longest_examples
+from charlm.storage import SPLITS
+from charlm.vocabulary import decode, read_vocabulary
+from tests.conftest import ROOT, run_stages
 
-ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
-
-
-def decoded(examples: dict[str, np.ndarray], itos: list[str]) -> list[tuple[str, str]]:
-    pairs = zip(examples["contexts"], examples["targets"], strict=True)
-    return [(vocabulary.decode(context, itos), itos[target]) for context, target in pairs]
-
-
-def test_five_contexts_of_emma():
-    examples = build_contexts.build(["emma"], ITOS, 3)
-    assert decoded(examples, ITOS) == [
-        ("...", "e"),
-        ("..e", "m"),
-        (".em", "m"),
-        ("emm", "a"),
-        ("mma", "."),
-    ]
-    assert {name: tensor.dtype for name, tensor in examples.items()} == {
-        "contexts": np.uint8,
-        "targets": np.uint8,
-    }
+SLOW_IMPORTS = {"torch", "pandas", "matplotlib"}
+NEEDED = {
+    "fetch": set(),
+    "split": set(),
+    "build_contexts": set(),
+    "train_bigram_count": set(),
+    "train_ngram_count": set(),
+    "plot_mlp": {"matplotlib"},
+    "plot_bigrams": {"torch", "matplotlib"},
+    "train_bigram_neural": {"torch"},
+    "train_mlp": {"torch"},
+    "fit_mixture": {"torch"},
+}
 
 
-@pytest.mark.parametrize("block_size", [1, 2, 3, 8])
-def test_no_context_reaches_into_the_name_before(block_size: int):
-    both = build_contexts.build(["ava", "jo"], ITOS, block_size)
-    alone = [build_contexts.build([name], ITOS, block_size) for name in ("ava", "jo")]
-    for part in ("contexts", "targets"):
-        np.testing.assert_array_equal(
-            both[part], np.concatenate([examples[part] for examples in alone])
-        )
-
-
-@pytest.mark.parametrize("block_size", [1, 3])
-def test_no_names_no_examples(block_size: int):
-    examples = build_contexts.build([], ITOS, block_size)
-    assert examples["contexts"].shape == (0, block_size)
-    assert examples["targets"].shape == (0,)
-
-
-def test_first_five_names_give_32_examples(names: list[str]):
-    assert names[:5] == ["emma", "olivia", "ava", "isabella", "sophia"]
-    for block_size in (1, 3, 10):
-        assert len(build_contexts.build(names[:5], ITOS, block_size)["targets"]) == 32
-
-
-def test_examples_decode_into_the_exact_text(names: list[str]):
-    itos = vocabulary.build(names)
-    assert itos == ITOS
-    examples = build_contexts.build(names, itos, 15)
-    assert len(examples["targets"]) == 228146
-    text = vocabulary.decode(examples["targets"], itos)
-    assert text == "".join(f"{name}." for name in names)
-    # at an end mark the context holds the whole name, no name being longer than 15
-    endings = examples["contexts"][examples["targets"] == 0]
-    assert [vocabulary.decode(context, itos).lstrip(".") for context in endings] == names
-
-
-@pytest.mark.parametrize("stage", ["fetch", "split", "build_contexts"])
-def test_stage_that_moves_arrays_imports_neither_torch_nor_pandas_nor_matplotlib(stage: str):
-    code = (
-        f"import sys, stages.{stage}; print({{'torch', 'pandas', 'matplotlib'}} & set(sys.modules))"
+def test_every_folder_has_every_split_with_contexts_of_its_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    content = b"ava\nbo\nada\nbea\nabe\noda\nana\nbob\neve\nmae\n"
+    changes = {"split.seed": None, "contexts.block_size": 2, "ngram_count.order": 4}
+    run_stages(tmp_path, content, changes, ["fetch", "split", "build_contexts"])
+    # 10 names of 28 characters altogether, and an end mark each
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "build_contexts: 9 symbols, 39 examples of block sizes 1, 2, 3"
     )
+    monkeypatch.chdir(tmp_path)
+    itos = read_vocabulary()
+    assert itos == [".", *"abdemnov"]
+    for folder, block_size in zip(FOLDERS, (1, 2, 3), strict=True):
+        for split in SPLITS:
+            examples = read_examples(folder, split, len(itos))
+            names = Path(f"data/splits/{split}.txt").read_text().split()
+            assert examples["contexts"].shape[1] == block_size
+            assert decode(examples["targets"], itos) == "".join(f"{name}." for name in names)
+    longest = read_longest_examples("dev", len(itos))
+    np.testing.assert_array_equal(
+        longest["contexts"], read_examples("ngram", "dev", len(itos))["contexts"]
+    )
+
+
+@pytest.mark.parametrize("stage", NEEDED)
+def test_stage_imports_only_those_slow_packages_that_it_needs(stage: str):
+    code = f"import sys, stages.{stage}; print(*{SLOW_IMPORTS!r} & set(sys.modules))"
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(ROOT), capture_output=True, text=True, check=True
     )
-    assert found.stdout == "set()\n"
+    assert set(found.stdout.split()) == NEEDED[stage]

@@ -11,9 +11,13 @@ import pytest
 import torch
 from torch import Generator
 
-from charlm import InputError, examples as contexts, vocabulary
-from charlm.models import mlp as models
-from stages import build_contexts, evaluate, split, train_bigram_count, train_mlp
+from charlm.errors import InputError
+from charlm.examples import bigram_counts, build_examples
+from charlm.models.base import Model
+from charlm.models.bigram_count import BigramCount
+from charlm.models.mlp import MLP
+from charlm.vocabulary import build_vocabulary
+from stages import evaluate, split, train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS, Project
 from tools import compare
 from tools.compare import Row, Run
@@ -363,24 +367,24 @@ class Lab:
     """What the stages give for the lecture's names under other parameters, without DVC."""
 
     def __init__(self, names: list[str]):
-        self.itos = vocabulary.build(names)
+        self.itos = build_vocabulary(names)
         chosen = SETTINGS.split
         self.splits = split.cut(split.shuffle(names, chosen.seed), chosen.train, chosen.dev)
         self.built = {
             size: {
-                part: build_contexts.build(members, self.itos, size)
+                part: build_examples(members, self.itos, size)
                 for part, members in self.splits.items()
             }
             for size in (1, 3, 5)
         }
 
-    def score(self, model: str, block_size: int, parameters: models.Parameters) -> Run:
+    def score(self, model: Model, block_size: int) -> Run:
         table, _, _ = evaluate.evaluate_split(
             "dev",
             self.splits["dev"],
             self.built[block_size]["dev"],
             set(self.splits["train"]),
-            {model: parameters},
+            {model.name: model},
         )
         return run(table)
 
@@ -391,15 +395,16 @@ class Lab:
             for part in ("train", "dev")
         )
         generator = Generator().manual_seed(settings.seed)
-        parameters = train_mlp.start(len(self.itos), block_size, settings, generator)
-        train_mlp.train(parameters, train, dev, settings, generator)
-        return self.score("mlp", block_size, parameters)
+        sizes = (settings.embedding, settings.hidden, settings.layers, settings.activation)
+        model = MLP(len(self.itos), block_size, *sizes)
+        model.initialise(settings.init, generator)
+        train_mlp.train(model, train, dev, settings, generator)
+        return self.score(model, block_size)
 
     def bigram_count(self, smoothing: float) -> Run:
-        examples = self.built[1]["train"]
-        counts = contexts.pair_counts(examples["contexts"], examples["targets"], len(self.itos))
+        counts = bigram_counts(self.built[1]["train"], len(self.itos))
         P = torch.from_numpy(train_bigram_count.normalise(counts, smoothing))
-        return self.score("bigram_count", 1, {"P": P})
+        return self.score(BigramCount.from_tensors({"P": P}, len(self.itos)), 1)
 
 
 def in_readme(arguments: str, row: Row) -> bool:

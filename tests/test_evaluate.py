@@ -5,23 +5,29 @@ import pandas as pd
 import pytest
 import torch
 
-from charlm import InputError
-from stages import build_contexts, evaluate
+from charlm.errors import InputError
+from charlm.examples import build_examples
+from charlm.models.bigram_count import BigramCount
+from charlm.models.bigram_neural import BigramNeural
+from charlm.scoring import Characters, score_characters
+from stages import evaluate
 
 ITOS = [".", "a", "b"]
 # after the boundary a or b; after a always b; after b the end, or rarely an a
-P = {"P": torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)}
+P = torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)
+COUNTED = BigramCount.from_tensors({"P": P}, 3)
+UNIFORM = BigramNeural.from_tensors({"W": torch.zeros(3, 3)}, 3)
 
 
-def characters(names: list[str], block_size: int = 1) -> evaluate.Characters:
-    examples = build_contexts.build(names, ITOS, block_size)
-    return evaluate.Characters.of(examples, pd.factorize(pd.Series(names))[0])
+def characters(names: list[str], block_size: int = 1) -> Characters:
+    examples = build_examples(names, ITOS, block_size)
+    return Characters.of(examples, pd.factorize(pd.Series(names))[0])
 
 
 def scores(names: list[str], block_size: int = 1) -> pd.DataFrame:
-    """One row a distinct name."""
+    """Return one row per unique name."""
     found = characters(names, block_size)
-    return evaluate.add_up(evaluate.score("bigram_count", P, found), found.name)
+    return evaluate.add_up(score_characters(COUNTED, found), found.name)
 
 
 def summary(names: list[str], train: set[str] = frozenset()) -> dict[str, float]:
@@ -33,8 +39,8 @@ def test_names_scored_by_hand(block_size: int):
     found = scores(["ab", "b", "bab"], block_size=block_size)
     expected = [-math.log(0.5 * 1 * 0.75), -math.log(0.5 * 0.75), -math.log(0.5 * 0.25 * 1 * 0.75)]
     assert found["nll"].tolist() == pytest.approx(expected)
-    # of a and b, equally probable first, argmax takes a
-    assert found["hits"].tolist() == [3, 1, 2]
+    # a and b are equally probable at the start; argmax takes a
+    assert found["correct"].tolist() == [3, 1, 2]
     assert found["zeros"].tolist() == [0, 0, 0]
     assert found["characters"].tolist() == [3, 2, 4]
 
@@ -45,7 +51,7 @@ def test_metrics_by_hand():
     total = 2 * short + long
     mean, unseen = total / 9, (short + long) / 6
     deviations = [short - 3 * mean, short - 2 * mean, long - 4 * mean]
-    # of two names, what one is above the average of both the other is below it
+    # of two names, one is as far above the average of both as the other is below it
     assert metrics == {
         "stderr": pytest.approx(math.sqrt(sum(d**2 for d in deviations)) / 9),
         "stderr_unseen": pytest.approx(math.sqrt(2) * abs(short - 2 * unseen) / 6),
@@ -56,7 +62,7 @@ def test_metrics_by_hand():
     }
 
 
-def test_character_of_probability_zero_leaves_no_loss_but_a_count():
+def test_characters_of_probability_zero_give_no_loss_but_a_count():
     names = ["ab", "aab", "aaab"]
     assert scores(names)["nll"].tolist() == [
         pytest.approx(-math.log(0.5 * 0.75)),
@@ -71,28 +77,41 @@ def test_character_of_probability_zero_leaves_no_loss_but_a_count():
     assert set(summary(names)) == {"accuracy", "zero_probability"}
 
 
-def test_split_that_stands_in_train_has_no_unseen_loss():
+def test_split_that_occurs_in_train_has_no_unseen_loss():
     assert "nll_unseen" not in summary(["ab"], train={"ab"})
 
 
-def test_hopeless_model_has_a_loss_and_no_perplexity():
+def test_model_whose_perplexity_overflows_has_only_a_loss():
     found = evaluate.summarise(scores(["ab"]).assign(nll=3000.0), np.array([False]))
     assert found["nll"] == 1000.0
     assert "perplexity" not in found
 
 
 def test_split_without_names_is_refused():
-    examples = build_contexts.build([], ITOS, 1)
-    with pytest.raises(InputError, match="asks for test, which holds no names; take test out"):
-        evaluate.evaluate_split("test", [], examples, set(), {"bigram_count": P})
+    examples = build_examples([], ITOS, 1)
+    with pytest.raises(InputError) as error:
+        evaluate.evaluate_split("test", [], examples, set(), {"bigram_count": COUNTED})
+    assert str(error.value) == (
+        "evaluate: evaluate.splits names test, which contains no names; remove test there, or "
+        "leave names for it in split.train and split.dev"
+    )
 
 
-def test_table_has_a_row_a_name_and_empty_cells_for_infinity():
+def test_examples_of_other_names_are_refused():
+    examples = build_examples(["ab", "b"], ITOS, 1)
+    with pytest.raises(InputError) as error:
+        evaluate.evaluate_split("dev", ["b", "ab"], examples, set(), {"bigram_count": COUNTED})
+    assert str(error.value) == (
+        "evaluate: data/splits/dev.txt and data/contexts/*/dev.safetensors are of different names; "
+        "run `dvc repro`"
+    )
+
+
+def test_table_has_one_row_per_name_and_empty_cells_for_infinity():
     names = ["ab", "aab"]
-    examples = build_contexts.build(names, ITOS, 1)
-    W = {"W": torch.zeros(3, 3)}
+    examples = build_examples(names, ITOS, 1)
     table, _, metrics = evaluate.evaluate_split(
-        "dev", names, examples, {"ab"}, {"bigram_count": P, "bigram_neural": W}
+        "dev", names, examples, {"ab"}, {"bigram_count": COUNTED, "bigram_neural": UNIFORM}
     )
     assert table.columns.tolist() == [
         "split",
@@ -111,14 +130,13 @@ def test_table_has_a_row_a_name_and_empty_cells_for_infinity():
     assert metrics["bigram_neural"]["nll"] == pytest.approx(math.log(3))
 
 
-def test_positions_count_from_one_and_hold_what_is_finite():
-    # the third character of aab follows a, after which P allows only b
+def test_positions_count_from_one_and_only_finite_losses_are_given():
+    # the second character of aab follows a, after which only b is possible
     names = ["ab", "b", "aab"]
     assert characters(names).position.tolist() == [0, 1, 2, 0, 1, 0, 1, 2, 3]
-    examples = build_contexts.build(names, ITOS, 1)
-    W = {"W": torch.zeros(3, 3)}
+    examples = build_examples(names, ITOS, 1)
     _, positions, _ = evaluate.evaluate_split(
-        "dev", names, examples, set(), {"bigram_count": P, "bigram_neural": W}
+        "dev", names, examples, set(), {"bigram_count": COUNTED, "bigram_neural": UNIFORM}
     )
     assert positions.columns.tolist() == ["split", "model", "position", "characters", "nll"]
     assert positions[["model", "position", "characters"]].values.tolist() == [
@@ -135,22 +153,22 @@ def test_positions_count_from_one_and_hold_what_is_finite():
     assert positions["nll"].tolist() == pytest.approx(expected)
 
 
-def test_name_that_stands_twice_is_scored_once_and_counts_twice():
+def test_name_that_occurs_twice_is_scored_once_and_counts_twice():
     names = ["ab", "bab", "ab"]
     found = characters(names)
     assert found.targets.tolist() == [1, 2, 0, 2, 1, 2, 0]
     assert found.name.tolist() == [0, 0, 0, 1, 1, 1, 1]
-    assert found.times.tolist() == [2, 2, 2, 1, 1, 1, 1]
+    assert found.repeats.tolist() == [2, 2, 2, 1, 1, 1, 1]
 
-    examples = build_contexts.build(names, ITOS, 1)
+    examples = build_examples(names, ITOS, 1)
     table, positions, metrics = evaluate.evaluate_split(
-        "dev", names, examples, {"ab"}, {"bigram_count": P}
+        "dev", names, examples, {"ab"}, {"bigram_count": COUNTED}
     )
     ab, bab = -math.log(0.5 * 0.75), -math.log(0.5 * 0.25 * 0.75)
     assert table["bigram_count"].tolist() == pytest.approx([ab, bab, ab])
     assert metrics["bigram_count"] == {
         "nll": pytest.approx((2 * ab + bab) / 10),
-        # both ab are one name that was drawn, and it stands twice
+        # ab is one name of the sample, and it occurs twice
         "stderr": pytest.approx(math.sqrt(2) * abs(bab - 4 * (2 * ab + bab) / 10) / 10),
         "perplexity": pytest.approx(math.exp((2 * ab + bab) / 10)),
         # a first, b after a, the end after b, but neither b first nor a after b
@@ -163,15 +181,15 @@ def test_name_that_stands_twice_is_scored_once_and_counts_twice():
     assert positions["nll"].tolist() == pytest.approx(expected)
 
 
-def test_metric_first_turns_the_levels_around():
+def test_metrics_by_metric_have_the_levels_reordered():
     found = {"train": {"mlp": {"nll": 2.0}}, "dev": {"mlp": {"nll": 2.1, "accuracy": 0.3}}}
-    assert evaluate.metric_first(found) == {
+    assert evaluate.by_metric(found) == {
         "nll": {"mlp": {"train": 2.0, "dev": 2.1}},
         "accuracy": {"mlp": {"dev": 0.3}},
     }
 
 
-def test_repeated_contexts_are_the_same_loss_as_each_by_itself():
+def test_loss_of_a_name_does_not_depend_on_the_others():
     generator = np.random.default_rng(1)
     names = [
         "".join(generator.choice(["a", "b"], size=generator.integers(1, 9))) for _ in range(50)

@@ -1,6 +1,6 @@
 """Kills, full disks, two at once: nothing lost, nothing stale, the same bytes in the end.
 
-What is marked `faults` runs with `make test-faults` only.
+Tests marked `faults` run with `make test-faults` only.
 """
 
 import hashlib
@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, STAGES, Project, clone
+from charlm.models.mlp import count_parameters
+from tests.conftest import ROOT, STAGES, Project, clone, posix
 
 WORDS = [f"{first}{second}na" for first in "abcdefgh" for second in "aeiou"] + ["ana", "zoë"]
 LISTS = {"words.txt": WORDS, "other.txt": WORDS[::-1]}
@@ -32,7 +33,7 @@ SMALL = {
     "sample.count": 4,
     "sample.measured": 50,
 }
-# what makes each stage run, with other results
+# a change of parameters that changes the results of each stage
 CHANGES = {
     "fetch": {"fetch.url": "other.txt"},
     "split": {"split.seed": 7},
@@ -45,9 +46,15 @@ CHANGES = {
     "find_learning_rate": {"find_learning_rate.hidden": 6},
     "evaluate": {"evaluate.splits": ["train", "dev", "test"]},
     "sample": {"sample.temperature": 0.5},
+    "plot_bigrams": {"bigram_neural.lr": 1},
+    "plot_mlp": {"mlp.hidden": 6},
 }
+REFUSED = (
+    "train_mlp: params.yaml: mlp changed while it ran, so nothing more was written; "
+    "run `dvc repro` again\n"
+)
 EVENTS = ["start", "middle", "write:1", "rename:1", "write:last"]
-PATIENCE = 60  # seconds for what is to happen; only a test that fails waits so long
+TIMEOUT_S = 60  # only a test that fails waits so long
 SOME = {("train_mlp", "rename:1")}  # also in `make test`
 
 
@@ -60,7 +67,7 @@ def set_params(project: Project, changes: dict[str, object]) -> None:
 
 
 def results(project: Project) -> dict[str, bytes]:
-    """All that a run leaves, halves of files included; but for those of DVC, `.NAME.tmp`."""
+    """Return all that a run leaves, also partial files; not those of DVC, `.NAME.tmp`."""
     folders = ("data/", "metrics/", "plots/", "dvc.lock", "params.yaml")
     return {
         path: content
@@ -70,14 +77,14 @@ def results(project: Project) -> dict[str, bytes]:
 
 
 def forget_run(project: Project, stage: str) -> None:
-    """Take a stage's runs out of the cache, so that it has to run again."""
+    """Remove a stage's runs from the cache, so that it has to run again."""
     for entry in (project.root / ".dvc/cache/runs").glob("*/*/*"):
         if entry.read_text().startswith(f"cmd: python -m stages.{stage}\n"):
             shutil.rmtree(entry.parent)
 
 
 def fault(folder: Path, stage: str, event: str, what: str) -> dict[str, str]:
-    """The variables that bring a fault about; see tests/faults."""
+    """Return the variables that cause a fault; see tests/faults."""
     return {
         "FAULT": f"{stage} {event} {what}",
         "FAULT_FOLDER": str(folder),
@@ -86,7 +93,7 @@ def fault(folder: Path, stage: str, event: str, what: str) -> dict[str, str]:
 
 
 def start(project: Project, *command: str, **variables: str) -> subprocess.Popen[str]:
-    """Run a command beside the test; what it prints on stderr goes to the file `printed`."""
+    """Start a command; what it prints on stderr goes to the file `printed`."""
     with (project.root.parent / "printed").open("a") as printed:
         return subprocess.Popen(
             command,
@@ -99,7 +106,7 @@ def start(project: Project, *command: str, **variables: str) -> subprocess.Popen
 
 
 def tracked(project: Project, revision: str) -> dict[str, str]:
-    """The results that git keeps of a commit."""
+    """Return the results that are in git at a commit."""
     paths = ("dvc.lock", "metrics", "plots")
     listed = project.run("git", "ls-tree", "-r", "--name-only", revision, "--", *paths)
     return {
@@ -109,22 +116,22 @@ def tracked(project: Project, revision: str) -> dict[str, str]:
 
 
 def experiments(project: Project) -> dict[str, str]:
-    """The commits of the experiments, by name."""
+    """Return the references of the experiments, by name."""
     listed = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout
     return {ref.rpartition("/")[2]: ref for ref in listed.split() if ref.count("/") == 4}
 
 
 def until(happened: Callable[[], bool], what: str) -> None:
-    """Wait for something."""
-    last = time.monotonic() + PATIENCE
+    """Wait until something has happened."""
+    end = time.monotonic() + TIMEOUT_S
     while not happened():
-        assert time.monotonic() < last, f"never: {what}"
+        assert time.monotonic() < end, f"never: {what}"
         time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A pipeline finished on a few names, committed."""
+    """A finished pipeline of a few names, committed."""
     project = clone(tmp_path_factory.mktemp("base") / "clone")
     for name, words in LISTS.items():
         (project.root / name).write_text("\n".join(words))
@@ -137,7 +144,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def undisturbed(base: Project, tmp_path_factory: pytest.TempPathFactory):
-    """Give the pipeline after the change of a stage, and how often that stage does what."""
+    """Return the pipeline after a stage's change, and the counts of that stage's events."""
     found = {}
 
     def run(stage: str) -> tuple[Project, dict[str, int]]:
@@ -153,7 +160,7 @@ def undisturbed(base: Project, tmp_path_factory: pytest.TempPathFactory):
 
 
 def disturbed(stage: str, base: Project, expected: Project, folder: Path) -> Project:
-    """The pipeline before that run, which has to run the stage but no other one."""
+    """Return the pipeline before that run, which has to run this stage and no other one."""
     project = base.copy(folder / "clone")
     set_params(project, CHANGES[stage])
     shutil.rmtree(project.root / ".dvc/cache")
@@ -165,6 +172,7 @@ def disturbed(stage: str, base: Project, expected: Project, folder: Path) -> Pro
 # --- kills ------------------------------------------------------------------------------------
 
 
+@posix
 @pytest.mark.parametrize(
     ("stage", "event", "killed"),
     [
@@ -178,7 +186,7 @@ def disturbed(stage: str, base: Project, expected: Project, folder: Path) -> Pro
         for stage in STAGES
         for event in EVENTS
         for killed in ("stage", "dvc", "both")
-        # both: what a stage leaves is what it leaves when it alone is killed
+        # both: what is left is the same as when only the stage is killed
         if killed != "both" or event in ("start", "rename:1")
     ],
 )
@@ -190,47 +198,131 @@ def test_after_a_kill_the_next_run_ends_in_the_same_bytes(
     event = event.replace("last", str(counts["writes"]))
     project = disturbed(stage, base, expected, tmp_path)
     first = start(project, "dvc", "repro", **fault(tmp_path, stage, event, killed))
-    assert first.wait(PATIENCE) == (-signal.SIGKILL if killed != "stage" else 255)
+    assert first.wait(TIMEOUT_S) == (-signal.SIGKILL if killed != "stage" else 255)
     until((tmp_path / "happened").exists, "the fault")
     if killed == "dvc":  # the stage goes on as soon as the next one waits for it
         printed = tmp_path / "printed"
         second = start(project, "dvc", "repro")
-        line = f"{stage}: waits for {stage} (process "
+        line = f"{stage}: waiting for another stage that runs in this folder\n"
         until(lambda: line in printed.read_text(), line)
         (tmp_path / "go").touch()
-        assert second.wait(PATIENCE) == 0, printed.read_text()
+        assert second.wait(TIMEOUT_S) == 0, printed.read_text()
     else:
         project.run("dvc", "repro")
     assert results(project) == results(expected)
 
 
+@posix
 @pytest.mark.parametrize(
     "shell",
-    ["/bin/sh", pytest.param("/bin/bash", marks=pytest.mark.faults)],  # one stays, one gives way
+    # the one stays beside its command, the other replaces itself by it
+    ["/bin/sh", pytest.param("/bin/bash", marks=pytest.mark.faults)],
 )
 def test_stage_of_a_killed_dvc_does_not_write_over_later_results(
     base: Project, undisturbed, tmp_path: Path, shell: str
 ):
-    """The next run wants what is in the cache, so no stage of it waits for the one left behind."""
-    variables = {"SHELL": shell}
-    expected, _ = undisturbed("train_mlp")
+    """The next run finds everything in the cache, so no stage of it waits for the one left."""
+    expected, counts = undisturbed("train_mlp")
+    (tmp_path / "train_mlp.json").write_text(json.dumps(counts))
     project = disturbed("train_mlp", base, expected, tmp_path)
-    variables |= fault(tmp_path, "train_mlp", "write:1", "dvc")
-    first = start(project, "dvc", "repro", **variables)
-    first.wait(PATIENCE)
+    variables = {"SHELL": shell} | fault(tmp_path, "train_mlp", "middle", "dvc")
+    assert start(project, "dvc", "repro", **variables).wait(TIMEOUT_S) == -signal.SIGKILL
+    until((tmp_path / "happened").exists, "the fault")
     set_params(project, SMALL)
     assert project.repro() == set()
     (tmp_path / "go").touch()
     printed = tmp_path / "printed"
-    line = "data/models/mlp.safetensors: not written, as the dvc that asked for it was killed\n"
-    until(lambda: printed.read_text().endswith(line), line)
+    until(lambda: printed.read_text().endswith(REFUSED), REFUSED)
     assert results(project) == results(base)
+
+
+@posix
+@pytest.mark.faults
+def test_stage_that_waited_for_the_one_of_a_killed_dvc_reads_later_results(
+    base: Project, undisturbed, tmp_path: Path
+):
+    _, counts = undisturbed("train_mlp")
+    expected, _ = undisturbed("evaluate")
+    project, printed = base.copy(tmp_path / "clone"), tmp_path / "printed"
+    (tmp_path / "train_mlp.json").write_text(json.dumps(counts))
+    set_params(project, CHANGES["train_mlp"])
+    killed = start(project, "dvc", "repro", **fault(tmp_path, "train_mlp", "middle", "dvc"))
+    assert killed.wait(TIMEOUT_S) == -signal.SIGKILL
+    until((tmp_path / "happened").exists, "the fault")
+    set_params(project, SMALL | CHANGES["evaluate"])
+    second = start(project, "dvc", "repro")
+    line = "evaluate: waiting for another stage that runs in this folder\n"
+    until(lambda: line in printed.read_text(), line)
+
+    (tmp_path / "go").touch()
+    assert second.wait(TIMEOUT_S) == 0, printed.read_text()
+    assert REFUSED in printed.read_text()
+    assert results(project) == results(expected)
+
+
+# --- edits during a run -----------------------------------------------------------------------
+
+
+def edit(project: Project, change: str) -> None:
+    """Change a parameter, `section.key=value`, or add a comment to a module."""
+    if "=" in change:
+        key, _, value = change.partition("=")
+        project.set_param(key, int(value))
+    else:
+        with (project.root / change).open("a") as module:
+            module.write("# edited\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("mlp.hidden=7", "params.yaml: mlp"),
+        ("charlm/models/mlp.py", "mlp.py"),
+        pytest.param("stages/train_mlp.py", "train_mlp.py", marks=pytest.mark.faults),
+    ],
+)
+def test_edit_during_a_run_is_not_recorded_as_its_result(
+    base: Project, undisturbed, tmp_path: Path, change: str, named: str
+):
+    expected, counts = undisturbed("train_mlp")
+    (tmp_path / "train_mlp.json").write_text(json.dumps(counts))
+    project = disturbed("train_mlp", base, expected, tmp_path)
+    lock = (project.root / "dvc.lock").read_bytes()
+    run = start(project, "dvc", "repro", **fault(tmp_path, "train_mlp", "middle", "wait"))
+    until((tmp_path / "happened").exists, "the middle of the training")
+    edit(project, change)
+    (tmp_path / "go").touch()
+    assert run.wait(TIMEOUT_S) != 0
+    line = f"train_mlp: {named} changed while it ran, so nothing more was written; "
+    assert line in (tmp_path / "printed").read_text()
+    assert (project.root / "dvc.lock").read_bytes() == lock
+    assert not (project.root / "data/models/mlp.safetensors").exists()
+    assert "train_mlp" in project.repro()
+    if "=" in change:
+        parameters = json.loads((project.root / "metrics/mlp.json").read_text())["parameters"]
+        assert parameters == count_parameters(15, 3, 10, hidden=7)[0]
+
+
+def test_edit_of_what_a_stage_does_not_read_does_not_stop_it(
+    base: Project, undisturbed, tmp_path: Path
+):
+    expected, counts = undisturbed("train_mlp")
+    (tmp_path / "train_mlp.json").write_text(json.dumps(counts))
+    project = disturbed("train_mlp", base, expected, tmp_path)
+    run = start(project, "dvc", "repro", **fault(tmp_path, "train_mlp", "middle", "wait"))
+    until((tmp_path / "happened").exists, "the middle of the training")
+    edit(project, "sample.count=5")
+    edit(project, "tools/score.py")
+    (tmp_path / "go").touch()
+    assert run.wait(TIMEOUT_S) == 0
+    model = "data/models/mlp.safetensors"
+    assert results(project)[model] == results(expected)[model]
 
 
 # --- full disks -------------------------------------------------------------------------------
 
-# The project is copied to a small disk of its own and all but some room is filled. In the end,
-# when there is room, come the results.
+# The project is copied to a small disk of its own, which is filled except for some room; the
+# results are those of the last run, when there is room.
 ON_A_SMALL_DISK = """
 set -eu
 mount -t tmpfs -o size=20m tmpfs "$DISK"
@@ -248,10 +340,13 @@ cp -a data metrics plots dvc.lock params.yaml "$OUT"
 """
 
 
-@pytest.mark.skipif(
-    subprocess.run(["unshare", "--map-root-user", "--mount", "true"], check=False).returncode != 0,
-    reason="a disk of its own needs a kernel that lets users mount one",
-)
+def can_mount() -> bool:
+    """Tell whether this system lets users mount a disk of their own."""
+    command = ["unshare", "--map-root-user", "--mount", "true"]
+    return shutil.which("unshare") is not None and subprocess.call(command) == 0
+
+
+@pytest.mark.skipif(not can_mount(), reason="users cannot mount a disk of their own")
 @pytest.mark.parametrize(
     "room",
     [
@@ -275,6 +370,7 @@ def test_full_disk_is_named_and_leaves_no_half_and_the_next_run_with_room_is_rig
         env=project.environment(**variables),
         capture_output=True,
         text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
     errors = (out / "errors").read_text()
@@ -288,6 +384,7 @@ def test_full_disk_is_named_and_leaves_no_half_and_the_next_run_with_room_is_rig
 # --- two at once ------------------------------------------------------------------------------
 
 
+@posix
 def test_two_runs_at_once_end_in_the_same_bytes_or_one_is_refused(
     base: Project, undisturbed, tmp_path: Path
 ):
@@ -300,10 +397,11 @@ def test_two_runs_at_once_end_in_the_same_bytes_or_one_is_refused(
     assert "is busy, it is being blocked by" in second.stderr
     assert f"(PID {first.pid}): " in second.stderr
     (tmp_path / "go").touch()
-    assert first.wait(PATIENCE) == 0
+    assert first.wait(TIMEOUT_S) == 0
     assert results(project) == results(expected)
 
 
+@posix
 def test_experiment_aside_does_not_disturb_a_run(base: Project, undisturbed, tmp_path: Path):
     expected, _ = undisturbed("train_mlp")
     project = disturbed("train_mlp", base, expected, tmp_path)
@@ -311,7 +409,7 @@ def test_experiment_aside_does_not_disturb_a_run(base: Project, undisturbed, tmp
     until((tmp_path / "happened").exists, "the middle of the training")
     project.run("dvc", "exp", "run", "--temp", "--name", "aside", "-S", "mlp.seed=1")
     (tmp_path / "go").touch()
-    assert first.wait(PATIENCE) == 0
+    assert first.wait(TIMEOUT_S) == 0
     assert results(project) == results(expected)
 
     alone = expected.copy(tmp_path / "alone" / "clone")
@@ -353,13 +451,14 @@ def test_four_queued_experiments_with_two_workers_are_what_they_are_alone(
 # --- what a person does -----------------------------------------------------------------------
 
 
+@posix
 def test_ctrl_c_during_training_stops_it_without_a_stack_trace(base: Project, tmp_path: Path):
     project = base.copy(tmp_path / "clone")
     project.set_param("mlp.steps", 10_000_000)  # hours
     first = start(project, "dvc", "repro", **fault(tmp_path, "train_mlp", "call:500", "tell"))
     until((tmp_path / "happened").exists, "the training")
     os.killpg(first.pid, signal.SIGINT)
-    assert first.wait(PATIENCE) != 0
+    assert first.wait(TIMEOUT_S) != 0
     printed = (tmp_path / "printed").read_text()
     assert "failed to run: python -m stages.train_mlp, exited with -2" in printed
     assert "Traceback" not in printed
@@ -369,13 +468,16 @@ def test_ctrl_c_during_training_stops_it_without_a_stack_trace(base: Project, tm
     assert left == {
         "data/models/mlp.safetensors",
         "metrics/mlp.json",
-        *(f"plots/{name}" for name in ("embedding.svg", "mlp.csv", "mlp_dev.csv")),
+        "data/embedding.json",
+        "plots/mlp.csv",
+        "plots/mlp_dev.csv",
     }
     set_params(project, {"mlp.steps": SMALL["mlp.steps"]})
     project.repro()
     assert results(project) == results(base)
 
 
+@posix
 @pytest.mark.parametrize(
     ("command", "sign"),
     [
@@ -392,7 +494,7 @@ def test_ctrl_c_ends_programs_that_run_stages_without_a_stack_trace(
     ran = start(project, sys.executable, "-m", *command, TMPDIR=str(tmp_path / "temporary"))
     until(lambda: any(tmp_path.glob(sign)), "the first stage")
     os.killpg(ran.pid, signal.SIGINT)
-    assert ran.wait(PATIENCE) == -signal.SIGINT
+    assert ran.wait(TIMEOUT_S) == -signal.SIGINT
     assert "Traceback" not in (tmp_path / "printed").read_text()
     assert not list((tmp_path / "temporary").iterdir())
     assert project.changed() == ""
@@ -432,8 +534,10 @@ def test_cut_dvc_lock_is_named_with_what_mends_it_or_does_no_harm(
         assert (advice.returncode, advice.stdout, advice.stderr) == (
             1,
             "",
-            "dvc.lock: damaged, as by a kill or a full disk; mend it with `rm dvc.lock && dvc "
-            "repro`: what was computed comes back from the cache\n",
+            (
+                "dvc.lock: damaged, as by a kill or a full disk; mend it with `rm dvc.lock && dvc "
+                "repro`: what was computed comes back from the cache\n"
+            ),
         )
         lock.unlink()
         assert project.repro() == set()

@@ -3,51 +3,47 @@ import pytest
 import torch
 from torch import Generator
 
-from charlm.models import mlp as models
-from stages import build_contexts, find_learning_rate, split
+from charlm.examples import build_examples
+from charlm.models.mlp import MLP
+from stages import find_learning_rate, split
 from stages.train_mlp import Examples, full_loss
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
 
 
-def start(seed: int = 1) -> tuple[models.Parameters, Generator]:
-    generator = Generator().manual_seed(seed)
-    return models.start_mlp(27, 3, 2, 100, "normal", generator), generator
+def start(seed: int = 1) -> tuple[MLP, Generator]:
+    model, generator = MLP(27, 3, embedding=2, hidden=100), Generator().manual_seed(seed)
+    model.initialise("normal", generator)
+    return model, generator
 
 
 def tensors(names: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    examples = build_contexts.build(names, ITOS, 3)
+    examples = build_examples(names, ITOS, 3)
     return tuple(torch.from_numpy(examples[key]).long() for key in ("contexts", "targets"))
 
 
 def test_each_step_has_its_rate_and_its_loss_comes_before_its_update():
     contexts, targets = tensors(["emma", "ava"])
-    parameters, generator = start()
-    losses = find_learning_rate.search(parameters, contexts, targets, [-9.0, -1.0], 4, generator)
+    model, generator = start()
+    losses = find_learning_rate.search(model, contexts, targets, [-9.0, -1.0], 4, generator)
 
     expected, generator = start()
     for exponent, loss in zip([-9.0, -1.0], losses, strict=True):
-        for tensor in expected.values():
-            tensor.requires_grad_()
         rows = torch.randint(len(targets), (4,), generator=generator)
-        logits = models.mlp_logits(expected, contexts[rows])
-        own = torch.nn.functional.cross_entropy(logits, targets[rows])
+        own = torch.nn.functional.cross_entropy(expected(contexts[rows]), targets[rows])
         assert loss == pytest.approx(own.item(), rel=1e-6)
         own.backward()
-        expected = {
-            name: (tensor - 10**exponent * tensor.grad).detach()
-            for name, tensor in expected.items()
-        }
-    for name, tensor in expected.items():
-        assert torch.allclose(parameters[name], tensor, atol=1e-6)
+        for parameter in expected.parameters():
+            parameter.data -= 10**exponent * parameter.grad
+            parameter.grad = None
+    for parameter, own in zip(model.parameters(), expected.parameters(), strict=True):
+        assert torch.allclose(parameter, own, atol=1e-6)
 
 
 def test_search_ends_where_the_loss_is_no_longer_finite():
     contexts, targets = tensors(["emma", "ava"])
-    parameters, generator = start()
-    losses = find_learning_rate.search(
-        parameters, contexts, targets, [-1, 38, -1, -1], 4, generator
-    )
+    model, generator = start()
+    losses = find_learning_rate.search(model, contexts, targets, [-1, 38, -1, -1], 4, generator)
     assert len(losses) == 2
 
 
@@ -69,10 +65,10 @@ def test_git_keeps_500_rows_at_most(rows: int, left: int):
 def test_reference_valley(names: list[str], seed: int):
     train = split.cut(split.shuffle(names, 42), 0.8, 0.1)["train"]
     contexts, targets = tensors(train)
-    parameters, generator = start(seed)
-    before = full_loss(parameters, Examples.of(build_contexts.build(train, ITOS, 3), 27)).item()
-    exponents = find_learning_rate.spaced(-3, 0, 1000)
-    losses = find_learning_rate.search(parameters, contexts, targets, exponents, 32, generator)
+    model, generator = start(seed)
+    before = full_loss(model, Examples.of(build_examples(train, ITOS, 3), 27)).item()
+    exponents = find_learning_rate.evenly_spaced(-3, 0, 1000)
+    losses = find_learning_rate.search(model, contexts, targets, exponents, 32, generator)
     smoothed = find_learning_rate.smooth(pd.Series(losses))
     assert -1.1 < exponents[int(smoothed.argmin())] < -0.6
     assert smoothed.iloc[0] == pytest.approx(before, rel=0.1)

@@ -11,7 +11,7 @@ def probabilities(*values: float) -> torch.Tensor:
 def test_weight_by_hand():
     # the likelihood is (w)(w)(1 - w): greatest at two thirds
     assert fit(probabilities(1, 1, 0), probabilities(0, 0, 1)) == pytest.approx(2 / 3, abs=1e-6)
-    # log(0.5 + 0.4 w) + log(0.6 - 0.4 w) has its top where both are equal
+    # log(0.5 + 0.4 w) + log(0.6 - 0.4 w) is greatest where both are equal
     assert fit(probabilities(0.9, 0.2), probabilities(0.5, 0.6)) == pytest.approx(1 / 8, abs=1e-6)
 
 
@@ -27,5 +27,5 @@ def test_better_model_gets_all_the_weight():
     assert fit(probabilities(0.9, 0.8), probabilities(0.5, 0.5)) == pytest.approx(1, abs=1e-6)
 
 
-def test_nothing_to_fit_is_a_half():
+def test_weight_is_a_half_if_there_is_nothing_to_fit():
     assert fit(probabilities(), probabilities()) == 0.5

@@ -1,221 +1,346 @@
+"""The classes in charlm/models: logits worked out by hand, sizes, and how they start."""
+
 import math
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
-from charlm.models import mlp as models
-from stages import build_contexts
-from tests.conftest import ROOT, Project
+from charlm.examples import build_examples
+from charlm.models.base import Model
+from charlm.models.bigram_count import BigramCount
+from charlm.models.bigram_neural import BigramNeural
+from charlm.models.mixture import Mixture
+from charlm.models.mlp import MLP, count_parameters
+from charlm.models.ngram_count import NgramCount
+from charlm.models.registry import FITTED_ON_DEV, MODELS, model_class
+from charlm.scoring import log_probabilities
+from tests.conftest import ROOT, STAGES, Project
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
+SHALLOW = {
+    "C": torch.tensor([[0.0], [1.0]]),
+    "W1": torch.tensor([[1.0], [2.0]]),
+    "b1": torch.tensor([0.5]),
+    "W2": torch.tensor([[1.0, -1.0]]),
+    "b2": torch.tensor([0.0, 0.25]),
+}
+DEEP = {
+    "C": torch.tensor([[0.0], [1.0]]),
+    "W1": torch.tensor([[2.0]]),
+    "b1": torch.tensor([-1.0]),
+    "W2": torch.tensor([[3.0]]),
+    "b2": torch.tensor([0.5]),
+    "W3": torch.tensor([[1.0, -1.0]]),
+    "b3": torch.tensor([0.0, 0.25]),
+}
+GELU = {"activation": torch.tensor(1)}
+NGRAM = {
+    "P0": torch.tensor([[0.2, 0.2, 0.6]], dtype=torch.float64),
+    "keys1": torch.tensor([1]),
+    "P1": torch.tensor([[0.0, 0.5, 0.5]], dtype=torch.float64),
+}
 
 
-def mlp(
+def lecture_mlp(
     embedding: int = 2, hidden: int = 100, init: str = "normal", seed: int = 2147483647
-) -> models.Parameters:
-    return models.start_mlp(27, 3, embedding, hidden, init, Generator().manual_seed(seed))
+) -> MLP:
+    model = MLP(27, 3, embedding, hidden)
+    model.initialise(init, Generator().manual_seed(seed))
+    return model.requires_grad_(False)
 
 
-@pytest.mark.parametrize("threads", ["1", "4"])
-def test_arithmetic_does_not_follow_the_environment(threads: str):
+def small_mixture(weight: float) -> Mixture:
+    """A mixture of an MLP that gives 1/3 to each of three symbols, and an n-gram model."""
+    uniform = {"C": torch.zeros(3, 2), "W1": torch.zeros(2, 1), "b1": torch.zeros(1)}
+    uniform |= {"W2": torch.zeros(1, 3), "b2": torch.zeros(3)}
+    components = MLP.from_tensors(uniform, 3), NgramCount.from_tensors(NGRAM, 3)
+    tensors = {"weight": torch.tensor(weight, dtype=torch.float64)}
+    return Mixture.from_tensors(tensors, 3, *components)
+
+
+@pytest.mark.parametrize(
+    ("package", "threads"),
+    [("charlm", "1"), ("charlm", "4"), ("stages", "4"), ("tools", "4"), ("benchmarks", "4")],
+)
+def test_arithmetic_does_not_depend_on_the_environment(package: str, threads: str):
     code = (
-        "import os, charlm.models.mlp, torch; print("
+        f"import os, {package}, torch, charlm.models.base; print("
         "torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), os.environ['MKL_CBWR'])"
     )
-    asked = {"OMP_NUM_THREADS": threads, "MKL_CBWR": "AVX512", "ATEN_CPU_CAPABILITY": "avx512"}
+    requested = {"OMP_NUM_THREADS": threads, "MKL_CBWR": "AVX512", "ATEN_CPU_CAPABILITY": "avx512"}
     threads_used, capability, kernels = (
-        Project(ROOT).run(sys.executable, "-c", code, **asked).stdout.split()
+        Project(ROOT).run(sys.executable, "-c", code, **requested).stdout.split()
     )
     assert (threads_used, kernels) == ("1", "COMPATIBLE")
     assert capability != "AVX512"
 
 
-def test_gelu_does_not_follow_the_environment():
+def test_gelu_does_not_depend_on_the_environment():
     code = (
-        "import hashlib, torch; import charlm.models.mlp as models; "
+        "import hashlib; from charlm.models.mlp import MLP; import torch; "
         "g = torch.Generator().manual_seed(1); "
-        "p = models.start_mlp(27, 3, 10, 64, 'scaled', g, 2, 'gelu'); "
-        "p['W1'].requires_grad_(); x = torch.randint(27, (20000, 3), generator=g); "
-        "models.mlp_logits(p, x).square().sum().backward(); "
-        "print(hashlib.md5(p['W1'].grad.numpy().tobytes()).hexdigest())"
+        "model = MLP(27, 3, 10, 64, 2, 'gelu'); model.initialise('scaled', g); "
+        "x = torch.randint(27, (20000, 3), generator=g); "
+        "model(x).square().sum().backward(); "
+        "print(hashlib.md5(model.W1.grad.numpy().tobytes()).hexdigest())"
     )
     hashes = {
-        Project(ROOT).run(sys.executable, "-c", code, ONEDNN_MAX_CPU_ISA=asked).stdout
-        for asked in ("SSE41", "AVX2", "AVX512_CORE")
+        Project(ROOT).run(sys.executable, "-c", code, ONEDNN_MAX_CPU_ISA=requested).stdout
+        for requested in ("SSE41", "AVX2", "AVX512_CORE")
     }
     assert len(hashes) == 1
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_registry_agrees_with_the_class_and_the_pipeline(name: str):
+    cls = model_class(name)
+    assert issubclass(cls, Model)
+    assert cls.name == name
+    assert cls.__module__ == f"charlm.models.{name}"
+    assert {component.name for component in cls.components} <= set(MODELS)
+    outs = [out if isinstance(out, str) else next(iter(out)) for out in STAGES[cls.stage]["outs"]]
+    assert f"data/models/{name}.safetensors" in outs
+    assert set(FITTED_ON_DEV) <= set(MODELS)
+
+
+def test_registry_is_read_without_torch():
+    code = "import sys, charlm.models.registry; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert found.stdout == b"False\n"
+
+
 @pytest.mark.parametrize(("embedding", "hidden", "count"), [(2, 100, 3481), (10, 200, 11897)])
 def test_number_of_parameters(embedding: int, hidden: int, count: int):
-    assert sum(tensor.numel() for tensor in mlp(embedding, hidden).values()) == count
+    model = lecture_mlp(embedding, hidden)
+    assert sum(tensor.numel() for tensor in model.parameters()) == count
+    # units: what goes in, what the hidden layer gives, and the logits
+    assert count_parameters(27, 3, embedding, hidden) == (count, 3 * embedding + hidden + 27)
 
 
-def test_lecture_start_is_drawn_from_one_generator_in_the_lectures_order():
+@pytest.mark.parametrize("layers", [1, 2, 5])
+@pytest.mark.parametrize("activation", ["tanh", "gelu"])
+def test_number_of_parameters_is_known_before_the_model_is_built(layers: int, activation: str):
+    model = MLP(5, 3, 2, 7, layers, activation)
+    parameters, units = count_parameters(5, 3, 2, 7, layers)
+    assert parameters == sum(tensor.numel() for tensor in model.parameters())
+    assert units == 3 * 2 + layers * 7 + 5
+
+
+def test_sizes_of_the_other_models():
+    assert sum(tensor.numel() for tensor in BigramNeural(27).parameters()) == 27 * 27
+    # counted, not learned by gradient descent
+    for model in (BigramCount(27), NgramCount(27, [26, 300]), small_mixture(0.5)):
+        assert list(model.parameters()) == []
+    assert {key: array.shape for key, array in NgramCount(27, [26, 300]).arrays().items()} == {
+        "P0": (1, 27),
+        "P1": (26, 27),
+        "keys1": (26,),
+        "P2": (300, 27),
+        "keys2": (300,),
+    }
+
+
+def test_lecture_start_is_drawn_from_one_generator_in_the_order_of_the_lecture():
     generator = Generator().manual_seed(7)
     expected = [
         torch.randn(shape, generator=generator)
         for shape in ((27, 2), (6, 100), (100,), (100, 27), (27,))
     ]
-    for tensor, (name, drawn) in zip(expected, mlp(seed=7).items(), strict=True):
+    named = lecture_mlp(seed=7).named_parameters()
+    assert [name for name, _ in lecture_mlp().named_parameters()] == ["C", "W1", "b1", "W2", "b2"]
+    for tensor, (name, drawn) in zip(expected, named, strict=True):
         assert torch.equal(tensor, drawn), name
 
 
-def test_scaled_start_is_the_lectures_scaled():
-    normal, scaled = mlp(10, 200), mlp(10, 200, "scaled")
-    assert torch.equal(scaled["C"], normal["C"])
-    assert torch.allclose(scaled["W1"], normal["W1"] * (5 / 3) / 30**0.5)
-    assert torch.allclose(scaled["W2"], normal["W2"] * 0.01)
-    assert not scaled["b1"].any()
-    assert not scaled["b2"].any()
+def test_neural_bigram_starts_from_one_draw():
+    model = BigramNeural(27)
+    model.initialise(Generator().manual_seed(7))
+    expected = torch.randn((27, 27), generator=Generator().manual_seed(7))
+    assert torch.equal(model.W.detach(), expected)
+    assert model.W.requires_grad
 
 
-def test_mlp_logits_worked_by_hand():
-    parameters = {
-        "C": torch.tensor([[0.0], [1.0]]),
-        "W1": torch.tensor([[1.0], [2.0]]),
-        "b1": torch.tensor([0.5]),
-        "W2": torch.tensor([[1.0, -1.0]]),
-        "b2": torch.tensor([0.0, 0.25]),
-    }
+def test_scaled_start_is_the_lecture_start_scaled():
+    normal, scaled = lecture_mlp(10, 200), lecture_mlp(10, 200, "scaled")
+    assert torch.equal(scaled.C, normal.C)
+    assert torch.allclose(scaled.W1, normal.W1 * (5 / 3) / 30**0.5)
+    assert torch.allclose(scaled.W2, normal.W2 * 0.01)
+    assert not scaled.b1.any()
+    assert not scaled.b2.any()
+
+
+def test_scaled_start_of_gelu_has_the_gain_of_he():
+    starts = []
+    for init in ("normal", "scaled"):
+        model = MLP(5, 3, 2, 8, 2, "gelu")
+        model.initialise(init, Generator().manual_seed(3))
+        starts.append(model.arrays())
+    normal, scaled = starts
+    for key, factor in {"W1": 2**0.5 / 6**0.5, "W2": 2**0.5 / 8**0.5, "W3": 0.01}.items():
+        np.testing.assert_allclose(scaled[key], normal[key] * factor, rtol=1e-6)
+    assert scaled["activation"] == 1
+
+
+def test_mlp_logits_by_hand():
     h = math.tanh(1 * 0 + 2 * 1 + 0.5)
-    logits = models.mlp_logits(parameters, torch.tensor([[0, 1]]))
+    logits = MLP.from_tensors(SHALLOW, 2)(torch.tensor([[0, 1]]))
     assert logits.tolist() == [pytest.approx([h, 0.25 - h])]
+    assert logits.dtype == torch.float32
 
 
-def test_deeper_mlp_worked_by_hand():
-    parameters = {
-        "C": torch.tensor([[0.0], [1.0]]),
-        "W1": torch.tensor([[2.0]]),
-        "b1": torch.tensor([-1.0]),
-        "W2": torch.tensor([[3.0]]),
-        "b2": torch.tensor([0.5]),
-        "W3": torch.tensor([[1.0, -1.0]]),
-        "b3": torch.tensor([0.0, 0.25]),
-    }
+def test_logits_of_a_deeper_mlp_by_hand():
+    model = MLP.from_tensors(DEEP, 2)
     h = math.tanh(3 * math.tanh(2 * 1 - 1) + 0.5)
-    logits = models.mlp_logits(parameters, torch.tensor([[1]]))
-    assert logits.tolist() == [pytest.approx([h, 0.25 - h])]
+    assert model(torch.tensor([[1]])).tolist() == [pytest.approx([h, 0.25 - h])]
 
     def gelu(x: float) -> float:
         return x * (1 + math.erf(x / 2**0.5)) / 2
 
     h = gelu(3 * gelu(2 * 1 - 1) + 0.5)
-    logits = models.mlp_logits(parameters | {"activation": torch.tensor(1)}, torch.tensor([[1]]))
+    logits = MLP.from_tensors(DEEP | GELU, 2)(torch.tensor([[1]]))
     assert logits.tolist() == [pytest.approx([h, 0.25 - h])]
 
-    # what is dropped reaches nothing: each hidden layer passes through
-    logits = models.mlp_logits(parameters, torch.tensor([[1]]), drop=lambda x: 0 * x)
+    # if everything is dropped, only the last biases are left
+    logits = model(torch.tensor([[1]]), drop=lambda x: 0 * x)
     assert logits.tolist() == [[0.0, 0.25]]
+
+
+def test_dropout_is_applied_once_per_hidden_layer():
+    for tensors, layers in ((SHALLOW, 1), (DEEP, 2)):
+        dropped: list[tuple[int, ...]] = []
+
+        def drop(x: Tensor, dropped: list[tuple[int, ...]] = dropped) -> Tensor:
+            dropped.append(tuple(x.shape))
+            return x
+
+        model = MLP.from_tensors(tensors, 2)
+        contexts = torch.tensor([[0, 1], [1, 1], [1, 0]])
+        assert torch.equal(model(contexts, drop=drop), model(contexts))
+        assert dropped == [(3, 1)] * layers
 
 
 def test_deeper_start_has_a_first_loss_close_to_a_uniform_guess():
     for activation in ("tanh", "gelu"):
         generator = Generator().manual_seed(1)
-        parameters = models.start_mlp(27, 3, 10, 50, "scaled", generator, 3, activation)
-        assert parameters["W3"].shape == (50, 50)
-        assert parameters["W4"].shape == (50, 27)
-        assert ("activation" in parameters) == (activation == "gelu")
-        assert models.block_size(parameters) == 3
-        log_probabilities = models.log_probabilities(
-            models.mlp_logits(parameters, torch.randint(27, (100, 3), generator=generator))
-        )
-        assert -log_probabilities.mean().item() == pytest.approx(math.log(27), abs=0.02)
+        model = MLP(27, 3, 10, 50, 3, activation)
+        model.initialise("scaled", generator)
+        arrays = model.requires_grad_(False).arrays()
+        assert arrays["W3"].shape == (50, 50)
+        assert arrays["W4"].shape == (50, 27)
+        assert ("activation" in arrays) == (activation == "gelu")
+        assert model.block_size == 3
+        found = log_probabilities(model(torch.randint(27, (100, 3), generator=generator)))
+        assert -found.mean().item() == pytest.approx(math.log(27), abs=0.02)
+
+
+def test_ngram_probabilities_by_hand():
+    first, second, third = [0.5, 0.25, 0.25], [0.125, 0.125, 0.75], [0.25, 0.5, 0.25]
+    tensors = NGRAM | {
+        "keys1": torch.tensor([0, 2]),  # of the contexts . and b
+        "P1": torch.tensor([first, second], dtype=torch.float64),
+        "keys2": torch.tensor([1 * 3 + 1]),  # of ab: b is row 1 of the contexts above, a is 1
+        "P2": torch.tensor([third], dtype=torch.float64),
+    }
+    model = NgramCount.from_tensors(tensors, 3)
+    assert model.block_size == 2
+    # ab is known, of bb only the last b, of aa nothing, of b. only the boundary
+    P = model(torch.tensor([[1, 2], [2, 2], [1, 1], [2, 0]])).exp()
+    expected = [third, second, [0.2, 0.2, 0.6], first]
+    np.testing.assert_allclose(P.numpy(), expected, rtol=1e-12)
 
 
 def test_mixture_of_probabilities_by_hand():
-    # both bigrams: the MLP gives 1/3 each, the n-gram model what it has stored
-    mlp = {"C": torch.zeros(3, 2), "W1": torch.zeros(2, 1), "b1": torch.zeros(1)}
-    mlp |= {"W2": torch.zeros(1, 3), "b2": torch.zeros(3)}
-    ngram = {
-        "P0": torch.tensor([[0.2, 0.2, 0.6]], dtype=torch.float64),
-        "keys1": torch.tensor([1]),
-        "P1": torch.tensor([[0.0, 0.5, 0.5]], dtype=torch.float64),
-    }
-    weight = {"weight": torch.tensor(0.25, dtype=torch.float64)}
-    mixture = models.mix(weight, {"mlp": mlp, "ngram_count": ngram})
-    assert models.part(mixture, "mlp") == mlp
-    P = models.mixture_logits(mixture, torch.tensor([[1], [2]])).exp()
+    mixture = small_mixture(0.25)
+    assert mixture.arrays() == {"weight": 0.25}
+    assert mixture.block_size == 1
+    P = mixture(torch.tensor([[1], [2]])).exp()
     expected = [[1 / 12, 1 / 12 + 3 / 8, 1 / 12 + 3 / 8]]
     expected += [[1 / 12 + 0.15, 1 / 12 + 0.15, 1 / 12 + 0.45]]
     np.testing.assert_allclose(P.numpy(), expected, rtol=1e-6)
-    assert models.block_size(mixture) == 1
-    for weight, alone in ((0.0, ngram["P1"][0]), (1.0, torch.full((3,), 1 / 3))):
-        changed = mixture | {"weight": torch.tensor(weight, dtype=torch.float64)}
-        P = models.mixture_logits(changed, torch.tensor([[1]])).exp()
-        np.testing.assert_allclose(P[0].numpy(), alone.numpy(), rtol=1e-6)
+    for weight, component in ((0.0, NGRAM["P1"][0]), (1.0, torch.full((3,), 1 / 3))):
+        P = small_mixture(weight)(torch.tensor([[1]])).exp()
+        np.testing.assert_allclose(P[0].numpy(), component.numpy(), rtol=1e-6)
 
 
-def test_models_take_the_right_end_of_a_longer_context():
+def test_mixture_has_the_longer_block_size_and_each_model_its_own():
+    W = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    first, second = MLP.from_tensors(SHALLOW, 2), BigramNeural.from_tensors({"W": W}, 2)
+    weight = {"weight": torch.tensor(0.5, dtype=torch.float64)}
+    for components in ((first, second), (second, first)):
+        mixture = Mixture.from_tensors(weight, 2, *components)
+        assert mixture.block_size == 2
+        contexts = torch.tensor([[1, 0, 1]])
+        P = (log_probabilities(first(contexts)).exp() + W[[1]].double().softmax(dim=1)) / 2
+        np.testing.assert_allclose(mixture(contexts).exp().numpy(), P.numpy(), rtol=1e-12)
+
+
+def test_models_use_the_end_of_a_longer_context():
     W = torch.arange(9.0).reshape(3, 3)
+    model = BigramNeural.from_tensors({"W": W}, 3)
     long, short = torch.tensor([[1, 0, 2]]), torch.tensor([[2]])
-    assert torch.equal(models.bigram_neural_logits({"W": W}, long), W[[2]])
-    assert torch.equal(
-        models.bigram_neural_logits({"W": W}, long), models.bigram_neural_logits({"W": W}, short)
-    )
-    parameters = mlp()
+    assert torch.equal(model(long), W[[2]])
+    assert torch.equal(model(long), model(short))
+    mlp = lecture_mlp()
     context = torch.tensor([[9, 9, 1, 2, 3]])
-    assert torch.equal(
-        models.mlp_logits(parameters, context), models.mlp_logits(parameters, context[:, 2:])
-    )
-
-
-def test_logits_of_zero_give_the_uniform_loss():
-    log_probabilities = models.log_probabilities(torch.zeros(1, 27))
-    assert log_probabilities.dtype == torch.float64
-    assert -log_probabilities[0, 5].item() == pytest.approx(math.log(27), abs=1e-12)
-
-
-def test_large_logits_stay_finite_where_exp_overflows():
-    logits = torch.tensor([[100.0, -100.0, 0.0]])
-    assert (logits * 10).exp().isinf().any()  # what the notebooks' exp, then divide, runs into
-    assert models.log_probabilities(logits * 10).tolist() == [[0.0, -2000.0, -1000.0]]
+    assert torch.equal(mlp(context), mlp(context[:, 2:]))
+    ngram = NgramCount.from_tensors(NGRAM, 3)
+    assert torch.equal(ngram(torch.tensor([[2, 2, 1]])), ngram(torch.tensor([[1]])))
+    table = BigramCount.from_tensors({"P": W.double()}, 3)
+    assert torch.equal(table(long), table(short))
 
 
 def test_zero_probability_is_minus_infinity_and_no_nan():
     P = torch.tensor([[0.5, 0.5], [1.0, 0.0]], dtype=torch.float64)
-    log_probabilities = models.log_probabilities(
-        models.bigram_count_logits({"P": P}, torch.tensor([[1]]))
-    )
-    assert log_probabilities.tolist() == [[0.0, -math.inf]]
-
-
-def test_embedding_of_two_dimensions_is_shown_as_it_is():
-    C = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]])
-    places, labels = models.principal_plane(C)
-    assert places.tolist() == C.tolist()
-    assert labels == ["dimension 1", "dimension 2"]
-    places, labels = models.principal_plane(C[:, :1])
-    assert places.tolist() == [[1.0, 0.0], [3.0, 0.0], [5.0, 0.0]]
-    assert labels == ["dimension 1", ""]
-
-
-def test_larger_embedding_is_projected_on_its_principal_components():
-    # along the diagonal of the first two axes, 9 times the variance along the third; nothing else
-    along, across = torch.tensor([1.0, 1.0, 0.0]) / 2**0.5, torch.tensor([0.0, 0.0, 1.0])
-    C = torch.stack(
-        [7 + 6 * along, 7 - 3 * along, 7 - 3 * along, 7 + across, 7 + across, 7 - 2 * across]
-    )
-    places, labels = models.principal_plane(C)
-    # a component's largest entry points up
-    expected = [[6, 0], [-3, 0], [-3, 0], [0, -1], [0, -1], [0, 2]]
-    assert places == pytest.approx(np.array(expected), abs=1e-6)
-    assert labels == [
-        "first principal component: 90% of the variance",
-        "second principal component: 10% of the variance",
-    ]
+    model = BigramCount.from_tensors({"P": P}, 2)
+    assert log_probabilities(model(torch.tensor([[1]]))).tolist() == [[0.0, -math.inf]]
 
 
 def test_block_size_is_read_from_the_shapes():
-    assert models.block_size(mlp()) == 3
-    assert models.block_size({"W": torch.zeros(27, 27)}) == 1
+    assert MLP.from_tensors(lecture_mlp().state_dict(), 27).block_size == 3
+    assert MLP.from_tensors(SHALLOW, 2).block_size == 2
+    assert BigramNeural.from_tensors({"W": torch.zeros(27, 27)}, 27).block_size == 1
+    assert NgramCount.from_tensors({"P0": NGRAM["P0"]}, 3).block_size == 1
+
+
+@pytest.mark.parametrize("tensors", [SHALLOW, DEEP, DEEP | GELU], ids=["1", "2", "2 gelu"])
+def test_model_built_from_tensors_has_the_same_tensors_and_no_gradients(tensors: dict[str, Tensor]):
+    model = MLP.from_tensors(tensors, 2)
+    assert {key: array.tolist() for key, array in model.arrays().items()} == {
+        key: tensor.tolist() for key, tensor in tensors.items()
+    }
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert model.activation_name == ("gelu" if "activation" in tensors else "tanh")
+    assert not model(torch.tensor([[0, 1]])).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("cls", "tensors", "problem"),
+    [
+        (BigramCount, {}, r'not bigram_count for 2 symbols: Missing key\(s\) .*"P"'),
+        (BigramCount, {"P": torch.zeros(2, 2)}, "P is torch.float32, not torch.float64"),
+        (BigramNeural, {"W": torch.zeros(2, 3)}, r"for W: .*\[2, 3\].*\[2, 2\]"),
+        (BigramNeural, {"W": torch.zeros(2, 2), "b": torch.zeros(2)}, r'Unexpected key.* "b"'),
+        (MLP, {"W1": torch.zeros(2, 2)}, "not the tensors of mlp: W1"),
+        (MLP, DEEP | {"W3": torch.zeros(1, 3)}, r"for W3: .*\[1, 3\].*\[1, 2\]"),
+        (MLP, DEEP | {"activation": torch.tensor(2)}, "activation 2 is unknown"),
+        (MLP, DEEP | {"activation": torch.tensor([1, 1])}, r"activation \[1, 1\] is unknown"),
+        (NgramCount, NGRAM | {"keys1": torch.zeros(0).long()}, "no contexts of 1 symbols"),
+    ],
+)
+def test_tensors_of_another_model_are_a_value_error(
+    cls: type[Model], tensors: dict[str, Tensor], problem: str
+):
+    with pytest.raises(ValueError, match=problem) as error:
+        cls.from_tensors(tensors, 3 if cls is NgramCount else 2)
+    assert "\n" not in str(error.value)
 
 
 def test_reference_loss_of_the_lecture_start_on_all_names(names: list[str]):
-    examples = build_contexts.build(names, ITOS, 3)
-    logits = models.mlp_logits(mlp(), torch.from_numpy(examples["contexts"]).long())
+    examples = build_examples(names, ITOS, 3)
+    logits = lecture_mlp()(torch.from_numpy(examples["contexts"]).long())
     loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(examples["targets"]).long())
     assert loss.item() == pytest.approx(19.5052, abs=5e-5)

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from charlm import InputError, params
+from charlm import params
+from charlm.errors import InputError
 from tests.conftest import ROOT
 
 GOOD: dict[str, dict] = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -129,7 +130,7 @@ def test_whole_numbers_may_be_written_in_scientific_notation(tmp_path: Path, val
     assert params.load(written(tmp_path, mlp__steps=value)).mlp.steps == 200000
 
 
-def test_broken_yaml_and_no_file_are_one_line_each(tmp_path: Path):
+def test_broken_yaml_and_a_missing_file_are_one_line_each(tmp_path: Path):
     path = tmp_path / "params.yaml"
     with pytest.raises(InputError, match="not found; run from the repository root"):
         params.load(path)
@@ -162,7 +163,7 @@ NO_NUMBERS += [
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS, ids=map(".".join, KEYS))
-def test_no_key_takes_what_is_no_value_of_its_kind(tmp_path: Path, section: str, key: str):
+def test_no_key_accepts_a_value_of_another_kind(tmp_path: Path, section: str, key: str):
     path = written(tmp_path, **{f"{section}__{key}": "HERE"})
     template = path.read_text()
     name = f"{section}.{key}"
@@ -182,13 +183,13 @@ def test_no_key_takes_what_is_no_value_of_its_kind(tmp_path: Path, section: str,
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS, ids=map(".".join, KEYS))
-def test_unknown_neighbour_of_any_key_is_named(tmp_path: Path, section: str, key: str):
+def test_unknown_key_is_named_in_every_section(tmp_path: Path, section: str, key: str):
     with pytest.raises(InputError, match=rf"{section}\.{key}s: unknown key; allowed here: .*{key}"):
         params.load(written(tmp_path, **{f"{section}__{key}s": GOOD[section][key]}))
 
 
 @pytest.mark.parametrize("text", ["!!python/object/apply:os.system ['touch ran']", "&a [*a]"])
-def test_yaml_that_would_do_something_is_refused(tmp_path: Path, text: str):
+def test_yaml_that_would_run_code_is_refused(tmp_path: Path, text: str):
     path = written(tmp_path, mlp__lr="HERE")
     path.write_text(path.read_text().replace("HERE", text))
     with pytest.raises(InputError):

@@ -1,4 +1,4 @@
-"""Whatever the words and parameters: one line of ours, or a finished stage whose outputs are right.
+"""Any words and parameters: an error in one line, or a finished stage with right outputs.
 
 `make test` tries a few generated cases, `make test-faults` over 2,000.
 """
@@ -6,6 +6,7 @@
 import json
 import math
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -14,12 +15,14 @@ import yaml
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-from charlm import InputError, storage as files, params, vocabulary
+from charlm import params, vocabulary
+from charlm.errors import InputError
+from charlm.names import read_names
+from charlm.storage import SPLITS
 from tests.conftest import ROOT, run_stages
 
 GOOD = yaml.safe_load((ROOT / "params.yaml").read_text())
 KEYS = [f"{section}.{key}" for section, keys in GOOD.items() for key in keys]
-SPLITS = ("train", "dev", "test")
 
 letters = st.sampled_from([*"abcxyzABC .'-", "é", "ə", "ğ", "花", "子", "🙂", "\u200d", "\u0301"])
 words = st.text(letters, max_size=8) | st.text(max_size=5)
@@ -40,7 +43,7 @@ shares = st.floats(0.1, 0.9) | st.sampled_from([0.8, 0.9, 1.0])
 
 
 def one_line(error: InputError, beginning: str = "") -> None:
-    """What went wrong is told in one line."""
+    """Check that the error is one line."""
     assert str(error).startswith(beginning)
     assert str(error)
     assert "\n" not in str(error)
@@ -48,7 +51,7 @@ def one_line(error: InputError, beginning: str = "") -> None:
 
 
 def finite(value: object) -> bool:
-    """Whether all numbers in nested dicts are finite."""
+    """Tell whether all numbers in nested dicts are finite."""
     if isinstance(value, dict):
         return all(map(finite, value.values()))
     return not isinstance(value, float) or math.isfinite(value)
@@ -80,8 +83,8 @@ def test_names_are_split_and_contexts_give_them_back(content: bytes, **values: o
             return
         names = content.decode().removesuffix("\n").split("\n")
         used = (list(dict.fromkeys(names)) if values["unique"] else names)[: values["limit"]]
-        splits = {split: files.read_names(folder / f"data/splits/{split}.txt") for split in SPLITS}
-        assert sorted(sum(splits.values(), [])) == sorted(used)
+        splits = {split: read_names(folder / f"data/splits/{split}.txt") for split in SPLITS}
+        assert sorted(chain(*splits.values())) == sorted(used)
         itos = json.loads((folder / "data/vocabulary.json").read_text())
         assert itos == [".", *sorted(set("".join(names)))]
         lengths = {"bigram": 1, "mlp": values["block_size"], "ngram": values["order"] - 1}
@@ -92,7 +95,7 @@ def test_names_are_split_and_contexts_give_them_back(content: bytes, **values: o
                 text = vocabulary.decode(examples["targets"], itos)
                 assert text == "".join(f"{member}." for member in members)
                 assert examples["contexts"].shape == (len(text), block_size)
-                # each context is the end of what was said before
+                # each context is the end of the text before it
                 before = "." * block_size
                 for row, symbol in zip(examples["contexts"], text, strict=True):
                     assert vocabulary.decode(row, itos) == before
@@ -101,7 +104,7 @@ def test_names_are_split_and_contexts_give_them_back(content: bytes, **values: o
 
 @settings(
     max_examples=settings.default.max_examples // 5,
-    phases=[Phase.generate],  # to look for a smaller case would take minutes
+    phases=[Phase.generate],  # searching for a smaller case would take minutes
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(
@@ -187,7 +190,7 @@ spelled = st.sampled_from([*NUMBERS, *OTHERS, *TAGS])
 
 
 @given(key=st.sampled_from(KEYS), value=anything, spelling=st.none() | spelled)
-def test_any_value_of_any_parameter_is_taken_or_refused_in_one_line(
+def test_any_value_of_any_parameter_is_accepted_or_refused_in_one_line(
     key: str, value: object, spelling: str | None
 ):
     section, name = key.split(".")

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import yaml
 
-from charlm import InputError, examples as contexts, params, vocabulary
-from stages import build_contexts, split, train_bigram_count
-from tests.conftest import ROOT, Project
-from tests.test_dvc_yaml import STAGES
-from tools import recipes
+from charlm import params
+from charlm.errors import InputError
+from charlm.examples import bigram_counts, build_examples
+from charlm.vocabulary import build_vocabulary
+from stages import split, train_bigram_count
+from tests.conftest import ROOT, STAGES, Project, declared
+from tools import deps, recipes
 from tools.recipes import Figure, Recipe, Row
 
 GROUPS = recipes.load(ROOT / "recipes.yaml")
@@ -222,12 +224,12 @@ def test_notebooks_md_holds_the_numbers_of_the_committed_results():
 
 
 def test_notebooks_md_holds_the_losses_of_the_counts(names: list[str]):
-    itos = vocabulary.build(names)
+    itos = build_vocabulary(names)
     lecture = split.cut(split.shuffle(names, seed=42), train=0.8, dev=0.1)
-    counts = {}
-    for key, some in {"all": names, **lecture}.items():
-        examples = build_contexts.build(some, itos, 1)
-        counts[key] = contexts.pair_counts(examples["contexts"], examples["targets"], len(itos))
+    counts = {
+        key: bigram_counts(build_examples(some, itos, 1), len(itos))
+        for key, some in {"all": names, **lecture}.items()
+    }
     for row in written("counting"):
         chosen = recipes.overridden(RECIPES[row.recipe].overrides)
         train, scored = ("train", "dev") if row.figure.what == "dev NLL" else ("all", "all")
@@ -286,7 +288,15 @@ def test_recipes_run_aside_under_their_names_and_only_once(project: Project, nam
     assert "smoothing: 3\n" in (project.root / "params.yaml").read_text()
 
 
-@pytest.mark.parametrize("path", ["stages/sample.py", "constraints.txt", "dvc.yaml"])
+def test_code_behind_a_result_includes_the_library_and_every_dep_that_is_code():
+    assert "charlm" in recipes.CODE
+    code = {dep for stage in STAGES for dep in declared(stage, "deps") if deps.is_derived(dep)}
+    assert {Path(path).parts[0] for path in code} | {"dvc.yaml"} == set(recipes.CODE)
+
+
+@pytest.mark.parametrize(
+    "path", ["stages/sample.py", "charlm/models/mlp.py", "constraints.txt", "dvc.yaml"]
+)
 def test_experiment_of_other_code_does_not_count(
     project: Project, monkeypatch: pytest.MonkeyPatch, path: str
 ):

@@ -3,18 +3,20 @@
 import json
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pytest
 import safetensors.numpy
 import yaml
 
-from charlm import storage as files
-from tests.conftest import ROOT, Project
-from tests.test_dvc_yaml import STAGES
+from charlm.names import read_names
+from charlm.storage import SPLITS, read_json
+from tests.conftest import ROOT, STAGES, Project, declared
 
-# the last of them is beyond the limit and holds a letter and a mark of its own
+# the last is beyond split.limit, and contains a letter and a sign that no other name has
 WORDS = [f"{first}{second}na" for first in "abcdefgh" for second in "aeiou"] + ["ana", "$ü"]
 CHANGES = {
     "split": {"seed": 7, "limit": 41, "train": 0.5, "dev": 0.25},
@@ -35,11 +37,17 @@ CHANGES = {
 }
 
 
+class Tiny(NamedTuple):
+    """A folder after all stages, and what each of them printed and wrote there."""
+
+    folder: Path
+    printed: dict[str, subprocess.CompletedProcess[str]]
+    written: dict[str, set[str]]
+
+
 @pytest.fixture(scope="module")
-def tiny(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, dict[str, subprocess.CompletedProcess]]:
-    """The folder after every stage in order, and what each printed."""
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """Run every stage in order, in a folder of its own."""
     folder = tmp_path_factory.mktemp("tiny")
     content = "\n".join(WORDS).encode()
     (folder / "words.txt").write_bytes(content)
@@ -51,10 +59,14 @@ def tiny(
     refused = stage(folder, "fetch")
     values["fetch"]["sha256"] = refused.stderr.split("`sha256: ")[1][:64]
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
-    printed = {name: stage(folder, name) for name in STAGES}
-    for name, finished in printed.items():
-        assert finished.returncode == 0, f"{name}: {finished.stderr}"
-    return folder, printed
+    tiny = Tiny(folder, {}, {})
+    for name in STAGES:
+        before = Project(folder).files()
+        tiny.printed[name] = stage(folder, name)
+        assert tiny.printed[name].returncode == 0, f"{name}: {tiny.printed[name].stderr}"
+        after = Project(folder).files()
+        tiny.written[name] = {path for path in after if after[path] != before.get(path)}
+    return tiny
 
 
 def stage(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
@@ -68,29 +80,36 @@ def metrics(folder: Path, name: str) -> dict:
 
 
 def test_each_stage_prints_one_line_of_result(tiny):
-    _, printed = tiny
-    for name, finished in printed.items():
+    for name, finished in tiny.printed.items():
         assert finished.stdout.startswith(f"{name}: ")
         assert finished.stdout.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_writes_exactly_what_it_declares(tiny, name: str):
+    outputs = set()
+    for path in declared(name, "outs", "metrics", "plots"):
+        files = (tiny.folder / path).rglob("*") if (tiny.folder / path).is_dir() else ()
+        outputs |= {file.relative_to(tiny.folder).as_posix() for file in files} or {path}
+    assert tiny.written[name] == outputs
+
+
 def test_limit_takes_the_first_names_of_the_list_before_the_shuffle(tiny):
-    folder, _ = tiny
-    splits = [
-        files.read_names(folder / f"data/splits/{split}.txt") for split in ("train", "dev", "test")
-    ]
+    folder = tiny.folder
+    splits = [read_names(folder / f"data/splits/{split}.txt") for split in SPLITS]
     assert [len(names) for names in splits] == [20, 10, 11]
-    assert sorted(sum(splits, [])) == sorted(WORDS[:41])
-    assert sum(splits, []) != WORDS[:41]
+    used = list(chain(*splits))
+    assert sorted(used) == sorted(WORDS[:41])
+    assert used != WORDS[:41]
 
 
 def test_vocabulary_is_that_of_the_whole_list(tiny):
-    folder, _ = tiny
-    assert files.read_json(folder / "data/vocabulary.json") == [".", "$", *"abcdefghinou", "ü"]
+    folder = tiny.folder
+    assert read_json(folder / "data/vocabulary.json") == [".", "$", *"abcdefghinou", "ü"]
 
 
 def test_penalty_is_in_the_objective_and_not_in_the_loss(tiny):
-    folder, _ = tiny
+    folder = tiny.folder
     found = metrics(folder, "bigram_neural")
     W = safetensors.numpy.load_file(folder / "data/models/bigram_neural.safetensors")["W"]
     assert found["objective"] - found["nll"] == pytest.approx(0.5 * (W**2).mean(), abs=1e-5)
@@ -100,11 +119,11 @@ def test_penalty_is_in_the_objective_and_not_in_the_loss(tiny):
     )
 
 
-def test_model_that_rules_characters_out_has_a_count_a_warning_and_no_loss(tiny):
-    folder, printed = tiny
+def test_model_with_zero_probabilities_has_a_count_a_warning_and_no_loss(tiny):
+    folder, printed, _ = tiny
     found = metrics(folder, "evaluate")
     assert set(found["zero_probability"]) == {"bigram_count"}
-    assert set(found["nll"]["bigram_count"]) == {"train"}  # its own counts rule nothing out
+    assert set(found["nll"]["bigram_count"]) == {"train"}  # no character of train has probability 0
     assert set(found["nll"]["mlp"]) == {"train", "dev", "test"}
     for split, count in found["zero_probability"]["bigram_count"].items():
         assert count > 0
@@ -117,8 +136,8 @@ def test_model_that_rules_characters_out_has_a_count_a_warning_and_no_loss(tiny)
     assert bars[:2] == ["bigram_count (train)", "bigram_neural (train)"]
 
 
-def test_evaluation_has_a_row_a_name_that_adds_up_to_the_metrics(tiny):
-    folder, _ = tiny
+def test_evaluation_has_one_row_per_name_that_add_up_to_the_metrics(tiny):
+    folder = tiny.folder
     text = (folder / "data/evaluation.csv").read_text()
     assert all(
         len(number.partition(".")[2]) == 6
@@ -130,9 +149,7 @@ def test_evaluation_has_a_row_a_name_that_adds_up_to_the_metrics(tiny):
         folder / "data/evaluation.csv", keep_default_na=False, na_values={"bigram_count": ""}
     )
     assert table["name"].tolist() == [
-        name
-        for split in ("train", "dev", "test")
-        for name in files.read_names(folder / f"data/splits/{split}.txt")
+        name for split in SPLITS for name in read_names(folder / f"data/splits/{split}.txt")
     ]
     assert table["bigram_count"].isna().any()
     for split, rows in table.groupby("split"):
@@ -141,7 +158,7 @@ def test_evaluation_has_a_row_a_name_that_adds_up_to_the_metrics(tiny):
 
 
 def test_curves_agree_with_the_metrics(tiny):
-    folder, _ = tiny
+    folder = tiny.folder
     curve = pd.read_csv(folder / "plots/mlp.csv")
     assert metrics(folder, "mlp") == {
         "nll_first": curve["nll"].iloc[0],
@@ -156,8 +173,8 @@ def test_curves_agree_with_the_metrics(tiny):
     )
 
 
-def test_samples_are_one_name_a_line(tiny):
-    folder, _ = tiny
+def test_samples_are_one_name_per_line(tiny):
+    folder = tiny.folder
     for model in metrics(folder, "evaluate")["nll"]:
         samples = (folder / f"data/samples/{model}.txt").read_text().split("\n")
         assert samples.pop() == ""
@@ -165,7 +182,7 @@ def test_samples_are_one_name_a_line(tiny):
 
 
 def test_samples_are_measured_and_their_lengths_add_up(tiny):
-    folder, _ = tiny
+    folder = tiny.folder
     found = metrics(folder, "sample")
     assert list(found) == [
         "in_train",
@@ -184,22 +201,22 @@ def test_samples_are_measured_and_their_lengths_add_up(tiny):
 
 
 def test_mixture_weighs_two_models_and_is_no_worse_on_dev_than_either(tiny):
-    folder, _ = tiny
+    folder = tiny.folder
     nll = metrics(folder, "evaluate")["nll"]
     assert 0 <= metrics(folder, "mixture")["weight"] <= 1
     assert nll["mixture"]["dev"] <= min(nll["mlp"]["dev"], nll["ngram_count"]["dev"]) + 1e-6
 
 
-def test_names_and_examples_that_do_not_belong_together_are_refused(tiny, tmp_path: Path):
-    folder = Project(tiny[0]).copy(tmp_path / "copy").root
+def test_names_and_examples_of_different_lists_are_refused(tiny, tmp_path: Path):
+    folder = Project(tiny.folder).copy(tmp_path / "copy").root
     path = folder / "data/splits/dev.txt"
-    path.write_text("".join(f"{name}\n" for name in [*files.read_names(path)[1:], "a"]))
+    path.write_text("".join(f"{name}\n" for name in [*read_names(path)[1:], "a"]))
     before = (folder / "metrics/evaluate.json").read_bytes()
     refused = stage(folder, "evaluate")
     assert refused.returncode == 1
     assert refused.stderr == (
         "evaluate: data/splits/dev.txt and data/contexts/*/dev.safetensors "
-        "do not belong together; run `dvc repro`\n"
+        "are of different names; run `dvc repro`\n"
     )
     assert (folder / "metrics/evaluate.json").read_bytes() == before
 
@@ -218,7 +235,7 @@ def test_stage_without_its_inputs_is_one_line(tmp_path: Path, name: str):
 def test_wrong_parameter_of_any_section_stops_every_stage_before_it_writes(
     tiny, tmp_path: Path, name: str
 ):
-    folder = Project(tiny[0]).copy(tmp_path / "copy").root
+    folder = Project(tiny.folder).copy(tmp_path / "copy").root
     path = folder / "params.yaml"
     path.write_text(path.read_text().replace("temperature: 1.0", "temperature: .nan"))
     before = Project(folder).files()

@@ -1,4 +1,4 @@
-"""Stored tensors and vocabulary that are not what their stage makes."""
+"""Stored models, contexts and vocabularies that are not what their stage writes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,69 +6,154 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 from torch import Generator
 
-from charlm import InputError, storage as files
-from charlm.models import base as stored, mlp as models
-from charlm.models.mlp import MODELS
+from charlm import storage, vocabulary
+from charlm.errors import InputError
+from charlm.examples import read_examples, read_longest_examples
+from charlm.models.base import Model
+from charlm.models.mixture import Mixture
+from charlm.models.mlp import MLP
+from charlm.models.registry import MODELS, load_models, model_class
+from charlm.scoring import next_log_probabilities
+from charlm.storage import DATA, model_path
+from charlm.tensors import Arrays
 
 SYMBOLS = 4
 CONTEXTS = Path("data/contexts/mlp/train.safetensors")
-Tensors = dict[str, np.ndarray]
-
-
-def good() -> dict[str, Tensors]:
-    """Untrained models of four symbols."""
-    square = np.full((SYMBOLS, SYMBOLS), 0.25)
-    mlp = models.start_mlp(SYMBOLS, 2, 3, 5, "scaled", Generator().manual_seed(1), 2, "gelu")
-    return {
-        "bigram_count": {"P": square},
-        "bigram_neural": {"W": square.astype(np.float32)},
-        "ngram_count": {
-            "P0": square[:1],
-            "P1": square[:2],
-            "keys1": np.array([0, 2]),
-            "P2": square[:3],
-            "keys2": np.array([1, 4, 6]),
-        },
-        "mlp": {key: tensor.numpy() for key, tensor in mlp.items()},
-        "mixture": {"weight": np.array(0.5)},
-    }
-
-
 EXAMPLES = {
     "contexts": np.array([[0, 0], [0, 3]], dtype=np.uint8),
     "targets": np.array([3, 0], dtype=np.uint8),
 }
 
 
-def write(path: Path, tensors: Tensors) -> None:
+def mlp_arrays() -> Arrays:
+    model = MLP(SYMBOLS, block_size=2, embedding=3, hidden=5, layers=2, activation="gelu")
+    model.initialise("scaled", Generator().manual_seed(1))
+    return model.requires_grad_(False).arrays()
+
+
+# untrained models of four symbols
+SQUARE = np.full((SYMBOLS, SYMBOLS), 0.25)
+STORED: dict[str, Arrays] = {
+    "bigram_count": {"P": SQUARE},
+    "bigram_neural": {"W": SQUARE.astype(np.float32)},
+    "ngram_count": {
+        "P0": SQUARE[:1],
+        "P1": SQUARE[:2],
+        "keys1": np.array([0, 2]),
+        "P2": SQUARE[:3],
+        "keys2": np.array([1, 4, 6]),
+    },
+    "mlp": mlp_arrays(),
+    "mixture": {"weight": np.array(0.5)},
+}
+
+
+def load(name: str, symbols: int = SYMBOLS) -> Model:
+    """Read one model by its own `load`; the models that it is composed of are untrained ones."""
+    cls = model_class(name)
+    components = [
+        component.from_tensors(
+            {key: torch.from_numpy(array) for key, array in STORED[component.name].items()}, SYMBOLS
+        )
+        for component in cls.components
+    ]
+    return cls.load(symbols, *components)
+
+
+def write(path: Path, tensors: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     safetensors.numpy.save_file(tensors, path)
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with all that is stored, in order."""
+    """A folder with all stored files, none of them damaged."""
     monkeypatch.chdir(tmp_path)
-    for name, tensors in good().items():
-        write(stored.path(name), tensors)
+    for name, arrays in STORED.items():
+        write(model_path(name), arrays)
     write(CONTEXTS, EXAMPLES)
-    files.write_json(files.DATA / "vocabulary.json", [".", "a", "b", "c"])
+    storage.write_json(vocabulary.PATH, [".", "a", "b", "c"])
 
 
-def test_what_is_in_order_is_read():
-    for name, tensors in good().items():
-        found = stored.stored(name, SYMBOLS)
-        assert {key: tensor.tolist() for key, tensor in found.items()} == {
-            key: tensor.tolist() for key, tensor in tensors.items()
-        }
-    assert set(stored.read_all(SYMBOLS)) == set(MODELS)
-    assert files.read_vocabulary() == [".", "a", "b", "c"]
-    examples = files.read_examples("mlp", "train", SYMBOLS)
-    assert {key: array.tolist() for key, array in examples.items()} == {
-        key: array.tolist() for key, array in EXAMPLES.items()
+def lists(arrays: Arrays) -> dict[str, object]:
+    return {key: array.tolist() for key, array in arrays.items()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_undamaged_model_is_read_as_it_was_stored(name: str):
+    model = load(name)
+    assert type(model) is model_class(name)
+    assert lists(model.arrays()) == lists(STORED[name])
+    assert {key: array.dtype for key, array in model.arrays().items()} == {
+        key: array.dtype for key, array in STORED[name].items()
     }
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert model(torch.tensor([[0, 3], [1, 2]])).shape == (2, SYMBOLS)
+
+
+def test_undamaged_vocabulary_and_contexts_are_read_as_they_were_stored():
+    assert vocabulary.read_vocabulary() == [".", "a", "b", "c"]
+    assert lists(read_examples("mlp", "train", SYMBOLS)) == lists(EXAMPLES)
+
+
+def test_all_models_are_read_in_the_order_of_the_registry():
+    models = load_models(SYMBOLS)
+    assert list(models) == list(MODELS)
+    assert {name: model.block_size for name, model in models.items()} == {
+        "bigram_count": 1,
+        "bigram_neural": 1,
+        "ngram_count": 2,
+        "mlp": 2,
+        "mixture": 2,
+    }
+    for name, model in models.items():
+        assert lists(model.arrays()) == lists(STORED[name])
+
+
+def test_mixture_shares_the_models_that_it_is_composed_of():
+    for names in (("mlp", "mixture", "ngram_count"), ("mixture", "ngram_count", "mlp")):
+        models = load_models(SYMBOLS, names)
+        assert list(models) == list(names)
+        assert isinstance(models["mixture"], Mixture)
+        assert models["mixture"].mixed[0] is models["mlp"]
+        assert models["mixture"].mixed[1] is models["ngram_count"]
+
+
+def test_only_the_files_that_are_needed_are_read():
+    for name in ("bigram_count", "bigram_neural"):
+        model_path(name).unlink()
+    assert list(load_models(SYMBOLS, ("mixture",))) == ["mixture"]
+    model_path("ngram_count").unlink()
+    assert list(load_models(SYMBOLS, ("mlp",))) == ["mlp"]
+    with pytest.raises(
+        InputError, match=r"^data/models/ngram_count\.safetensors: not found; run `dvc repro` to "
+    ):
+        load_models(SYMBOLS, ("mixture",))
+
+
+@pytest.mark.parametrize("name", ["mpl", "", "MLP", "base", "../mlp", "mlp.safetensors"])
+def test_unknown_model_is_refused_with_those_that_are_known(name: str):
+    for read in (lambda: load_models(SYMBOLS, ("mlp", name)), lambda: model_class(name)):
+        with pytest.raises(InputError) as error:
+            read()
+        assert str(error.value).startswith(f"{name}: unknown model; known are ")
+        assert ", ".join(MODELS) in str(error.value)
+        assert "delete" not in str(error.value)
+        assert "dvc repro" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_missing_model_is_named(name: str):
+    model_path(name).unlink()
+    for read in (lambda: load(name), lambda: load_models(SYMBOLS)):
+        with pytest.raises(InputError) as error:
+            read()
+        assert str(error.value) == (
+            f"data/models/{name}.safetensors: not found; run `dvc repro` to create it"
+        )
 
 
 def cut(path: Path) -> None:
@@ -109,7 +194,7 @@ def narrower(array: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "other tensors", "nan", "inf", "half"])
 @pytest.mark.parametrize("name", MODELS)
 def test_damaged_model_is_refused_with_its_file_and_its_stage(name: str, damage: str):
-    path = stored.path(name)
+    path = model_path(name)
     key = next(
         k for k, tensor in safetensors.numpy.load_file(path).items() if tensor.dtype.kind == "f"
     )
@@ -121,67 +206,142 @@ def test_damaged_model_is_refused_with_its_file_and_its_stage(name: str, damage:
         spoilt = {"nan": spoil(np.nan), "inf": spoil(np.inf), "half": narrower}
         (cut if damage == "cut" else change(key, spoilt[damage]))(path)
     stage = "fit_mixture" if name == "mixture" else f"train_{name}"
+    for read in (lambda: load(name), lambda: load_models(SYMBOLS)):
+        with pytest.raises(InputError) as error:
+            read()
+        assert str(error.value).startswith(f"data/models/{name}.safetensors: ")
+        assert str(error.value).endswith(f"; {stage} writes it: delete it and run `dvc repro`")
+        assert "\n" not in str(error.value)
+        assert "torch" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_tensor_too_many_or_too_few_is_refused_for_every_model(name: str):
+    arrays = STORED[name]
+    write(model_path(name), arrays | {"extra": np.zeros(2)})
+    with pytest.raises(InputError, match=r"Unexpected key\(s\) in state_dict: \"extra\""):
+        load(name)
+    for key in arrays.keys() - {"activation"}:  # without it, the MLP is an undamaged one of tanh
+        write(model_path(name), {k: array for k, array in arrays.items() if k != key})
+        with pytest.raises(InputError) as error:
+            load(name)
+        problem = str(error.value).removeprefix(f"data/models/{name}.safetensors: ")
+        assert problem.startswith((f"not the tensors of {name}", f"not {name} for 4 symbols: "))
+        assert "\n" not in problem
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_wrong_dtype_of_any_tensor_is_named_for_every_model(name: str):
+    for key, array in STORED[name].items():
+        for dtype in ("float16", "int32", "uint16"):
+            write(model_path(name), STORED[name] | {key: array.astype(dtype)})
+            with pytest.raises(InputError, match=f"{key} is {dtype}, not {array.dtype}; "):
+                load(name)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_any_tensor_of_another_shape_is_refused_for_every_model(name: str):
+    for key, array in STORED[name].items():
+        wrong = [np.stack([array, array]), np.stack([array, array], axis=-1)]
+        if array.ndim:
+            wrong += [array[None], array.ravel()[0]]
+        for tensor in wrong:
+            write(model_path(name), STORED[name] | {key: np.array(tensor)})
+            with pytest.raises(InputError) as error:
+                load(name)
+            assert str(error.value).startswith(f"data/models/{name}.safetensors: ")
+            assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "key", "found", "expected"),
+    [
+        ("bigram_count", change("P", lambda P: P[:, :3]), "P", [4, 3], [4, 4]),
+        ("bigram_neural", change("W", lambda W: W[:3]), "W", [3, 4], [4, 4]),
+        ("ngram_count", change("P1", lambda P: P[:1]), "P1", [1, 4], [2, 4]),
+        ("ngram_count", change("P0", lambda P: P[:, :3]), "P0", [1, 3], [1, 4]),
+        ("mlp", change("W1", lambda W: W[:5]), "W1", [5, 5], [3, 5]),
+        ("mlp", change("W2", lambda W: W[:4]), "W2", [4, 5], [5, 5]),
+        ("mlp", change("b3", lambda b: b[:3]), "b3", [3], [4]),
+        ("mixture", change("weight", lambda w: np.stack([w, w])), "weight", [2], []),
+    ],
+)
+def test_wrong_shape_is_named_with_the_one_expected(
+    name: str, damage: Callable[[Path], None], key: str, found: list[int], expected: list[int]
+):
+    damage(model_path(name))
     with pytest.raises(InputError) as error:
-        stored.read_all(SYMBOLS)
-    assert str(error.value).startswith(f"data/models/{name}.safetensors: ")
-    assert str(error.value).endswith(f"; {stage} makes it: delete it and run `dvc repro`")
-    assert "\n" not in str(error.value)
+        load(name)
+    message = str(error.value)
+    assert message.startswith(
+        f"data/models/{name}.safetensors: not {name} for 4 symbols: size mismatch for {key}: "
+    )
+    assert message.index(f"Size({found})") < message.index(f"Size({expected})")
+    stage = "fit_mixture" if name == "mixture" else f"train_{name}"
+    assert message.endswith(f"; {stage} writes it: delete it and run `dvc repro`")
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
     ("name", "damage", "problem"),
     [
-        (
-            "bigram_count",
-            change("P", lambda P: P[:, :3]),
-            "P is float64 (4, 3), not float64 (4, 4)",
-        ),
-        ("ngram_count", change("P1", lambda P: P[:1]), "P1 is float64 (1, 4), not float64 (2, 4)"),
-        ("ngram_count", drop("keys2"), "not the tensors of ngram_count: "),
-        ("ngram_count", drop("P0"), "not the tensors of ngram_count: "),
+        ("ngram_count", drop("keys2"), 'Unexpected key(s) in state_dict: "P2"'),
+        ("ngram_count", drop("keys1"), "not the tensors of ngram_count: "),
+        ("ngram_count", drop("P0"), 'Missing key(s) in state_dict: "P0"'),
         ("mlp", drop("C"), "not the tensors of mlp: "),
-        ("mlp", drop("b2"), "not the tensors of mlp: "),
-        ("mlp", drop("W3"), "not the tensors of mlp: "),
+        ("mlp", drop("W1"), "not the tensors of mlp: "),
+        ("mlp", drop("b2"), 'Missing key(s) in state_dict: "b2"'),
+        ("mlp", drop("W3"), 'Unexpected key(s) in state_dict: "b3"'),
         ("mlp", change("C", lambda C: C[:, :0]), "not the tensors of mlp: "),
         ("mlp", change("C", np.ravel), "not the tensors of mlp: "),
-        ("mlp", change("W1", lambda W: W[:5]), "W1 is float32 (5, 5), not float32 (3, 5)"),
-        ("mlp", change("W2", lambda W: W[:4]), "W2 is float32 (4, 5), not float32 (5, 5)"),
-        ("mlp", change("activation", lambda n: n + 7), "activation is none that there is"),
-        ("mlp", change("activation", lambda n: n - 9), "activation is none that there is"),
-        ("mlp", change("activation", lambda n: np.stack([n, n])), "activation is int64 (2,), not"),
-        (
-            "ngram_count",
-            change("keys2", lambda keys: keys[:0]),
-            "keys2 is int64 (0,), not int64 (1,)",
-        ),
-        ("mixture", change("weight", lambda w: np.stack([w, w])), "weight is float64 (2,), not"),
+        ("mlp", change("activation", lambda n: n + 7), "activation 8 is unknown"),
+        ("mlp", change("activation", lambda n: n - 9), "activation -8 is unknown"),
+        ("mlp", change("activation", lambda n: np.stack([n, n])), "activation [1, 1] is unknown"),
+        ("ngram_count", change("keys1", lambda keys: keys[:0]), "no contexts of 1 symbols"),
+        ("ngram_count", change("keys2", lambda keys: keys[:0]), "no contexts of 2 symbols"),
     ],
 )
-def test_wrong_shapes_and_missing_tensors_are_named(
+def test_missing_tensors_and_unknown_values_are_named(
     name: str, damage: Callable[[Path], None], problem: str
 ):
-    damage(stored.path(name))
+    damage(model_path(name))
     with pytest.raises(InputError) as error:
-        stored.read(name, SYMBOLS)
+        load(name)
     assert problem in str(error.value)
+    assert str(error.value).endswith(f"; train_{name} writes it: delete it and run `dvc repro`")
 
 
-@pytest.mark.parametrize("name", ["bigram_count", "bigram_neural", "ngram_count", "mlp"])
+def test_file_whose_sizes_need_more_memory_than_there_is_is_refused():
+    # W2 has the wrong shape; one of 400,000 by 400,000 would take 640 GB
+    shapes = {"C": (4, 1), "W1": (1, 400_000), "b1": (400_000,), "W2": (1, 4), "b2": (4,)}
+    shapes |= {"W3": (1, 4), "b3": (4,)}
+    write(model_path("mlp"), {key: np.zeros(s, dtype=np.float32) for key, s in shapes.items()})
+    with pytest.raises(InputError, match="size mismatch for W2: "):
+        load("mlp")
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "mixture"])
 def test_model_of_another_vocabulary_is_refused(name: str):
-    with pytest.raises(InputError, match=r"as for the 5 symbols of data/vocabulary\.json"):
-        stored.read(name, SYMBOLS + 1)
+    with pytest.raises(InputError, match=f"not {name} for 5 symbols: size mismatch for "):
+        load(name, SYMBOLS + 1)
 
 
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
         (cut, "not a whole safetensors file"),
-        (change("contexts", np.ravel), "holds contexts uint8, 1-d"),
+        (change("contexts", np.ravel), "contains contexts uint8, 1-d"),
         (change("targets", lambda array: array.astype(np.int64)), "targets int64, 1-d"),
-        (change("targets", lambda array: array[:1]), "has not one target for each context"),
-        (change("contexts", lambda array: array + 1), "holds numbers beyond the 4 of data/vocab"),
-        (change("contexts", lambda array: array[:0]), "has not one target for each context"),
-        (drop("targets"), "holds contexts uint8, 2-d; not contexts uint8, 2-d, targets uint8, 1-d"),
+        (change("targets", lambda array: array[:1]), "does not have one target per context"),
+        (
+            change("contexts", lambda array: array + 1),
+            "contains numbers above those of the 4 symbols of data/vocabulary.json",
+        ),
+        (change("contexts", lambda array: array[:0]), "does not have one target per context"),
+        (
+            drop("targets"),
+            "contains contexts uint8, 2-d; not contexts uint8, 2-d, targets uint8, 1-d",
+        ),
     ],
 )
 def test_damaged_contexts_are_refused_with_file_and_stage(
@@ -189,43 +349,63 @@ def test_damaged_contexts_are_refused_with_file_and_stage(
 ):
     damage(CONTEXTS)
     with pytest.raises(InputError) as error:
-        files.read_examples("mlp", "train", SYMBOLS)
+        read_examples("mlp", "train", SYMBOLS)
     assert str(error.value).startswith(f"{CONTEXTS}: ")
     assert problem in str(error.value)
-    assert str(error.value).endswith("; build_contexts makes it: delete it and run `dvc repro`")
+    assert str(error.value).endswith("; build_contexts writes it: delete it and run `dvc repro`")
 
 
 @pytest.mark.parametrize(
     "content", ['{"a": 1}', "[]", '["a", "."]', '[".", "a", "a"]', '[".", "ab"]', '[".", 1]']
 )
-def test_what_is_no_vocabulary_is_refused(content: str):
-    path = files.DATA / "vocabulary.json"
-    path.write_text(content)
-    with pytest.raises(InputError, match=f"^{path}: not .*; build_contexts makes it"):
-        files.read_vocabulary()
+def test_anything_but_a_vocabulary_is_refused(content: str):
+    vocabulary.PATH.write_text(content)
+    with pytest.raises(
+        InputError, match=f"^{vocabulary.PATH}: not .*; build_contexts writes it: delete it and run"
+    ):
+        vocabulary.read_vocabulary()
 
 
-def test_contexts_of_more_symbols_than_a_bigram_has_and_none_at_all_are_refused():
-    wide = files.DATA / "contexts/bigram/train.safetensors"
+def test_bigram_contexts_of_two_symbols_and_no_examples_at_all_are_refused():
+    wide = DATA / "contexts/bigram/train.safetensors"
     write(wide, EXAMPLES)
-    with pytest.raises(InputError, match="holds contexts of more than one symbol; build_contexts"):
-        files.read_examples("bigram", "train", SYMBOLS)
-    write(CONTEXTS, {key: array[:0] for key, array in EXAMPLES.items()})
-    with pytest.raises(InputError, match="holds no examples; build_contexts makes it"):
-        files.read_examples("mlp", "train", SYMBOLS)
+    with pytest.raises(
+        InputError, match="contains contexts of more than one symbol; build_contexts writes it"
+    ):
+        read_examples("bigram", "train", SYMBOLS)
+    empty = {key: array[:0] for key, array in EXAMPLES.items()}
+    write(CONTEXTS, empty)
+    with pytest.raises(InputError, match="contains no examples; build_contexts writes it"):
+        read_examples("mlp", "train", SYMBOLS)
+    # only train must have examples
+    write(CONTEXTS.with_name("dev.safetensors"), empty)
+    assert len(read_examples("mlp", "dev", SYMBOLS)["targets"]) == 0
 
 
-def test_folder_in_place_of_a_file_is_refused():
-    path = stored.path("mlp")
+def test_longest_examples_are_those_of_the_longest_contexts():
+    longer = {"contexts": np.tile(EXAMPLES["contexts"], 2), "targets": EXAMPLES["targets"]}
+    other = DATA / "contexts/ngram/train.safetensors"
+    for arrays, expected in ((longer, longer), ({**EXAMPLES}, EXAMPLES)):
+        write(other, arrays)
+        assert lists(read_longest_examples("train", SYMBOLS)) == lists(expected)
+    write(other, {key: array[:, :1] if array.ndim == 2 else array for key, array in longer.items()})
+    assert lists(read_longest_examples("train", SYMBOLS)) == lists(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_folder_in_place_of_a_file_is_refused(name: str):
+    path = model_path(name)
     path.unlink()
     path.mkdir()
-    with pytest.raises(InputError, match=r"^data/models/mlp\.safetensors: not a whole"):
-        stored.read("mlp", SYMBOLS)
+    with pytest.raises(InputError, match=rf"^data/models/{name}\.safetensors: not a whole"):
+        load(name)
     with pytest.raises(InputError, match=r"^data: Is a directory$"):
-        files.read_bytes(files.DATA)
+        storage.read_bytes(DATA)
 
 
-def test_model_that_looks_further_back_than_the_contexts_is_refused():
-    parameters = stored.read("ngram_count", SYMBOLS)
-    with pytest.raises(InputError, match="ngram_count looks at 2 symbols, the contexts have 1"):
-        models.next_log_probabilities("ngram_count", parameters, EXAMPLES["contexts"][:, 1:])
+@pytest.mark.parametrize("name", ["ngram_count", "mlp", "mixture"])
+def test_model_with_longer_contexts_than_the_stored_ones_is_refused(name: str):
+    with pytest.raises(
+        InputError, match=rf"^{name} needs contexts of 2 symbols; found 1; run `dvc repro`$"
+    ):
+        next_log_probabilities(load(name), EXAMPLES["contexts"][:, 1:])

@@ -1,4 +1,4 @@
-"""The tools that ask trained models, run on the small models of a pipeline of their own."""
+"""tools.score and tools.generate, run on small stored models."""
 
 import json
 import math
@@ -9,36 +9,41 @@ from pathlib import Path
 import pytest
 import torch
 
-from charlm import InputError, storage as files
+from charlm import storage, tensors
+from charlm.errors import InputError
+from charlm.models.bigram_count import BigramCount
 from charlm.params import Sample
 from tests.conftest import ROOT, Project
 from tools import generate
+from tools.generate import load
 from tools.score import Step, score, total_nll
 
 ITOS = [".", "a", "b"]
 SETTINGS = {"seed": 1, "measured": 1, "temperature": 1.0}
 # after the boundary a or b; after a always b; after b the end, or rarely an a
-P = {"P": torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)}
+P = torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)
+UNIFORM = load("uniform", 3)
+COUNTED = BigramCount.from_tensors({"P": P}, 3)
 
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
     """A folder with models of the symbols above, and `ab` as the only training name."""
     data = tmp_path / "data"
-    files.write_json(data / "vocabulary.json", ITOS)
-    files.write_lines(data / "splits/train.txt", ["ab"])
+    storage.write_json(data / "vocabulary.json", ITOS)
+    storage.write_lines(data / "splits/train.txt", ["ab"])
     shapes = {"C": (3, 2), "W1": (4, 5), "b1": (5,), "W2": (5, 3), "b2": (3,)}
     mlp = {name: torch.zeros(shape).numpy() for name, shape in shapes.items()}
     uniform = torch.full((1, 3), 1 / 3, dtype=torch.float64).numpy()
     models = {
-        "bigram_count": {"P": P["P"].numpy()},
+        "bigram_count": {"P": P.numpy()},
         "bigram_neural": {"W": torch.zeros(3, 3).numpy()},
         "mlp": mlp,
         "ngram_count": {"P0": uniform, "P1": uniform, "keys1": torch.tensor([0]).numpy()},
         "mixture": {"weight": torch.tensor(0.25, dtype=torch.float64).numpy()},
     }
-    for name, tensors in models.items():
-        files.write_tensors(data / "models" / f"{name}.safetensors", tensors)
+    for name, arrays in models.items():
+        tensors.write_tensors(data / "models" / f"{name}.safetensors", arrays)
     return tmp_path
 
 
@@ -48,35 +53,35 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_steps_worked_by_hand():
-    steps = score("ab", "bigram_count", P, ITOS)
+    steps = score("ab", COUNTED, ITOS)
     assert [(step.context, step.next) for step in steps] == [(".", "a"), ("a", "b"), ("b", ".")]
     assert [math.exp(step.log_probability) for step in steps] == pytest.approx([0.5, 1.0, 0.75])
     assert total_nll(steps) == pytest.approx(-math.log(0.375))
 
 
-def test_name_ruled_out_is_infinite():
-    steps = score("aa", "bigram_count", P, ITOS)
+def test_impossible_name_is_infinite():
+    steps = score("aa", COUNTED, ITOS)
     assert steps[1] == Step("a", "a", -math.inf)
     assert total_nll(steps) == math.inf
 
 
 def test_score_as_json(trained: Path):
-    answer = json.loads(run(trained, "tools.score", "ab", "aa", "--json").stdout)
-    assert list(answer) == ["ab", "aa"]
-    count = answer["ab"]["bigram_count"]
+    found = json.loads(run(trained, "tools.score", "ab", "aa", "--json").stdout)
+    assert list(found) == ["ab", "aa"]
+    count = found["ab"]["bigram_count"]
     assert count["sum"] == pytest.approx(-math.log(0.375))
     assert count["nll"] == pytest.approx(-math.log(0.375) / 3)
     assert count["steps"][0] == {"context": ".", "next": "a", "probability": pytest.approx(0.5)}
-    assert (answer["aa"]["bigram_count"]["nll"], answer["aa"]["bigram_count"]["sum"]) == (
+    assert (found["aa"]["bigram_count"]["nll"], found["aa"]["bigram_count"]["sum"]) == (
         None,
         None,
     )
-    assert answer["aa"]["bigram_count"]["steps"][1]["probability"] == 0
-    assert answer["aa"]["mlp"]["nll"] == pytest.approx(math.log(3))
-    assert answer["aa"]["mlp"]["steps"][2]["context"] == "aa"
+    assert found["aa"]["bigram_count"]["steps"][1]["probability"] == 0
+    assert found["aa"]["mlp"]["nll"] == pytest.approx(math.log(3))
+    assert found["aa"]["mlp"]["steps"][2]["context"] == "aa"
 
 
-def test_score_as_text_names_the_pair_that_rules_a_name_out(trained: Path):
+def test_score_as_text_names_the_impossible_pair(trained: Path):
     (trained / "more.txt").write_text("aa\n")
     printed = run(trained, "tools.score", "ab", "-f", "more.txt").stdout
     assert "ab under bigram_count\n  .  →  a   0.500000   -0.6931\n" in printed
@@ -102,17 +107,17 @@ def test_score_refuses(trained: Path, arguments: list[str], status: int, message
 
 
 @pytest.mark.parametrize("tool", [["tools.score", "ab"], ["tools.generate"]])
-def test_without_models_the_command_that_makes_them_is_named(tmp_path: Path, tool: list[str]):
+def test_without_models_the_command_that_creates_them_is_named(tmp_path: Path, tool: list[str]):
     refused = run(tmp_path, *tool)
     assert refused.returncode == 1
-    assert refused.stderr == "data/vocabulary.json: not found; `dvc repro` makes what is missing\n"
+    assert refused.stderr == "data/vocabulary.json: not found; run `dvc repro` to create it\n"
 
 
 def test_generate_follows_prefix_and_seed(trained: Path):
     first = run(trained, "tools.generate", "--model", "bigram_count", "-n", "8", "--prefix", "ba")
     again = run(trained, "tools.generate", "--model", "bigram_count", "-n", "8", "--prefix", "ba")
     names = first.stdout.split()
-    # after ba comes b, then the end or another ab
+    # b follows ba, then the end or another ab
     assert len(names) == 8
     assert all(name == "b" + "ab" * (len(name) // 2) and len(name) >= 3 for name in names)
     assert first.stdout == again.stdout
@@ -120,17 +125,17 @@ def test_generate_follows_prefix_and_seed(trained: Path):
 
 def draw(**changes: object) -> list[str]:
     settings = SETTINGS | {"count": 5, "max_length": 30} | changes
-    return generate.draw("uniform", ITOS, Sample(**settings), "", set())
+    return generate.draw(UNIFORM, ITOS, Sample(**settings), "", set())
 
 
-def test_uniform_model_knows_nothing():
+def test_uniform_model_gives_all_symbols_the_same_probability():
     names = draw(count=9000, max_length=1)
     assert all(abs(names.count(name) / 9000 - 1 / 3) < 0.03 for name in ("", "a", "b"))
 
 
 def test_prefix_counts_towards_the_length():
     settings = Sample(**SETTINGS, count=4, max_length=3)
-    assert all(len(name) <= 3 for name in generate.draw("uniform", ITOS, settings, "ab", set()))
+    assert all(len(name) <= 3 for name in generate.draw(UNIFORM, ITOS, settings, "ab", set()))
 
 
 def test_new_leaves_out_training_names_and_says_when_there_are_no_others(trained: Path):
@@ -138,8 +143,9 @@ def test_new_leaves_out_training_names_and_says_when_there_are_no_others(trained
     assert len(names.stdout.split("\n")) == 31
     assert "ab" not in names.stdout.split()
     settings = Sample(**SETTINGS, count=5, max_length=1)
-    with pytest.raises(InputError, match="--new: only 0 of 500 names drawn are new; ask for fewer"):
-        generate.draw("uniform", ITOS, settings, "", {"", "a", "b"})
+    message = "--new: only 0 of 500 names drawn are new; draw fewer names, or raise --temperature"
+    with pytest.raises(InputError, match=f"^{message}$"):
+        generate.draw(UNIFORM, ITOS, settings, "", {"", "a", "b"})
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,14 @@
 import numpy as np
 import pytest
 
-from charlm import examples as contexts
-from stages import build_contexts, split, train_bigram_count
+from charlm.examples import bigram_counts, build_examples
+from stages import split, train_bigram_count
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
 
 
 def counts_of(names: list[str]) -> np.ndarray:
-    examples = build_contexts.build(names, ITOS, 1)
-    return contexts.pair_counts(examples["contexts"], examples["targets"], 27)
+    return bigram_counts(build_examples(names, ITOS, 1), 27)
 
 
 def nll_per_pair(P: np.ndarray) -> np.ndarray:
@@ -20,7 +19,7 @@ def nll_per_pair(P: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("smoothing", "expected"),
     [
-        (0, [[0.25, 0.75], [0.5, 0.5]]),  # the second row was never seen: uniform
+        (0, [[0.25, 0.75], [0.5, 0.5]]),  # the second row has no counts: uniform
         (1, [[2 / 6, 4 / 6], [0.5, 0.5]]),
         (0.5, [[1.5 / 5, 3.5 / 5], [0.5, 0.5]]),
     ],
@@ -57,7 +56,7 @@ def test_reference_losses_of_single_names(names: list[str], name: str, nll: floa
     assert (counts[seen] * nll_per_pair(P)[seen]).sum() == pytest.approx(nll, abs=5e-5)
 
 
-def test_one_pair_of_jq_was_never_seen(names: list[str]):
+def test_one_pair_of_jq_does_not_occur(names: list[str]):
     counts = counts_of(names)
     assert [int(counts[ITOS.index(a), ITOS.index(b)]) for a, b in (".j", "jq", "q.")] == [
         2422,

@@ -1,4 +1,4 @@
-"""tools.verify: what it lets pass and what it finds."""
+"""tools.verify: what passes and what it finds."""
 
 import hashlib
 import sys
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
-from charlm import storage as files
 from charlm.params import Fetch
+from charlm.storage import write_bytes
+from charlm.tensors import read_tensors, write_tensors
 from tests.conftest import Project
 from tools import verify
 
@@ -25,14 +26,14 @@ def hash_of(project: Project, stage: str, path: str) -> str:
 
 
 def flip(path: Path) -> None:
-    """Change one byte of a file of the cache, which DVC writes without leave to write."""
+    """Change one byte of a file of the cache, which DVC makes read-only."""
     path.chmod(0o644)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
-def test_undisturbed_results_pass_and_changed_ones_are_named_with_their_stage(project: Project):
+def test_unchanged_results_pass_and_changed_ones_are_named_with_their_stage(project: Project):
     assert verified(project) == (
         0,
         "verify: every stage, run anew, gives the bytes that are committed\n",
@@ -40,11 +41,11 @@ def test_undisturbed_results_pass_and_changed_ones_are_named_with_their_stage(pr
     )
     assert project.changed() == ""
 
-    # somebody touches a model and commits it as if it had been trained
+    # a model is edited, and committed as if it had been trained
     path = project.root / "data/models/mlp.safetensors"
-    model = files.read_tensors(path, "train_mlp")
+    model = read_tensors(path, "train_mlp")
     model["b2"] = model["b2"] + np.float32([0.5] + [0] * 26)
-    files.write_tensors(path, model)
+    write_tensors(path, model)
     project.run("dvc", "commit", "--force", "train_mlp")
     project.commit("a better model")
     samples = verify.cached(project.root, hash_of(project, "sample", "data/samples/mlp.txt"))
@@ -58,7 +59,7 @@ def test_undisturbed_results_pass_and_changed_ones_are_named_with_their_stage(pr
     assert "Traceback" not in found
 
 
-def test_damaged_cache_file_is_found_and_mended_as_advised(project: Project):
+def test_damaged_cache_file_is_found_and_restored_as_advised(project: Project):
     samples = verify.cached(project.root, hash_of(project, "sample", "data/samples/mlp.txt"))
     sound = samples.read_bytes()
     assert verify.damaged(project.root / verify.CACHE) == []
@@ -82,8 +83,8 @@ def test_damaged_cache_file_is_found_and_mended_as_advised(project: Project):
             {"outs": [{"path": "data/b.csv", "md5": "1" * 32}]},
             [
                 "stage one differs:",
-                "data/a.csv: made by only one of both",
-                "data/b.csv: made by only one of both",
+                "data/a.csv: present in only one of the two runs",
+                "data/b.csv: present in only one of the two runs",
             ],
         ),
         (
@@ -113,7 +114,7 @@ def test_first_difference_of_two_locks(tmp_path: Path, change: dict, found: list
 def test_listing_of_a_directory_may_be_in_either_cache(tmp_path: Path):
     listing = b'[{"relpath": "train.csv", "md5": "11111111111111111111111111111111"}]'
     md5 = f"{hashlib.md5(listing).hexdigest()}.dir"
-    files.write_bytes(verify.cached(tmp_path / "made", md5), listing)
+    write_bytes(verify.cached(tmp_path / "made", md5), listing)
     folders = [tmp_path / "made", tmp_path / "here"]
     entries = [{"path": "data/a", "md5": md5}]
     assert verify.expand(folders, entries) == {"data/a/train.csv": "1" * 32}
@@ -121,14 +122,14 @@ def test_listing_of_a_directory_may_be_in_either_cache(tmp_path: Path):
     assert verify.expand(folders, entries) == {"data/a": md5}
 
 
-def test_list_of_names_that_is_here_is_used_only_if_it_is_the_one_asked_for(
+def test_local_list_of_names_is_used_only_if_it_is_the_requested_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    files.write_bytes(Path("data/names.txt"), b"ava\n")
+    write_bytes(Path("data/names.txt"), b"ava\n")
     sha256 = hashlib.sha256(b"ava\n").hexdigest()
-    asked = Fetch(url="https://example.org/lists/words.txt?raw=1", sha256=sha256)
+    requested = Fetch(url="https://example.org/lists/words.txt?raw=1", sha256=sha256)
     folder = tmp_path / "names"
-    assert verify.mirror_of_names(folder, asked) == str(folder)
+    assert verify.mirror_of_names(folder, requested) == str(folder)
     assert (folder / "words.txt").read_bytes() == b"ava\n"
-    assert verify.mirror_of_names(folder, asked.model_copy(update={"sha256": "0" * 64})) == ""
+    assert verify.mirror_of_names(folder, requested.model_copy(update={"sha256": "0" * 64})) == ""

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import safetensors.numpy
 
-from charlm import InputError, storage as files, vocabulary
+from charlm import vocabulary
+from charlm.errors import InputError
+from charlm.names import read_names
 from tests.conftest import run_stages
 
 FEW_STEPS = {
@@ -33,7 +35,7 @@ def test_a_character_is_a_code_point_of_any_alphabet(
     assert capfd.readouterr().err == ""
     itos = json.loads((tmp_path / "data/vocabulary.json").read_text())
     assert itos == [".", *sorted(set("".join(names)))]
-    splits = [files.read_names(tmp_path / f"data/splits/{split}.txt") for split in ("train", "dev")]
+    splits = [read_names(tmp_path / f"data/splits/{split}.txt") for split in ("train", "dev")]
     for split, members in zip(("train", "dev"), splits, strict=True):
         path = tmp_path / f"data/contexts/mlp/{split}.safetensors"
         text = vocabulary.decode(safetensors.numpy.load_file(path)["targets"], itos)
@@ -48,7 +50,7 @@ def test_a_character_is_a_code_point_of_any_alphabet(
     ("names", "problem"),
     [
         (["emma"], "split: 0.8 of 1 names leaves train empty; raise split.train"),
-        (["emma", "ava"], "evaluate: evaluate.splits asks for dev, which holds no names; "),
+        (["emma", "ava"], "evaluate: evaluate.splits names dev, which contains no names; "),
     ],
 )
 def test_fewer_names_than_splits_are_refused_with_what_to_change(
@@ -82,12 +84,15 @@ def test_three_thousand_characters_work(tmp_path: Path):
     assert (tmp_path / "plots/bigram_counts.svg").stat().st_size < 5_000_000
 
 
-def test_as_many_characters_as_two_bytes_can_number_are_refused_where_memory_ends(tmp_path: Path):
+def test_as_many_characters_as_two_bytes_can_number_are_refused_where_memory_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MEMORY_LIMIT_GB", "8")
     with pytest.raises(InputError) as error:
         run_stages(tmp_path, some(62_000), FEW_STEPS)
     assert str(error.value) == (
-        "a table of 62,001 times 62,001 symbols would take about 185 GB of memory, more than the "
-        "8 GB allowed; take names of fewer different characters"
+        "a table of 62,001 by 62,001 symbols would take about 185 GB of memory; at most 8 GB are "
+        "allowed (MEMORY_LIMIT_GB changes that); use names of fewer different characters"
     )
     itos = json.loads((tmp_path / "data/vocabulary.json").read_text())
     assert len(itos) == 62_001
@@ -99,31 +104,42 @@ def test_as_many_characters_as_two_bytes_can_number_are_refused_where_memory_end
     [
         (
             {"mlp.hidden": 100_000, "mlp.layers": 2},
-            "training this MLP would take about 240 GB of memory, more than the 8 GB allowed; "
-            "lower mlp.hidden, mlp.embedding or mlp.layers",
+            # 4 bytes * (6 * (100,000^2 + 58 * 100,000 parameters)), and little for activations
+            (
+                "training this MLP would take about 240 GB of memory; at most 8 GB are allowed "
+                "(MEMORY_LIMIT_GB changes that); lower mlp.hidden, mlp.embedding or mlp.layers"
+            ),
         ),
         (
             {"mlp.embedding": 100_000, "mlp.hidden": 5000},
+            # 4 bytes * (6 * 300,000 * 5000), and little for activations
             "training this MLP would take about 36 GB",
         ),
         (
             {"find_learning_rate.batch_size": 10_000_000},
-            "this search would take about 21 GB of memory, more than the 8 GB allowed; lower "
-            "embedding, hidden or batch_size of find_learning_rate, or take fewer names",
+            # 4 bytes * (4 * (3 * 2 + 100 + 27 units) * 10^7), and little for parameters
+            (
+                "this search would take about 21 GB of memory; at most 8 GB are allowed "
+                "(MEMORY_LIMIT_GB changes that); lower embedding, hidden or batch_size of "
+                "find_learning_rate"
+            ),
         ),
         (
             {"sample.count": 10_000_000},
-            "10,000,000 names of up to 30 characters, of 27 symbols, would take about 29 GB",
+            # 6 * 10^7 * (2 * 27 + 30) * 8 bytes
+            "10,000,000 names of up to 30 characters, of 27 symbols, would take about 40 GB",
         ),
         (
             {"sample.measured": 1_000_000, "sample.max_length": 10_000},
-            "1,000,000 names of up to 10,000 characters, of 27 symbols, would take about 103 GB",
+            # 6 * 10^6 * (2 * 27 + 10,000) * 8 bytes
+            "1,000,000 names of up to 10,000 characters, of 27 symbols, would take about 483 GB",
         ),
     ],
 )
 def test_sizes_beyond_the_memory_are_refused_with_the_estimate(
-    tmp_path: Path, changes: dict[str, int], problem: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, int], problem: str
 ):
+    monkeypatch.setenv("MEMORY_LIMIT_GB", "8")
     letters = "abcdefghijklmnopqrstuvwxyz"
     names = [letters[i:] + letters[:i] for i in range(26)]
     with pytest.raises(InputError) as error:

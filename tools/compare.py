@@ -18,26 +18,30 @@ from functools import reduce
 from itertools import combinations
 from pathlib import Path
 from statistics import NormalDist
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import yaml
-from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from scipy.special import stdtrit
 from tabulate import tabulate
 
-from charlm import InputError, storage as files, stats as losses
+from charlm import stats
+from charlm.errors import InputError
+from charlm.models.registry import FITTED_ON_DEV, MODELS
+from charlm.runtime import run_tool
+from charlm.storage import read_bytes
 
 EVALUATION, FETCH, PARAMS = "data/evaluation.csv", "metrics/fetch.json", "params.yaml"
 WORKSPACE = "workspace"
 HELD_OUT = ("dev", "test")
 COLUMNS = ("split", "name", "characters", "in_train")  # of the scores; all others are models
-SEEDS = ("mlp.seed", "bigram_neural.seed")
-BESIDE = ("find_learning_rate", "evaluate", "sample")  # sections that no model hangs on
+SEEDS = {f"{name}.seed" for name in MODELS}
+NON_MODEL_SECTIONS = ("find_learning_rate", "evaluate", "sample")  # no model depends on them
 FEWEST = 30  # names; with fewer a standard error means little
 NORMAL = NormalDist()
+Settings = dict[str, dict[str, Any]]  # params.yaml
 Verdict = Literal[
     "better", "worse", "real but negligible", "no difference", "the same", "cannot be compared"
 ]
@@ -49,7 +53,7 @@ class Run(NamedTuple):
     revision: str
     evaluation: pd.DataFrame  # as the stage evaluate writes it
     dataset: str
-    settings: dict[str, dict]  # params.yaml
+    settings: Settings
 
 
 class Difference(NamedTuple):
@@ -113,7 +117,7 @@ def difference(a: np.ndarray, b: np.ndarray, characters: np.ndarray) -> Differen
         characters: (names,), of each distinct name.
     """
     gap = b.mean(axis=0) - a.mean(axis=0)
-    variance = losses.standard_error(gap, characters) ** 2
+    variance = stats.standard_error(gap, characters) ** 2
     squares = variance**2 / (len(characters) - 1)
     for side in (a, b):
         if len(side) > 1:
@@ -121,9 +125,9 @@ def difference(a: np.ndarray, b: np.ndarray, characters: np.ndarray) -> Differen
             variance += seeds
             squares += whole**2 / (len(side) - 1)
     return Difference(
-        a=losses.average(a.mean(axis=0), characters),
-        b=losses.average(b.mean(axis=0), characters),
-        value=losses.average(gap, characters),
+        a=stats.average(a.mean(axis=0), characters),
+        b=stats.average(b.mean(axis=0), characters),
+        value=stats.average(gap, characters),
         variance=variance,
         freedom=variance**2 / squares if squares else len(characters) - 1,
     )
@@ -184,13 +188,15 @@ def compare(
     names = len(characters)
     ruled_out = [int(np.isnan(side).any(axis=0).sum()) for side in (a, b)]
     if any(ruled_out):
-        means = [
-            None if count else losses.average(side.mean(axis=0), characters)
+        mean_a, mean_b = (
+            None if count else stats.average(side.mean(axis=0), characters)
             for count, side in zip(ruled_out, (a, b), strict=True)
-        ]
-        verdict = "cannot be compared" if all(ruled_out) else "worse" if ruled_out[1] else "better"
+        )
+        verdict: Verdict = "better"
+        if ruled_out[1]:
+            verdict = "cannot be compared" if ruled_out[0] else "worse"
         detail = f": probability 0 for {ruled_out[0]} names under A, {ruled_out[1]} under B"
-        return Row(model, split, *means, None, None, None, names, verdict, detail)
+        return Row(model, split, mean_a, mean_b, None, None, None, names, verdict, detail)
     found = difference(a, b, characters)
     verdict = judge(found, negligible)
     detail = explain(verdict, found, names, len(a), negligible)
@@ -271,23 +277,19 @@ def answer(
         tables = pair(a + b, split)
         times = tables[0]["times"]
         characters = (tables[0]["characters"] * times).to_numpy()
-        for label, pair_of_models in models.items():
-            sides = [
-                np.stack([(table[model] * times).to_numpy() for table in side])
-                for model, side in zip(
-                    pair_of_models, (tables[: len(a)], tables[len(a) :]), strict=True
-                )
-            ]
-            rows.append(compare(label, split, *sides, characters, negligible))
+        for label, (model_a, model_b) in models.items():
+            nll_a = np.stack([(table[model_a] * times).to_numpy() for table in tables[: len(a)]])
+            nll_b = np.stack([(table[model_b] * times).to_numpy() for table in tables[len(a) :]])
+            rows.append(compare(label, split, nll_a, nll_b, characters, negligible))
     return rows
 
 
 def known_models(run: Run) -> list[str]:
     """Return the models that a run scored."""
-    return [column for column in run.evaluation if column not in COLUMNS]
+    return [str(column) for column in run.evaluation if column not in COLUMNS]
 
 
-def differing(settings: list[dict[str, dict]]) -> list[str]:
+def differing(settings: list[Settings]) -> list[str]:
     """Return the parameters of data and models, seeds aside, in which settings are not all alike.
 
     >>> differing([{"mlp": {"hidden": 200, "seed": 1}}, {"mlp": {"hidden": 300, "seed": 2}}])
@@ -297,7 +299,7 @@ def differing(settings: list[dict[str, dict]]) -> list[str]:
         {
             f"{section}.{key}": value
             for section, keys in one.items()
-            if section not in BESIDE
+            if section not in NON_MODEL_SECTIONS
             for key, value in (keys or {}).items()
         }
         for one in settings
@@ -323,8 +325,8 @@ def remarks(a: list[Run], b: list[Run], models: set[str]) -> list[str]:
             lines.append(
                 f"The splits differ: of {sizes} names in {split}, those count that all hold out."
             )
-    if "mixture" in models:
-        lines.append("The weight of a mixture was fitted on dev, which flatters it there a little.")
+    if fitted := [model for model in FITTED_ON_DEV if model in models]:
+        lines.append(f"Fitted on dev, so too low a loss there: {', '.join(fitted)}.")
     for name, side in {"A": a, "B": b}.items():
         same = [
             model
@@ -350,7 +352,7 @@ def read(revision: str) -> Run:
     """
     if revision == WORKSPACE:
         evaluation, fetch, settings = (
-            files.read_bytes(Path(name)) for name in (EVALUATION, FETCH, PARAMS)
+            read_bytes(Path(name)) for name in (EVALUATION, FETCH, PARAMS)
         )
     else:
         evaluation, fetch, settings = read_revision(revision, EVALUATION, FETCH, PARAMS)
@@ -376,6 +378,8 @@ def read_revision(revision: str, *names: str) -> list[bytes]:
     Raises:
         InputError: DVC does not know the revision, or does not have a file of it.
     """
+    from dvc.api import DVCFileSystem  # slow, and not needed for the workspace
+
     tree = DVCFileSystem(rev=revision)
     try:
         return [tree.read_bytes(name) for name in names]
@@ -491,4 +495,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

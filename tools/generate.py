@@ -1,4 +1,4 @@
-"""Draw names from a trained model, if you like with a given beginning.
+"""Draw names from a trained model, with a given beginning if you want one.
 
 python -m tools.generate --model mlp -n 20 --prefix mar --temperature 0.8 --seed 1
 """
@@ -9,36 +9,42 @@ import torch
 from pydantic import ValidationError
 from torch import Generator
 
-from charlm import InputError, storage as files, params
-from charlm.models import base as stored
-from charlm.models.mlp import MODELS, Parameters
+from charlm import params
+from charlm.errors import InputError
+from charlm.models.base import Model
+from charlm.models.bigram_neural import BigramNeural
+from charlm.models.registry import MODELS, load_models
+from charlm.names import read_names
 from charlm.params import Sample
-from stages.sample import sample
-from charlm.vocabulary import BOUNDARY
+from charlm.runtime import run_tool
+from charlm.sampling import sample_names
+from charlm.storage import split_path
+from charlm.vocabulary import BOUNDARY, read_vocabulary
 
-UNIFORM = "uniform"  # every symbol equally probable: what a model that has learned nothing says
-ROUNDS = 100  # of drawing, at most, until enough names are new
+UNIFORM = "uniform"  # every symbol is equally probable, as for a model that has learned nothing
+DEFAULT_MODEL = "mlp"
+MAX_ROUNDS = 100  # of drawing, until enough names are new
+SETTINGS = ("seed", "count", "temperature", "max_length")  # of the section `sample`
 
 
-def read(model: str, symbols: int) -> tuple[str, Parameters]:
-    """Return the kind of a model and its tensors; the uniform one is a bigram of zeros."""
+def load(model: str, symbols: int) -> Model:
+    """Return a trained model, or a bigram of zeros for the uniform one."""
     if model == UNIFORM:
-        return "bigram_neural", {"W": torch.zeros(symbols, symbols)}
-    return model, stored.read(model, symbols)
+        return BigramNeural.from_tensors({"W": torch.zeros(symbols, symbols)}, symbols)
+    return load_models(symbols, (model,))[model]
 
 
-DRAWN = ("seed", "count", "temperature", "max_length")  # what the section `sample` also has
-
-
-def draw(model: str, itos: list[str], settings: Sample, prefix: str, train: set[str]) -> list[str]:
-    """Draw names until enough of them are not in `train`.
+def draw(
+    model: Model, itos: list[str], settings: Sample, prefix: str, excluded: set[str]
+) -> list[str]:
+    """Draw names until enough of them are not excluded.
 
     Args:
-        model: a trained one, or `uniform`.
+        model: to draw from.
         itos: the vocabulary.
-        settings: seed, count, temperature and length, as the stage takes them.
+        settings: seed, count, temperature and length, as in params.yaml.
         prefix: how each name begins.
-        train: names to leave out.
+        excluded: names to leave out.
 
     Raises:
         InputError: too few names are new, or no name can begin with the prefix.
@@ -46,33 +52,23 @@ def draw(model: str, itos: list[str], settings: Sample, prefix: str, train: set[
     if BOUNDARY in prefix or len(prefix) > settings.max_length:
         allowed = f"{settings.max_length} characters at most, none of them {BOUNDARY!r}"
         raise InputError(f"--prefix: {allowed}, are allowed; found {prefix!r}")
-    kind, parameters = read(model, len(itos))
     generator = Generator().manual_seed(settings.seed)
     names: list[str] = []
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         try:
-            drawn = sample(
-                kind,
-                parameters,
-                itos,
-                settings.count,
-                settings.temperature,
-                settings.max_length,
-                generator,
-                prefix,
-            )
+            drawn = sample_names(model, itos, settings.count, settings, generator, prefix)
         except ValueError as error:
             raise InputError(f"--prefix: {error}") from None
-        names += [name for name in drawn if name not in train]
+        names += [name for name in drawn if name not in excluded]
         if len(names) >= settings.count:
             return names[: settings.count]
-    found = f"only {len(names)} of {settings.count * ROUNDS} names drawn are new"
-    raise InputError(f"--new: {found}; ask for fewer, or raise --temperature")
+    found = f"only {len(names)} of {settings.count * MAX_ROUNDS} names drawn are new"
+    raise InputError(f"--new: {found}; draw fewer names, or raise --temperature")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", choices=[*MODELS, UNIFORM], default="mlp")
+    parser.add_argument("--model", choices=[*MODELS, UNIFORM], default=DEFAULT_MODEL)
     parser.add_argument("-n", "--count", type=int, default=20, help="how many names")
     parser.add_argument("--prefix", default="", help="how each name begins")
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1 more typical names")
@@ -81,15 +77,16 @@ def main() -> None:
     parser.add_argument("--new", action="store_true", help="leave out training names")
     arguments = vars(parser.parse_args())
     try:
-        settings = Sample(measured=1, **{key: arguments[key] for key in DRAWN})
+        settings = Sample(measured=1, **{key: arguments[key] for key in SETTINGS})
     except ValidationError as error:
         parser.error(params.explain(error))
 
-    itos = files.read_vocabulary()
-    train = files.read_names(files.DATA / "splits" / "train.txt") if arguments["new"] else []
-    names = draw(arguments["model"], itos, settings, arguments["prefix"], set(train))
+    itos = read_vocabulary()
+    excluded = set(read_names(split_path("train"))) if arguments["new"] else set()
+    model = load(arguments["model"], len(itos))
+    names = draw(model, itos, settings, arguments["prefix"], excluded)
     print("\n".join(names))
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

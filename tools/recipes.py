@@ -33,12 +33,15 @@ from dvc.utils.hydra import apply_overrides
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from tabulate import tabulate
 
-from charlm import InputError, storage as files, params
+from charlm import params
+from charlm.errors import InputError
 from charlm.params import Section
+from charlm.runtime import run_tool
+from charlm.storage import PLOTS, read_bytes, write_bytes
 
 RECIPES, NOTEBOOKS, PARAMS = Path("recipes.yaml"), Path("NOTEBOOKS.md"), Path("params.yaml")
-CODE = ("charlm", "dvc.yaml", "constraints.txt", "stages")  # what a result hangs on, besides params.yaml
-PICTURES = files.PLOTS / "recipes"
+CODE = ("charlm", "constraints.txt", "dvc.yaml", "stages")  # all but params.yaml behind a result
+PICTURES = PLOTS / "recipes"
 Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".join(lines)))]
 
 
@@ -150,7 +153,8 @@ def overridden(overrides: list[str]) -> dict[str, Any]:
         except InputError as error:
             why = str(error).removeprefix(f"{changed}: ")
         else:
-            return yaml.safe_load(changed.read_bytes())
+            settings: dict[str, Any] = yaml.safe_load(changed.read_bytes())
+            return settings
     raise InputError(f"{RECIPES}: {' '.join(overrides)}: {why}")
 
 
@@ -251,8 +255,8 @@ def value(figure: Figure, content: bytes) -> float:
                 number = number[key]
             return float(number)
         rows = csv.DictReader(io.StringIO(content.decode()))
-        where = {column: str(cell) for column, cell in figure.where.items()}
-        return next(float(row[figure.key]) for row in rows if row.items() >= where.items())
+        wanted = {column: str(cell) for column, cell in figure.where.items()}
+        return next(float(row[figure.key]) for row in rows if row.items() >= wanted.items())
     except (KeyError, TypeError, ValueError, StopIteration):
         where = "" if figure.where is None else f" where {figure.where}"
         raise InputError(f"{figure.file}: no number at {figure.key}{where}") from None
@@ -339,15 +343,15 @@ def fill_in(text: str, name: str, part: str) -> str:
 
 def write(groups: dict[str, Group], rows: dict[str, list[Row]]) -> None:
     """Put the results of these groups into NOTEBOOKS.md, and their pictures beside it."""
-    text = files.read_bytes(NOTEBOOKS).decode()
+    text = read_bytes(NOTEBOOKS).decode()
     for name, group in groups.items():
         text = fill_in(text, name, section(group, rows[name]))
         for recipe_name, recipe in group.recipes.items():
             if recipe.picture:
                 experiment = next(iter(recipe.experiments(recipe_name).items()))
                 picture = git("show", f"{found(*experiment)}:{recipe.picture}")
-                files.write_bytes(picture_path(recipe_name, recipe.picture), picture)
-    files.write_bytes(NOTEBOOKS, text.encode())
+                write_bytes(picture_path(recipe_name, recipe.picture), picture)
+    write_bytes(NOTEBOOKS, text.encode())
 
 
 def main() -> None:
@@ -393,4 +397,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

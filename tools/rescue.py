@@ -12,10 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from charlm import InputError, storage as files, params
-from charlm.download import EMBEDDED, NO_NETWORK
+from charlm import params
+from charlm.download import EMBEDDED, NoNetworkError
+from charlm.errors import InputError
+from charlm.runtime import run_tool
+from charlm.storage import DATA
 
-ROOM = 10_000_000  # bytes; a disk with less counts as full
+MIN_FREE_BYTES = 10_000_000  # a disk with less counts as full
 NOTICE = """
 ==========================================================================================
 No network, so names.txt cannot be downloaded. Running the pipeline on another list instead:
@@ -41,7 +44,7 @@ def lock_is_damaged() -> bool:
 
 def main() -> None:
     free = shutil.disk_usage(".").free
-    if free < ROOM:
+    if free < MIN_FREE_BYTES:
         raise InputError(
             f"{Path.cwd()}: the disk is full, {free // 1000:,} kB are free; make room and run "
             "`dvc repro` again"
@@ -51,14 +54,14 @@ def main() -> None:
             "dvc.lock: damaged, as by a kill or a full disk; mend it with `rm dvc.lock && dvc "
             "repro`: what was computed comes back from the cache"
         )
-    lacks_names = not (files.DATA / "names.txt").exists()
+    lacks_names = not (DATA / "names.txt").exists()
     wants_lecture = "karpathy/makemore" in params.load().fetch.url
     if not (lacks_names and wants_lecture):
         sys.exit(1)
     fetched = run(sys.executable, "-m", "stages.fetch")
     if fetched == 0:
         sys.exit(run("dvc", "repro"))
-    if fetched != NO_NETWORK:
+    if fetched != NoNetworkError.exit_status:
         sys.exit(1)
     print(NOTICE.format(**EMBEDDED), flush=True)
     settings = [f"--set-param=fetch.{key}={value}" for key, value in EMBEDDED.items()]
@@ -66,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

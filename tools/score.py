@@ -1,4 +1,4 @@
-"""Ask the trained models how probable names are, character by character.
+"""Show how probable names are under the trained models, character by character.
 
 python -m tools.score emma jq anubhavm
 python -m tools.score -f my_names.txt --json
@@ -12,36 +12,40 @@ from typing import NamedTuple
 
 import torch
 
-from charlm import InputError, storage as files, vocabulary
-from charlm.models import base as stored, mlp as models
-from stages import build_contexts
-from charlm.models.mlp import MODELS, Parameters
+from charlm import vocabulary
+from charlm.errors import InputError
+from charlm.examples import build_examples
+from charlm.models.base import Model
+from charlm.models.registry import load_models
+from charlm.names import parse_names
+from charlm.runtime import run_tool
+from charlm.scoring import log_probabilities
+from charlm.storage import read_bytes
 
 
 class Step(NamedTuple):
-    """One character of a name, as a model sees it."""
+    """One character of a name, as a model predicts it."""
 
     context: str
     next: str
-    log_probability: float  # nats; minus infinity where the model rules the character out
+    log_probability: float  # nats; minus infinity where the probability is 0
 
 
-def score(name: str, model: str, parameters: Parameters, itos: list[str]) -> list[Step]:
-    """Return what a model makes of each character of a name, and of its end.
+def score(name: str, model: Model, itos: list[str]) -> list[Step]:
+    """Return the log-probability of each character of a name, and of its end.
 
     Raises:
         InputError: a character of the name is not in the vocabulary.
     """
     try:
-        examples = build_contexts.build([name], itos, models.block_size(parameters))
+        examples = build_examples([name], itos, model.block_size)
     except ValueError as error:
         raise InputError(f"{name!r}: {error}") from None
     contexts, targets = examples["contexts"], examples["targets"].tolist()
-    logits = MODELS[model](parameters, torch.from_numpy(contexts).long())
-    log_probabilities = models.log_probabilities(logits)
+    rows = log_probabilities(model(torch.from_numpy(contexts).long()))
     return [
         Step(vocabulary.decode(context, itos), itos[target], row[target].item())
-        for context, target, row in zip(contexts, targets, log_probabilities, strict=True)
+        for context, target, row in zip(contexts, targets, rows, strict=True)
     ]
 
 
@@ -94,28 +98,27 @@ def as_text(name: str, model: str, steps: list[Step]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", help="names to score")
-    parser.add_argument("-f", "--file", type=Path, help="a file of names, one a line")
+    parser.add_argument("-f", "--file", type=Path, help="a file of names, one per line")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     given = "\n".join(arguments.names).encode()
-    names = files.parse_names(given, "arguments") if given else []
+    names = parse_names(given, "arguments") if given else []
     if arguments.file:
-        names += files.parse_names(files.read_bytes(arguments.file), str(arguments.file))
+        names += parse_names(read_bytes(arguments.file), str(arguments.file))
     if not names:
         parser.error("no names: give some, or a file of them with -f")
 
-    itos = files.read_vocabulary()
-    trained = stored.read_all(len(itos))
+    itos = vocabulary.read_vocabulary()
+    models = load_models(len(itos))
     found = {
-        name: {model: score(name, model, parameters, itos) for model, parameters in trained.items()}
-        for name in names
+        name: {title: score(name, model, itos) for title, model in models.items()} for name in names
     }
     if arguments.json:
-        answer = {
+        scores = {
             name: {model: as_json(steps) for model, steps in by_model.items()}
             for name, by_model in found.items()
         }
-        print(json.dumps(answer, indent=2, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(scores, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         texts = [
             as_text(name, model, steps)
@@ -126,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -15,16 +15,21 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
 import yaml
 
-from charlm import InputError, storage as files, params
-from charlm import download as fetch
+from charlm import params
+from charlm.download import file_name
+from charlm.errors import InputError
+from charlm.runtime import run_tool
+from charlm.storage import DATA, read_bytes, write_bytes
 
 CACHE = Path(".dvc/cache/files/md5")
 Hashes = dict[str, str]  # MD5 by path
+Lock = dict[str, dict[str, Any]]  # what dvc.lock contains, by stage
 
 
 def cached(folder: Path, md5: str) -> Path:
@@ -94,50 +99,52 @@ def compare_tensors(one: bytes, other: bytes) -> list[str]:
     return lines
 
 
-def describe(path: str, hashes: list[str | None], folders: list[Path]) -> str:
-    """Say how the committed file of a path differs from the one just made."""
-    if None in hashes:
-        return f"{path}: made by only one of both"
-    contents = [content(folders, md5) for md5 in hashes]
-    if None not in contents and path.endswith(".safetensors"):
-        return f"{path}: {', '.join(compare_tensors(*contents)) or 'same numbers, other bytes'}"
-    return f"{path}: {hashes[0]} is committed, {hashes[1]} was made"
+def describe(path: str, committed: str | None, made: str | None, folders: list[Path]) -> str:
+    """Say how the committed file of a path differs from the one just made, given their hashes."""
+    if committed is None or made is None:
+        return f"{path}: present in only one of the two runs"
+    before, after = content(folders, committed), content(folders, made)
+    if before is not None and after is not None and path.endswith(".safetensors"):
+        differences = ", ".join(compare_tensors(before, after))
+        return f"{path}: {differences or 'same numbers, other bytes'}"
+    return f"{path}: {committed} is committed, {made} was made"
 
 
-def compare_locks(committed: dict, made: dict, stages: list[str], folders: list[Path]) -> list[str]:
+def compare_locks(committed: Lock, made: Lock, stages: list[str], folders: list[Path]) -> list[str]:
     """Say which is the first stage that differs between two dvc.lock, and how; nothing if none.
 
     Args:
-        committed, made: what dvc.lock holds, by stage.
+        committed, made: the stages of two dvc.lock.
         stages: in the order in which they run.
         folders: whose caches hold the files.
     """
     for stage in stages:
-        sides = [lock.get(stage, {}) for lock in (committed, made)]
+        one, other = committed.get(stage, {}), made.get(stage, {})
         for kind in ("deps", "outs"):
-            hashes = [expand(folders, side.get(kind, [])) for side in sides]
+            before, after = (expand(folders, side.get(kind, [])) for side in (one, other))
             lines = [
-                describe(path, [side.get(path) for side in hashes], folders)
-                for path in differing(*hashes)
+                describe(path, before.get(path), after.get(path), folders)
+                for path in differing(before, after)
             ]
             if lines:
                 what = "was committed after other inputs" if kind == "deps" else "differs"
                 return [f"stage {stage} {what}:", *lines]
-        if sides[0] != sides[1]:
+        if one != other:
             return [f"stage {stage} was committed with other parameters or another command"]
     return []
 
 
-def read_lock(folder: Path) -> dict:
-    """Return what a folder's dvc.lock holds, by stage."""
-    return yaml.safe_load(files.read_bytes(folder / "dvc.lock"))["stages"]
+def read_lock(folder: Path) -> Lock:
+    """Return the stages of the dvc.lock of a folder."""
+    stages: Lock = yaml.safe_load(read_bytes(folder / "dvc.lock"))["stages"]
+    return stages
 
 
 def mirror_of_names(folder: Path, settings: params.Fetch) -> str:
     """Return a NAMES_MIRROR with the list that is here already, if it is the one asked for."""
-    here = files.DATA / "names.txt"
+    here = DATA / "names.txt"
     if here.exists() and hashlib.sha256(here.read_bytes()).hexdigest() == settings.sha256:
-        files.write_bytes(folder / fetch.file_name(settings.url), here.read_bytes())
+        write_bytes(folder / file_name(settings.url), here.read_bytes())
         return str(folder)
     return ""
 
@@ -175,8 +182,8 @@ def main() -> None:
         settings = params.load(clone / "params.yaml").fetch
         mirror = os.environ.get("NAMES_MIRROR") or mirror_of_names(Path(folder, "names"), settings)
         variables = {"NAMES_MIRROR": mirror, "DVC_SITE_CACHE_DIR": str(Path(folder, "site"))}
-        run("dvc", "repro", folder=clone, **variables)
-        stages = list(yaml.safe_load(files.read_bytes(clone / "dvc.yaml"))["stages"])
+        run("dvc", "repro", "--force", folder=clone, **variables)
+        stages = list(yaml.safe_load(read_bytes(clone / "dvc.yaml"))["stages"])
         problems += compare_locks(committed, read_lock(clone), stages, [clone, here])
         changed = run("git", "status", "--porcelain", folder=clone).splitlines()
         problems += [f"{line[3:]}: not as committed" for line in changed]
@@ -186,4 +193,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -1,119 +1,95 @@
-"""Trained models in data/models: written, and read back only if they are what they should be."""
+"""What every model has: logits from contexts, and tensors that can be stored and read back."""
 
-from itertools import pairwise
-from pathlib import Path
+from typing import ClassVar, Self
 
 import torch
+from torch import Tensor, nn
 
-from charlm import storage as files
-from charlm.models import mlp as models
-from charlm.models.mlp import ACTIVATIONS, MIXED, MODELS, Parameters, block_size
+from charlm.storage import damaged, model_path
+from charlm.tensors import Arrays, read_tensors
 
-Form = tuple[torch.dtype, tuple[int, ...]]
+# Sums are split among threads, so their number is part of the result. One is as fast as two at
+# small batches, and leaves the other cores to experiments that run side by side.
+torch.set_num_threads(1)
 
 
-def forms(name: str, parameters: Parameters, symbols: int) -> dict[str, Form]:
-    """Return the type and shape of each tensor of a model that has its sizes.
+class Model(nn.Module):
+    """A model of the next symbol, given the symbols before it.
 
-    Args:
-        name: the model's name.
-        parameters: its tensors, which may be wrong ones.
-        symbols: size of the vocabulary.
-
-    Raises:
-        KeyError, IndexError, ZeroDivisionError: they tell no sizes.
+    Its sizes are the shapes of its tensors, so that a stored model needs nothing else to be read
+    back. It uses the last `block_size` symbols of a context, which may be longer.
     """
-    if name == "mixture":
-        return {"weight": (torch.float64, ())}
-    if name == "bigram_count":
-        return {"P": (torch.float64, (symbols, symbols))}
-    if name == "bigram_neural":
-        return {"W": (torch.float32, (symbols, symbols))}
-    found: dict[str, Form] = {}
-    if name == "ngram_count":
-        found["P0"] = (torch.float64, (1, symbols))
-        for length in range(1, block_size(parameters) + 1):
-            rows = max(1, parameters[f"keys{length}"].shape[0])
-            found[f"keys{length}"] = (torch.int64, (rows,))
-            found[f"P{length}"] = (torch.float64, (rows, symbols))
-        return found
-    embedding, hidden = parameters["C"].shape[1], parameters["W1"].shape[1]
-    layers = sum(key.startswith("W") for key in parameters) - 1
-    found["C"] = (torch.float32, (symbols, embedding))
-    widths = [block_size(parameters) * embedding, *[hidden] * layers, symbols]
-    for layer, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
-        found[f"W{layer}"] = (torch.float32, (fan_in, fan_out))
-        found[f"b{layer}"] = (torch.float32, (fan_out,))
-    if "activation" in parameters:
-        found["activation"] = (torch.int64, ())
-    return found
 
+    name: ClassVar[str]  # as in data/models/NAME.safetensors
+    stage: ClassVar[str]  # the stage that trains and stores it
+    components: ClassVar[tuple[type["Model"], ...]] = ()  # the models that it is composed of
+    block_size: int = 1
 
-def check(name: str, parameters: Parameters, symbols: int) -> None:
-    """Compare the tensors in a model's file with what such a model has.
+    def __init__(self, symbols: int) -> None:
+        """Prepare a model of a vocabulary of this size."""
+        super().__init__()
 
-    Raises:
-        InputError: they are other ones, or for another vocabulary.
-    """
-    found = {key: (tensor.dtype, tuple(tensor.shape)) for key, tensor in parameters.items()}
-    try:
-        expected = forms(name, parameters, symbols)
-    except (KeyError, IndexError, ZeroDivisionError):
-        expected = {}
-    if found == expected and int(parameters.get("activation", 0)) in range(len(ACTIVATIONS)):
-        return
-    problem = f"not the tensors of {name}: {', '.join(found)}"
-    if found == expected:
-        problem = "activation is none that there is"
-    elif found.keys() == expected.keys():
-        key = next(key for key in expected if found[key] != expected[key])
-        (is_type, is_shape), (its_type, its_shape) = found[key], expected[key]
-        problem = (
-            f"{key} is {is_type} {is_shape}, not {its_type} {its_shape} as for the {symbols} "
-            "symbols of data/vocabulary.json"
-        )
-    raise files.damaged(path(name), problem.replace("torch.", ""), maker(name))
+    def forward(self, contexts: Tensor) -> Tensor:
+        """Return the logits of the next symbol.
 
+        Args:
+            contexts: (rows, at least block size), int64.
 
-def maker(name: str) -> str:
-    """Return the stage that makes a model."""
-    return "fit_mixture" if name == "mixture" else f"train_{name}"
+        Returns:
+            (rows, symbols), float32 or float64.
+        """
+        raise NotImplementedError
 
+    @classmethod
+    def shaped_like(cls, tensors: dict[str, Tensor], symbols: int, *components: "Model") -> Self:
+        """Return a model with the sizes of stored tensors; their values are assigned afterwards.
 
-def write(name: str, parameters: Parameters) -> None:
-    """Store a trained model in data/models."""
-    files.write_tensors(path(name), {key: tensor.numpy() for key, tensor in parameters.items()})
+        Raises:
+            ValueError, LookupError, ZeroDivisionError: such a model has other tensors.
+        """
+        return cls(symbols)
 
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], symbols: int, *components: "Model") -> Self:
+        """Return the model that has these tensors.
 
-def read(name: str, symbols: int) -> Parameters:
-    """Read a trained model from data/models; a mixture with the models that it is made of."""
-    parts = MIXED if name == "mixture" else ()
-    return models.mix(stored(name, symbols), {part: stored(part, symbols) for part in parts})
+        Raises:
+            ValueError: they are not the tensors of such a model of this vocabulary.
+        """
+        try:
+            with torch.device("meta"):  # no memory: the stored tensors take the place of these
+                model = cls.shaped_like(tensors, symbols, *components)
+        except (LookupError, ZeroDivisionError):
+            raise ValueError(f"not the tensors of {cls.name}: {', '.join(tensors)}") from None
+        for key, expected in model.state_dict().items():
+            if key in tensors and tensors[key].dtype != expected.dtype:
+                raise ValueError(f"{key} is {tensors[key].dtype}, not {expected.dtype}")
+        try:
+            model.load_state_dict(tensors, assign=True)
+        except RuntimeError as error:  # names missing, unexpected and wrongly shaped tensors
+            reason = " ".join(str(error).partition(":")[2].split())
+            raise ValueError(f"not {cls.name} for {symbols} symbols: {reason}") from None
+        return model.requires_grad_(False)
 
+    @classmethod
+    def load(cls, symbols: int, *components: "Model") -> Self:
+        """Read the trained model.
 
-def read_all(symbols: int) -> dict[str, Parameters]:
-    """Read every trained model, each file once: a mixture shares the tensors of its parts."""
-    trained = {name: stored(name, symbols) for name in MODELS}
-    trained["mixture"] = models.mix(trained["mixture"], {part: trained[part] for part in MIXED})
-    return trained
+        Args:
+            symbols: size of the vocabulary.
+            components: the models that it is composed of, already read.
 
+        Raises:
+            InputError: the file is missing or damaged, or belongs to another vocabulary.
+        """
+        path = model_path(cls.name)
+        arrays = read_tensors(path, cls.stage)
+        tensors = {key: torch.from_numpy(array) for key, array in arrays.items()}
+        try:
+            return cls.from_tensors(tensors, symbols, *components)
+        except ValueError as error:
+            raise damaged(path, str(error).replace("torch.", ""), cls.stage) from None
 
-def stored(name: str, symbols: int) -> Parameters:
-    """Read the tensors in a model's file.
-
-    Args:
-        name: the model's name.
-        symbols: size of the vocabulary.
-
-    Raises:
-        InputError: the file is missing or damaged, or for another vocabulary.
-    """
-    tensors = files.read_tensors(path(name), maker(name))
-    parameters = {key: torch.from_numpy(tensor) for key, tensor in tensors.items()}
-    check(name, parameters, symbols)
-    return parameters
-
-
-def path(name: str) -> Path:
-    """Return where the trained model of this name is stored."""
-    return files.DATA / "models" / f"{name}.safetensors"
+    def arrays(self) -> Arrays:
+        """Return the tensors as they are stored."""
+        return {key: tensor.numpy() for key, tensor in self.state_dict().items()}

@@ -1,12 +1,12 @@
-"""Faults at named events of one stage: python runs this first, where its folder is on PYTHONPATH.
+"""Faults at named events of one stage; python imports this first if its folder is on PYTHONPATH.
 
-The variable FAULT says which stage, at which event, what is to happen; the folder of the test, in
-FAULT_FOLDER, serves to count, and to tell when.
+The variable FAULT names a stage, an event and what happens then. In the folder FAULT_FOLDER, which
+belongs to the test, are the counts of a stage's events, and the files `happened` and `go`.
 
 Events: start; call:N, the Nth call of the project's functions; middle, half of these calls, as
 counted by a run with `count`; write:N and rename:N, just before the Nth output is begun and before
-it is renamed. What happens: SIGKILL to the stage, to dvc, or to both; or it waits; or it only
-tells. After dvc was killed, or to wait, the stage stands still until it is told to go on.
+it is renamed. What happens: SIGKILL to the stage, to dvc, or to both; `wait`; or `tell`, which only
+creates `happened`. After dvc was killed, and with `wait`, the stage stops until `go` exists.
 """
 
 import json
@@ -17,17 +17,22 @@ import time
 from pathlib import Path
 from types import FrameType
 
+PACKAGES = [f"{os.sep}{name}{os.sep}" for name in ("charlm", "stages")]
+
 
 def is_main(frame: FrameType, stage: str) -> bool:
     return frame.f_code.co_name == "main" and frame.f_code.co_filename.endswith(f"{stage}.py")
 
 
 def kill_dvc() -> None:
-    """Kill the `dvc` that started this stage, be there a shell in between or not."""
-    process = os.getppid()
-    while "dvc" not in Path(f"/proc/{process}/cmdline").read_text().split("\0")[1]:
-        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(process, signal.SIGKILL)
+    """Kill the `dvc` that started this stage, directly or through a shell."""
+    import psutil
+
+    for process in psutil.Process().parents():
+        if any(Path(word).name == "dvc" for word in process.cmdline()[:2]):
+            process.kill()
+            return
+    raise LookupError("no dvc started this stage")
 
 
 class Fault:
@@ -39,14 +44,13 @@ class Fault:
         self.middle = json.loads(counted.read_text())["calls"] // 2 if counted.exists() else 0
 
     def on_call(self, frame: FrameType, kind: str, _: object) -> None:
-        folders = Path(frame.f_code.co_filename).parent.parts
-        if kind != "call" or not {"charlm", "stages"} & set(folders):
+        if kind != "call" or not any(part in frame.f_code.co_filename for part in PACKAGES):
             return
         if is_main(frame, self.stage):
             self.working = True
             self.at("start")
             if self.what != "count" and not self.event.startswith(("middle", "call:")):
-                sys.setprofile(None)  # a stage is far slower under it
+                sys.setprofile(None)  # it slows a stage down
         elif self.working and not self.writes:
             self.calls += 1
             self.at(f"call:{self.calls}")
@@ -54,7 +58,9 @@ class Fault:
                 self.at("middle")
 
     def on_audit(self, event: str, arguments: tuple) -> None:
-        if event == "fcntl.flock" and not self.working:  # imports are over, the lock is asked for
+        if (
+            event == "fcntl.flock" and not self.working
+        ):  # imports are over: the stage asks for its lock
             sys.setprofile(self.on_call)
         path = str(arguments[0]) if arguments else ""
         if not path.endswith(".tmp") or self.happened:

@@ -1,0 +1,117 @@
+"""Run stages and benchmarks in processes of their own, and time them."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from charlm import ARITHMETIC
+
+ROOT = Path.cwd()
+PEAK_MEMORY = "/proc/self/status"  # Linux only
+# Runs a module as __main__, or imports it under another name, then prints the peak of its memory.
+RUN_MODULE = f"""
+import pathlib, runpy, sys
+runpy.run_module(sys.argv[1], run_name=sys.argv[2])
+print(pathlib.Path({PEAK_MEMORY!r}).read_text().partition("VmHWM:")[2].split()[0])
+"""
+
+
+class Run(NamedTuple):
+    """A process from start to end."""
+
+    seconds: float
+    megabytes: float  # peak of resident memory
+
+
+def run_stage(stage: str, folder: Path, imports_only: bool = False) -> Run:
+    """Run a stage in a process of its own, or only its imports."""
+    run_name = "imported" if imports_only else "__main__"
+    command = (sys.executable, "-c", RUN_MODULE, f"stages.{stage}", run_name)
+    start = time.perf_counter()
+    printed = subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ).stdout
+    return Run(time.perf_counter() - start, int(printed.split()[-1]) / 1024)
+
+
+def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
+    """Write the params.yaml of this project, changed in some sections, to a folder."""
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section, values in changes.items():
+        settings[section] |= values
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+
+
+def seconds_per_step(
+    stage: str, section: str, folder: Path, steps: int, **changes: object
+) -> float:
+    """Time one step of a training: the difference between a long and a short run of its stage.
+
+    Args:
+        stage: that trains.
+        section: of params.yaml that has its `steps`.
+        folder: that has its inputs.
+        steps: of the long run.
+        changes: of other parameters of the section.
+    """
+    few = 2
+    seconds = []
+    for number in (few, steps):
+        write_params(folder, {section: {**changes, "steps": number}})
+        seconds.append(run_stage(stage, folder).seconds)
+    return (seconds[1] - seconds[0]) / (steps - few)
+
+
+def time_project(name: str, folder: Path = ROOT) -> float:
+    """Time a function of this project on the data of a folder; see `benchmarks.timed`."""
+    command = (sys.executable, "-m", "benchmarks.timed", name)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return float(_last_line(command, folder, environment)["seconds"])
+
+
+def time_notebooks(name: str) -> dict[str, float]:
+    """Time a loop of the notebooks, without the settings that hold this project's arithmetic."""
+    command = (sys.executable, str(ROOT / "benchmarks/notebooks.py"), name)
+    return _last_line(command, ROOT, unpinned_environment())
+
+
+def unpinned_environment() -> dict[str, str]:
+    """Return the environment without what `charlm` has set in it."""
+    return {key: value for key, value in os.environ.items() if key not in ARITHMETIC}
+
+
+def _last_line(
+    command: tuple[str, ...], folder: Path, environment: dict[str, str]
+) -> dict[str, float]:
+    printed = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment
+    ).stdout
+    found: dict[str, float] = json.loads(printed.splitlines()[-1])
+    return found
+
+
+def machine() -> dict[str, object]:
+    """Return the facts of this machine that the times depend on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    pins = dict(line.split("==") for line in Path("constraints.txt").read_text().split())
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "dvc": pins["dvc"],
+        "torch": pins["torch"],
+    }

@@ -1,0 +1,56 @@
+"""The registry of models: one line each makes a model known to every stage, tool and test.
+
+Tables and pictures have the models in this order.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from charlm.errors import InputError
+
+if TYPE_CHECKING:
+    from charlm.models.base import Model
+
+# the class of charlm/models/NAME.py, by name; imported only when it is needed
+MODELS = {
+    "bigram_count": "BigramCount",
+    "bigram_neural": "BigramNeural",
+    "ngram_count": "NgramCount",
+    "mlp": "MLP",
+    "mixture": "Mixture",
+}
+FITTED_ON_DEV = ("mixture",)  # their loss on dev is too low
+
+
+def model_class(name: str) -> "type[Model]":
+    """Return the class of a model.
+
+    Raises:
+        InputError: no model has this name.
+    """
+    if name not in MODELS:
+        raise InputError(
+            f"{name}: unknown model; known are {', '.join(MODELS)} (charlm/models/registry.py)"
+        )
+    found: type[Model] = getattr(import_module(f"charlm.models.{name}"), MODELS[name])
+    return found
+
+
+def load_models(symbols: int, names: tuple[str, ...] = tuple(MODELS)) -> "dict[str, Model]":
+    """Read trained models, each file once: a mixture shares the models that it is composed of.
+
+    Args:
+        symbols: size of the vocabulary.
+        names: of the models.
+
+    Raises:
+        InputError: a file is missing or damaged, or belongs to another vocabulary.
+    """
+    loaded: dict[type[Model], Model] = {}
+
+    def load(cls: "type[Model]") -> "Model":
+        if cls not in loaded:
+            loaded[cls] = cls.load(symbols, *(load(component) for component in cls.components))
+        return loaded[cls]
+
+    return {name: load(model_class(name)) for name in names}

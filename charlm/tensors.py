@@ -1,0 +1,48 @@
+"""Named tensors as safetensors files: the same tensors always give the same bytes."""
+
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from charlm.errors import InputError
+from charlm.storage import damaged, missing, write_bytes
+
+Arrays = dict[str, np.ndarray]
+
+
+def read_tensors(path: Path, stage: str) -> Arrays:
+    """Return the named tensors of a safetensors file.
+
+    Args:
+        path: of the file.
+        stage: the stage that writes it.
+
+    Raises:
+        InputError: there is no such file, it is truncated or of another kind, or it contains NaN
+            or infinity.
+    """
+    try:
+        tensors = safetensors.numpy.load_file(path)
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (SafetensorError, TypeError, OSError) as error:
+        raise damaged(path, f"not a whole safetensors file ({error})", stage) from None
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise damaged(path, f"{name} is not finite", stage)
+    return tensors
+
+
+def write_tensors(path: Path, tensors: Arrays) -> None:
+    """Write named tensors.
+
+    Raises:
+        InputError: a tensor contains NaN or infinity.
+    """
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise InputError(f"{path}: not written: {name} is not finite; lower the learning rate")
+    contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+    write_bytes(path, safetensors.numpy.save(contiguous))

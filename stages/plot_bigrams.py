@@ -1,0 +1,34 @@
+"""Draw what the bigrams learned: counts of pairs, and counted beside learned probabilities.
+
+python -m stages.plot_bigrams    data/contexts/bigram/train.safetensors,
+    data/models/bigram_neural.safetensors
+    → plots/bigram_counts.svg, plots/bigram_probabilities.svg
+"""
+
+from charlm import plots
+from charlm.examples import bigram_counts, read_examples
+from charlm.models.bigram_neural import BigramNeural
+from charlm.runtime import run_stage
+from charlm.storage import PLOTS, write_bytes
+from charlm.vocabulary import read_vocabulary
+
+
+def main() -> None:
+    itos = read_vocabulary()
+    counts = bigram_counts(read_examples("bigram", "train", len(itos)), len(itos))
+    frequency = counts.sum(axis=0)
+    tables = {
+        "counted, in percent": counts / counts.sum(axis=1, keepdims=True).clip(min=1),
+        "learned by gradient descent, in percent": (
+            BigramNeural.load(len(itos)).W.softmax(dim=1).numpy()
+        ),
+    }
+
+    write_bytes(PLOTS / "bigram_counts.svg", plots.draw_counts(counts, itos))
+    picture = plots.draw_probabilities(tables, itos, frequency)
+    write_bytes(PLOTS / "bigram_probabilities.svg", picture)
+    print(f"plot_bigrams: 2 pictures of {len(itos)} by {len(itos)} symbols")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,87 @@
+"""CONTRIBUTING.md, followed to the letter in a clone: a new model in its five files."""
+
+import json
+import re
+import sys
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, Project
+
+SECTION = (
+    (ROOT / "CONTRIBUTING.md").read_text().partition("## Add a model\n")[2].partition("\n## ")[0]
+)
+STEP = re.compile(
+    r"(?:Create `(?P<new>[^`]+)`|[Ii]n `(?P<old>[^`]+)`, above the line `(?P<anchor>[^`]+)`):\n\n"
+    r"```\w+\n(?P<block>.*?)```\n",
+    re.DOTALL,
+)
+
+
+def follow_the_steps(project: Project) -> None:
+    """Create the files and insert the lines of the section."""
+    for step in STEP.finditer(SECTION):
+        if step["new"]:
+            (project.root / step["new"]).write_text(step["block"])
+        else:
+            path = project.root / step["old"]
+            text = path.read_text()
+            anchor = f"\n{step['anchor']}\n"
+            assert text.count(anchor) == 1, f"{step['old']}: {step['anchor']}"
+            path.write_text(text.replace(anchor, f"\n{step['block']}{step['anchor']}\n"))
+    project.run(sys.executable, "-m", "tools.deps")  # what `make deps` runs
+
+
+@pytest.fixture(scope="module")
+def with_unigram(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = finished.copy(tmp_path_factory.mktemp("unigram") / "clone")
+    follow_the_steps(project)
+    assert "make deps\ndvc repro\n" in SECTION
+    project.repro()
+    return project
+
+
+def test_steps_touch_no_other_place(with_unigram: Project):
+    changed = {line[3:] for line in with_unigram.changed().splitlines()}
+    results = {path for path in changed if path.startswith(("dvc.lock", "metrics/", "plots/"))}
+    assert changed - results == {
+        "charlm/models/registry.py",
+        "charlm/models/unigram.py",
+        "charlm/params.py",
+        "dvc.yaml",
+        "params.yaml",
+        "stages/train_unigram.py",
+    }
+
+
+def test_new_model_is_evaluated(with_unigram: Project, names: list[str]):
+    metrics = json.loads((with_unigram.root / "metrics/evaluate.json").read_text())
+    assert metrics["nll"]["unigram"]["dev"] == pytest.approx(2.8210, abs=5e-5)
+
+
+def test_new_model_is_sampled_scored_and_drawn_from(with_unigram: Project):
+    assert (with_unigram.root / "data/samples/unigram.txt").read_text().count("\n") == 20
+    scored = with_unigram.run(sys.executable, "-m", "tools.score", "emma").stdout
+    assert "emma under unigram\n" in scored
+    drawn = with_unigram.run(
+        sys.executable, "-m", "tools.generate", "--model", "unigram", "-n", "3"
+    ).stdout
+    assert drawn.count("\n") == 3
+
+
+def test_new_model_is_compared_and_declared(with_unigram: Project):
+    compared = with_unigram.run(
+        sys.executable,
+        *("-m", "tools.compare", "workspace", "--model", "unigram", "--other", "mlp"),
+    ).stdout
+    assert "unigram → mlp" in compared
+    stages = yaml.safe_load((with_unigram.root / "dvc.yaml").read_text())["stages"]
+    for stage in ("evaluate", "sample"):
+        assert "charlm/models/unigram.py" in stages[stage]["deps"]
+        assert "data/models/unigram.safetensors" in stages[stage]["deps"]
+
+
+def test_tests_of_dvc_yaml_accept_the_new_model(with_unigram: Project):
+    options = ("-q", "-n0", "-p", "no:cacheprovider")
+    with_unigram.run(sys.executable, "-m", "pytest", *options, "tests/test_dvc_yaml.py")

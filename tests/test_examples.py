@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+
+from charlm import examples, vocabulary
+from charlm.errors import InputError
+from stages import split
+
+ITOS = [".", "a", "b"]
+ALPHABET = [".", *"abcdefghijklmnopqrstuvwxyz"]
+
+
+def decoded(found: dict[str, np.ndarray], itos: list[str]) -> list[tuple[str, str]]:
+    rows = zip(found["contexts"], found["targets"], strict=True)
+    return [(vocabulary.decode(context, itos), itos[target]) for context, target in rows]
+
+
+def test_five_contexts_of_emma():
+    found = examples.build_examples(["emma"], ALPHABET, 3)
+    assert decoded(found, ALPHABET) == [
+        ("...", "e"),
+        ("..e", "m"),
+        (".em", "m"),
+        ("emm", "a"),
+        ("mma", "."),
+    ]
+    assert {name: tensor.dtype for name, tensor in found.items()} == {
+        "contexts": np.uint8,
+        "targets": np.uint8,
+    }
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 3, 8])
+def test_no_context_reaches_into_the_previous_name(block_size: int):
+    both = examples.build_examples(["ava", "jo"], ALPHABET, block_size)
+    single = [examples.build_examples([name], ALPHABET, block_size) for name in ("ava", "jo")]
+    for key in ("contexts", "targets"):
+        np.testing.assert_array_equal(both[key], np.concatenate([found[key] for found in single]))
+
+
+@pytest.mark.parametrize("block_size", [1, 3])
+def test_no_names_no_examples(block_size: int):
+    found = examples.build_examples([], ALPHABET, block_size)
+    assert found["contexts"].shape == (0, block_size)
+    assert found["targets"].shape == (0,)
+
+
+def test_examples_that_need_too_much_memory_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MEMORY_LIMIT_GB", "1")
+    names = ["a" * 10_000] * 500  # 5 million characters, 65 bytes each, six times
+    with pytest.raises(
+        InputError,
+        match=r"^contexts of 64 symbols for 5,000,500 characters would take about 2 GB of memory; "
+        r"at most 1 GB are allowed .*; lower contexts\.block_size or ngram_count\.order, or use ",
+    ):
+        examples.build_examples(names, ALPHABET, 64)
+
+
+def test_first_five_names_give_32_examples(names: list[str]):
+    assert names[:5] == ["emma", "olivia", "ava", "isabella", "sophia"]
+    for block_size in (1, 3, 10):
+        assert len(examples.build_examples(names[:5], ALPHABET, block_size)["targets"]) == 32
+
+
+def test_examples_decode_into_the_exact_text(names: list[str]):
+    itos = vocabulary.build_vocabulary(names)
+    assert itos == ALPHABET
+    found = examples.build_examples(names, itos, 15)
+    assert len(found["targets"]) == 228146
+    text = vocabulary.decode(found["targets"], itos)
+    assert text == "".join(f"{name}." for name in names)
+    # at an end mark the context contains the whole name, because no name is longer than 15
+    endings = found["contexts"][found["targets"] == 0]
+    assert [vocabulary.decode(context, itos).lstrip(".") for context in endings] == names
+
+
+def test_bigram_counts_by_hand():
+    found = examples.build_examples(["ab", "aab"], ITOS, 1)  # .a ab b. .a aa ab b.
+    counts = examples.bigram_counts(found, 3)
+    assert counts.tolist() == [[0, 2, 0], [0, 1, 2], [2, 0, 0]]
+
+
+def test_counts_after_contexts_of_two_by_hand():
+    built = examples.build_examples(["ab", "aab"], ITOS, 2)
+    found = examples.next_counts(built["contexts"], built["targets"], 3)
+    assert found.contexts.tolist() == [[0, 0], [0, 1], [1, 1], [1, 2]]
+    assert found.counts.tolist() == [[0, 2, 0], [0, 1, 1], [0, 0, 1], [2, 0, 0]]
+    assert found.inverse.tolist() == [0, 1, 3, 0, 1, 2, 3]
+
+
+def test_unique_contexts_of_two_byte_symbols_and_any_length_are_in_order():
+    rows = np.array([[256, 1], [1, 2], [256, 1], [2, 0], [1, 2]], dtype=np.uint16)
+    found = examples.unique_contexts(rows)
+    assert found.contexts.tolist() == [[1, 2], [2, 0], [256, 1]]
+    assert found.inverse.tolist() == [2, 0, 2, 1, 0]
+    assert found.contexts.dtype == np.uint16
+    long = np.repeat(rows, 32, axis=1)
+    assert examples.unique_contexts(long).contexts[:, [0, -1]].tolist() == found.contexts.tolist()
+    assert examples.unique_contexts(rows[:0]).contexts.shape == (0, 2)
+
+
+def test_all_examples_share_the_empty_context():
+    found = examples.unique_contexts(np.empty((3, 0), dtype=np.uint8))
+    assert found.contexts.shape == (1, 0)
+    assert found.inverse.tolist() == [0, 0, 0]
+    assert examples.unique_contexts(np.empty((0, 0), dtype=np.uint8)).contexts.shape == (0, 0)
+
+
+def test_counts_of_large_symbol_numbers_do_not_overflow_a_byte():
+    numbers = np.full((1, 1), 200, dtype=np.uint8)
+    counts = examples.bigram_counts({"contexts": numbers, "targets": numbers[:, 0]}, 201)
+    assert counts[200, 200] == counts.sum() == 1
+
+
+@pytest.mark.parametrize(("symbols", "gigabytes"), [(5_000, 1), (65_536, 206)])
+def test_bigram_table_that_needs_too_much_memory_is_refused(
+    monkeypatch: pytest.MonkeyPatch, symbols: int, gigabytes: int
+):
+    monkeypatch.setenv("MEMORY_LIMIT_GB", "1")
+    built = {"contexts": np.zeros((1, 1), dtype=np.uint8), "targets": np.zeros(1, dtype=np.uint8)}
+    with pytest.raises(InputError) as error:
+        examples.bigram_counts(built, symbols)
+    assert str(error.value).startswith(
+        f"a table of {symbols:,} by {symbols:,} symbols would take about {gigabytes} GB of memory; "
+    )
+
+
+def test_reference_unique_contexts_of_train(names: list[str]):
+    train = split.cut(split.shuffle(names, seed=42), train=0.8, dev=0.1)["train"]
+    built = examples.build_examples(train, vocabulary.build_vocabulary(names), 3)
+    assert len(built["targets"]) == 182_625
+    found = examples.next_counts(built["contexts"], built["targets"], 27)
+    assert (len(found.contexts), (found.counts > 0).sum()) == (5438, 22_701)
+    assert len(examples.unique_contexts(built["contexts"]).contexts) == 5438
+
+
+def test_reference_counts(names: list[str]):
+    counts = examples.bigram_counts(examples.build_examples(names, ALPHABET, 1), 27)
+    largest = np.argsort(-counts, axis=None)[:10]
+    assert [(ALPHABET[n // 27] + ALPHABET[n % 27], int(counts.flat[n])) for n in largest] == [
+        ("n.", 6763),
+        ("a.", 6640),
+        ("an", 5438),
+        (".a", 4410),
+        ("e.", 3983),
+        ("ar", 3264),
+        ("el", 3248),
+        ("ri", 3033),
+        ("na", 2977),
+        (".k", 2963),
+    ]

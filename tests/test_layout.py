@@ -1,0 +1,96 @@
+"""Two folders, no doubt which: `stages/` is run, `charlm/` is imported."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charlm import ARITHMETIC
+from tests.conftest import ROOT, STAGES
+from tools import deps
+
+SOURCES = {
+    path.relative_to(ROOT).as_posix(): path
+    for folder in ("charlm", "stages", "tools", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+SCRIPTS = [
+    path.removesuffix(".py").replace("/", ".")
+    for path in SOURCES
+    if not path.startswith("charlm/") and not path.endswith("__init__.py")
+]
+# Ends the process when torch is about to be imported, and prints what torch would find.
+WATCH = f"""
+import importlib, os, sys
+
+class Watch:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "torch":
+            settled = {{key: os.environ.get(key) for key in {ARITHMETIC!r}}} == {ARITHMETIC!r}
+            print("settled" if settled else "too early", flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Watch)
+importlib.import_module(sys.argv[1])
+print("no torch")
+"""
+
+
+def import_watched(module: str, folder: Path = ROOT) -> str:
+    """Import a module in a fresh process; tell whether torch is imported, and when."""
+    environment = {key: value for key, value in os.environ.items() if key not in ARITHMETIC}
+    finished = subprocess.run(
+        [sys.executable, "-c", WATCH, module],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return finished.stdout.strip()
+
+
+@pytest.mark.parametrize("module", SCRIPTS)
+def test_arithmetic_is_settled_before_torch_is_imported(module: str):
+    assert import_watched(module) in ("settled", "no torch")
+
+
+def test_watch_sees_a_torch_that_comes_too_early(tmp_path: Path):
+    (tmp_path / "early.py").write_text("import torch\nimport charlm\n")
+    assert import_watched("early", tmp_path) == "too early"
+
+
+@pytest.mark.parametrize("folder", ["stages", "tools", "benchmarks"])
+def test_packages_of_scripts_only_import_charlm(folder: str):
+    tree = ast.parse((ROOT / folder / "__init__.py").read_text())
+    assert [ast.unparse(statement) for statement in tree.body] == ["import charlm"]
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_nothing_imports_a_stage(path: str):
+    imported = deps.imports(SOURCES[path].read_text())
+    assert not {name for name in imported if name.split(".")[0] == "stages"}
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.startswith("charlm/")])
+def test_library_imports_no_script(path: str):
+    imported = deps.imports(SOURCES[path].read_text())
+    assert not {name for name in imported if name.split(".")[0] in ("tools", "benchmarks")}
+
+
+def test_every_script_of_stages_is_a_stage():
+    scripts = {path.stem for path in (ROOT / "stages").iterdir() if path.suffix == ".py"}
+    assert scripts == {"__init__", *STAGES}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_has_one_skeleton(stage: str):
+    source = (ROOT / f"stages/{stage}.py").read_text()
+    tree = ast.parse(source)
+    assert f"python -m stages.{stage} " in ast.get_docstring(tree)
+    assert ast.unparse(tree.body[-2]).startswith("def main() -> None:")
+    assert ast.unparse(tree.body[-1]) == "if __name__ == '__main__':\n    run_stage(main)"

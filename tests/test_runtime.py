@@ -1,0 +1,235 @@
+"""What every stage shares: the folder's lock, errors in one line, limits of memory."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import psutil
+import pytest
+
+from charlm import runtime
+from charlm.download import with_time_limit
+from charlm.errors import InputError
+from tests.conftest import ROOT, posix
+
+TIMEOUT_S = 60  # only a test that fails waits so long
+STAGE = """
+import sys
+from pathlib import Path
+from charlm.errors import InputError
+from charlm.runtime import run_stage
+
+def main():
+    Path(sys.argv[0]).with_suffix(".started").touch()
+    print("started", flush=True)
+    input()
+
+run_stage(main)
+"""
+WITHOUT_ROOM = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file can have a single byte
+"""
+
+
+def start(folder: Path, name: str, code: str = STAGE) -> subprocess.Popen[str]:
+    """Run a stage of this name, which works until it is told to end."""
+    (folder / f"{name}.py").write_text(code)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, f"{name}.py"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+    )
+
+
+def line(stream: TextIO) -> str:
+    """Return the next line of a stage, which is expected soon."""
+    return with_time_limit(TIMEOUT_S, lambda: stream.readline().encode()).decode()
+
+
+# --- the lock ---------------------------------------------------------------------------------
+
+
+def test_second_stage_says_that_it_waits_and_starts_after_the_first(tmp_path: Path):
+    first = start(tmp_path, "one")
+    assert line(first.stdout) == "started\n"
+    second = start(tmp_path, "two")
+    assert line(second.stderr) == "two: waiting for another stage that runs in this folder\n"
+    assert not (tmp_path / "two.started").exists()
+    first.communicate("\n", timeout=TIMEOUT_S)
+    assert line(second.stdout) == "started\n"
+    assert second.communicate("\n", timeout=TIMEOUT_S) == ("", "")
+
+
+def test_killed_stage_leaves_no_lock(tmp_path: Path):
+    first = start(tmp_path, "one")
+    assert line(first.stdout) == "started\n"
+    first.kill()
+    first.wait(timeout=TIMEOUT_S)
+    second = start(tmp_path, "two")
+    assert second.communicate("\n", timeout=TIMEOUT_S) == ("started\n", "")
+
+
+def test_stage_that_fails_leaves_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError), runtime.exclusive_lock("one"):
+        raise InputError("one: fails")
+    second = start(tmp_path, "two")
+    assert second.communicate("\n", timeout=TIMEOUT_S) == ("started\n", "")
+
+
+def test_stages_in_different_folders_do_not_wait(tmp_path: Path):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    both = [start(folder, "stage") for folder in folders]
+    assert [line(stage.stdout) for stage in both] == ["started\n"] * 2
+    for stage in both:
+        stage.communicate("\n", timeout=TIMEOUT_S)
+
+
+@posix
+def test_lock_needs_no_room_on_the_disk(tmp_path: Path):
+    first = start(tmp_path, "one", WITHOUT_ROOM + STAGE)
+    assert line(first.stdout) == "started\n"
+    assert (tmp_path / runtime.LOCK).read_bytes() == b""
+    second = start(tmp_path, "two", WITHOUT_ROOM + STAGE)
+    assert line(second.stderr) == "two: waiting for another stage that runs in this folder\n"
+    first.communicate("\n", timeout=TIMEOUT_S)
+    assert second.communicate("\n", timeout=TIMEOUT_S) == ("started\n", "")
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        ("raise InputError('one: wrong')", "one: wrong\n"),
+        ("Path('none').read_text()", "none: No such file or directory\n"),
+        pytest.param("Path('data').read_text()", "data: Is a directory\n", marks=posix),
+        pytest.param(
+            "Path('/dev/full').write_text('a')",
+            "one: No space left on device\n",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full"),
+        ),
+    ],
+)
+def test_error_of_an_input_or_a_file_is_one_line(tmp_path: Path, work: str, message: str):
+    failed = start(tmp_path, "one", STAGE.replace("input()", work))
+    printed = failed.communicate(timeout=TIMEOUT_S)
+    assert (failed.returncode, *printed) == (1, "started\n", message)
+
+
+def test_exit_status_is_that_of_the_error(tmp_path: Path):
+    work = "error = InputError('one: wrong'); error.exit_status = 69; raise error"
+    failed = start(tmp_path, "one", STAGE.replace("input()", work))
+    assert failed.communicate(timeout=TIMEOUT_S) == ("started\n", "one: wrong\n")
+    assert failed.returncode == 69
+
+
+def test_error_in_the_code_keeps_its_traceback(tmp_path: Path):
+    failed = start(tmp_path, "one", STAGE.replace("input()", "raise ValueError('a bug')"))
+    _, error = failed.communicate(timeout=TIMEOUT_S)
+    assert failed.returncode == 1
+    assert error.startswith("Traceback ")
+    assert error.endswith("ValueError: a bug\n")
+
+
+@posix
+@pytest.mark.parametrize("ignored", [False, True], ids=["by_hand", "in_the_background"])
+def test_ctrl_c_ends_a_stage_while_it_still_imports_unless_it_is_ignored(
+    tmp_path: Path, ignored: bool
+):
+    """As a shell does for `python -m stages.split &`."""
+    (tmp_path / "signalled.py").write_text(
+        "import os, signal, sys\n"
+        "sys.argv[0] = '-m'\n"
+        "import stages\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "print('goes on')\n"
+    )
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        finished = subprocess.run(
+            [sys.executable, "signalled.py"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    expected = (0, "goes on\n", "") if ignored else (-signal.SIGINT, "", "")
+    assert (finished.returncode, finished.stdout, finished.stderr) == expected
+
+
+# --- memory -----------------------------------------------------------------------------------
+
+
+def test_memory_above_the_limit_is_refused_with_the_estimate(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MEMORY_LIMIT_GB", "8")
+    runtime.check_memory("a table", 8 * 10**9, "use less")
+    with pytest.raises(InputError) as error:
+        runtime.check_memory("a table", 9 * 10**9, "use less")
+    assert str(error.value) == (
+        "a table would take about 9 GB of memory; at most 8 GB are allowed (MEMORY_LIMIT_GB "
+        "changes that); use less"
+    )
+
+
+def test_up_to_one_gigabyte_is_never_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MEMORY_LIMIT_GB", "0.5")
+    runtime.check_memory("a table", 10**9, "use less")
+    with pytest.raises(InputError):
+        runtime.check_memory("a table", 10**9 + 1, "use less")
+
+
+def test_memory_of_tables_and_networks_is_estimated(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MEMORY_LIMIT_GB", "7")
+    runtime.check_table_memory("tables", 10**6, 1000, "", itemsize_bytes=1)  # 6 GB
+    with pytest.raises(InputError, match="tables would take about 12 GB"):  # 6 * 10^9 * 2 bytes
+        runtime.check_table_memory("tables", 10**6, 1000, "", itemsize_bytes=2)
+    with pytest.raises(InputError, match="tables would take about 48 GB"):  # 6 * 10^9 * 8 bytes
+        runtime.check_table_memory("tables", 10**6, 1000, "")
+    # 4 bytes * (6 * 10^9 + 4 * 2 * 10^9)
+    with pytest.raises(InputError, match="training would take about 56 GB"):
+        runtime.check_network_memory("training", 10**9, 2 * 10**9, "")
+
+
+def test_memory_limit_is_the_variable_or_three_quarters_of_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("MEMORY_LIMIT_GB", "2.5")
+    assert runtime.memory_limit_bytes() == 2_500_000_000
+    for unset in ("", None):
+        if unset is None:
+            monkeypatch.delenv("MEMORY_LIMIT_GB")
+        else:
+            monkeypatch.setenv("MEMORY_LIMIT_GB", unset)
+        assert runtime.memory_limit_bytes() == psutil.virtual_memory().total * 3 // 4
+
+    def unknown() -> None:
+        raise OSError
+
+    monkeypatch.setattr(psutil, "virtual_memory", unknown)
+    assert runtime.memory_limit_bytes() == 8_000_000_000
+
+
+@pytest.mark.parametrize("setting", ["much", "0", "-1", "nan", "inf", "8 GB"])
+def test_memory_limit_that_is_no_number_above_0_is_refused(
+    monkeypatch: pytest.MonkeyPatch, setting: str
+):
+    monkeypatch.setenv("MEMORY_LIMIT_GB", setting)
+    with pytest.raises(InputError) as error:
+        runtime.memory_limit_bytes()
+    assert str(error.value) == (f"MEMORY_LIMIT_GB={setting}: must be a number of gigabytes above 0")

@@ -1,0 +1,103 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from charlm import storage
+from charlm.errors import InputError
+
+
+def test_paths_of_models_and_splits():
+    assert storage.model_path("mlp") == Path("data/models/mlp.safetensors")
+    assert [storage.split_path(split) for split in storage.SPLITS] == [
+        Path("data/splits/train.txt"),
+        Path("data/splits/dev.txt"),
+        Path("data/splits/test.txt"),
+    ]
+
+
+def test_writing_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    path = tmp_path / "metrics.json"
+    storage.write_bytes(path, b"old")
+
+    def write() -> None:
+        with storage.atomic_write(path) as temporary:
+            temporary.write_bytes(b"ne")
+            raise RuntimeError("a fault while writing")
+
+    with pytest.raises(RuntimeError, match="a fault while writing"):
+        write()
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [
+        ("metrics.json", b"old")
+    ]
+
+
+def test_remains_of_a_killed_process_are_overwritten(tmp_path: Path):
+    (tmp_path / ".file.tmp").write_bytes(b"a longer text, cut off by a ki")
+    storage.write_bytes(tmp_path / "file", b"new")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("file", b"new")]
+
+
+@pytest.mark.parametrize("content", ['[".", "a"', "", "\xff", "[" * 100_000])
+def test_broken_json_is_one_line(tmp_path: Path, content: str):
+    (tmp_path / "vocabulary.json").write_text(content, encoding="latin-1")
+    with pytest.raises(InputError, match=r"vocabulary\.json: not JSON .*; delete it and run"):
+        storage.read_json(tmp_path / "vocabulary.json")
+
+
+def test_missing_file_is_one_line(tmp_path: Path):
+    for read in (storage.read_json, storage.read_bytes):
+        with pytest.raises(
+            InputError, match=r"gone\.json: not found; run `dvc repro` to create it$"
+        ):
+            read(tmp_path / "gone.json")
+
+
+def test_damaged_file_is_named_with_its_stage_and_what_to_do():
+    error = storage.damaged(Path("data/x.json"), "not a list", "build_contexts")
+    assert str(error) == (
+        "data/x.json: not a list; build_contexts writes it: delete it and run `dvc repro`"
+    )
+
+
+def test_json_has_six_decimals_and_never_nan(tmp_path: Path):
+    path = tmp_path / "metrics.json"
+    storage.write_json(path, {"nll": {"mlp": 2.0000004999, "n": 3}})
+    assert path.read_text() == '{\n  "nll": {\n    "mlp": 2.0,\n    "n": 3\n  }\n}\n'
+    for value in (math.nan, math.inf):
+        for nested in (value, [[value]]):
+            with pytest.raises(
+                InputError, match=r"metrics\.json: not written: a value is not finite$"
+            ):
+                storage.write_json(path, {"nll": nested})
+    assert storage.read_json(path) == {"nll": {"mlp": 2.0, "n": 3}}
+
+
+def test_json_has_six_decimals_in_lists_and_other_alphabets_as_they_are(tmp_path: Path):
+    path = tmp_path / "embedding.json"
+    storage.write_json(path, {"ə": [[0.12345678, -1e-9], ["é"]]})
+    assert '"ə"' in path.read_text(encoding="utf-8")
+    assert storage.read_json(path) == {"ə": [[0.123457, 0.0], ["é"]]}
+
+
+def test_full_disk_is_one_line_and_leaves_the_old_content(tmp_path: Path):
+    path = tmp_path / "file"
+    storage.write_bytes(path, b"old")
+    (tmp_path / ".file.tmp").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"file: not written: No space left on device$"):
+        storage.write_bytes(path, b"newer")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("file", b"old")]
+
+
+def test_nothing_but_the_file_is_left(tmp_path: Path):
+    storage.write_bytes(tmp_path / "deep" / "file", b"1")
+    storage.write_bytes(tmp_path / "deep" / "file", b"2")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file"]
+    assert (tmp_path / "deep" / "file").read_bytes() == b"2"
+
+
+def test_lines_end_in_a_newline_each(tmp_path: Path):
+    storage.write_lines(tmp_path / "lines.txt", ["emma", "zoë"])
+    assert (tmp_path / "lines.txt").read_bytes() == "emma\nzoë\n".encode()
+    storage.write_lines(tmp_path / "lines.txt", [])
+    assert (tmp_path / "lines.txt").read_bytes() == b""

@@ -1,0 +1,128 @@
+"""Write what follows from the code into dvc.yaml: modules, pinned packages and registered models.
+
+    python -m tools.deps    or `make deps`
+
+DVC does not see imports. Every stage depends on the files of this project that its script imports,
+directly or not; on constraints.txt if it uses a package that can change its bytes; and, if it
+loads the models of the registry, on each of them. `sample` writes one list of names per model.
+"""
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dvc.utils.serialize import load_yaml, modify_yaml
+
+from charlm.models.registry import MODELS
+from charlm.runtime import run_tool
+from charlm.storage import model_path
+
+PIPELINE = Path("dvc.yaml")
+CONSTRAINTS = "constraints.txt"
+PACKAGES = ("charlm", "stages")  # of this project
+PINNED = {"matplotlib", "pandas", "torch"}  # packages whose version can change bytes
+REGISTRY = "charlm/models/registry.py"
+SAMPLING_STAGE = "sample"
+
+
+def imports(source: str) -> set[str]:
+    """Return every module that a source imports when it runs, as dotted names.
+
+    >>> sorted(imports("import json\\nfrom charlm import params"))
+    ['charlm', 'charlm.params', 'json']
+    """
+    tree = ast.parse(source)
+    for_type_checking = {
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    found: set[str] = set()
+    for node in set(ast.walk(tree)) - for_type_checking:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def closure(module: str, root: Path = Path()) -> tuple[set[str], set[str]]:
+    """Return the project's files behind a module, and the other packages that they import.
+
+    The registry imports the files of its models by name, so they are added to it.
+
+    >>> files, packages = closure("stages.split")
+    >>> "charlm/storage.py" in files, "pydantic" in packages
+    (True, True)
+    """
+    files: set[str] = set()
+    packages: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = Path(*name.split("."))
+        path = path / "__init__.py" if (root / path).is_dir() else path.with_suffix(".py")
+        if path.as_posix() in files or not (root / path).exists():
+            continue
+        files.add(path.as_posix())
+        imported = imports((root / path).read_text(encoding="utf-8"))
+        if path.as_posix() == REGISTRY:
+            imported |= {f"charlm.models.{model}" for model in MODELS}
+        # importing a module runs the __init__.py of each package around it
+        waiting += [".".join(name.split(".")[:depth]) for depth in range(1, name.count(".") + 1)]
+        waiting += [other for other in imported if other.split(".")[0] in PACKAGES]
+        packages |= {other.split(".")[0] for other in imported} - set(PACKAGES)
+    return files, packages
+
+
+def derived_deps(stage: str, root: Path = Path()) -> list[str]:
+    """Return the deps of a stage that follow from the code."""
+    files, packages = closure(f"stages.{stage}", root)
+    deps = sorted(files)
+    if REGISTRY in files:
+        deps += [model_path(name).as_posix() for name in MODELS]
+    if packages & PINNED:
+        deps.append(CONSTRAINTS)
+    return deps
+
+
+def derived_outs() -> list[str]:
+    """Return the outs of the sampling stage: one list of names per model."""
+    return sorted(f"data/samples/{name}.txt" for name in MODELS)
+
+
+def is_derived(dep: str) -> bool:
+    """Tell whether a dep is one of those that follow from the code."""
+    return dep.endswith(".py") or dep == CONSTRAINTS
+
+
+def complete_deps(stage: str, deps: Iterable[str], root: Path = Path()) -> list[str]:
+    """Return the deps of a stage, sorted: those declared by hand, and those of the code."""
+    declared = {dep for dep in deps if not is_derived(dep)}
+    return sorted(declared | set(derived_deps(stage, root)))
+
+
+def read_stages(root: Path = Path()) -> dict[str, Any]:
+    """Return the stages of dvc.yaml, by name."""
+    stages: dict[str, Any] = load_yaml(str(root / PIPELINE))["stages"]
+    return stages
+
+
+def main() -> None:
+    changed = []
+    with modify_yaml(str(PIPELINE)) as pipeline:
+        for name, stage in pipeline["stages"].items():
+            lists = {"deps": complete_deps(name, stage.get("deps", []))}
+            if name == SAMPLING_STAGE:
+                lists["outs"] = derived_outs()
+            for key, paths in lists.items():
+                if stage.get(key) != paths:
+                    changed.append(name)
+                    stage.setdefault(key, [])[:] = paths  # in place, which keeps the comments
+    print(f"deps: {PIPELINE}: {', '.join(dict.fromkeys(changed)) or 'nothing'} changed")
+
+
+if __name__ == "__main__":
+    run_tool(main)
