@@ -29,12 +29,12 @@ def run_stage(main: Callable[[], None]) -> None:
     It writes nothing once its code or parameters have changed. This also stops a stage that
     outlives its `dvc` from overwriting the results of other parameters.
     """
-
     stage = Path(sys.argv[0]).stem
+    # taken before the lock: an edit while the stage waits for it counts, too
+    BEFORE_RENAME.append(Snapshot.take(stage).check)
 
     def locked_main() -> None:
         with exclusive_lock(stage):
-            BEFORE_RENAME.append(Snapshot.take(stage).check)
             main()
 
     # At exit Python looks once more through all objects that torch's import has made. Skipping
