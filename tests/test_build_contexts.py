@@ -18,10 +18,7 @@ NEEDED = {
     "train_bigram_count": set(),
     "train_ngram_count": set(),
     "plot_mlp": {"matplotlib"},
-    "plot_bigrams": {"torch", "matplotlib"},
-    "train_bigram_neural": {"torch"},
     "train_mlp": {"torch"},
-    "fit_mixture": {"torch"},
 }
 
 
