@@ -4,9 +4,9 @@
     python -m tools.compare --a A1 A2 A3 --b B1 B2 B3    two recipes, each run with several seeds
     python -m tools.compare A --model mlp --other bigram_count
 
-A and B are commits, branches, tags, experiments, or `workspace`, the folder as it stands. Their
-scores are read from DVC's cache; nothing is checked out. Only those names count that both sides
-hold out and neither trained on.
+A and B are commits, branches, tags, experiments, or `workspace`, the folder as it is. Their scores
+are read from DVC's cache; nothing is checked out. Only names count that both sides hold out and
+neither trained on. Scores of a stage whose inputs changed since it ran are refused.
 """
 
 import argparse
@@ -17,33 +17,36 @@ import sys
 from functools import reduce
 from itertools import combinations
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
 from dvc.exceptions import DvcException
-from scipy.special import stdtrit
 from tabulate import tabulate
 
 from charlm import stats
+from charlm.comparison import POWER, Difference, difference
 from charlm.errors import InputError
+from charlm.lockfile import PARAMS, check_lock, parse_sections
 from charlm.models.registry import FITTED_ON_DEV, MODELS
+from charlm.revisions import WORKSPACE, Files
 from charlm.runtime import run_tool
-from charlm.storage import read_bytes
+from charlm.storage import SPLITS, damaged
 
-EVALUATION, FETCH, PARAMS = "data/evaluation.csv", "metrics/fetch.json", "params.yaml"
-WORKSPACE = "workspace"
+EVALUATION, FETCH = "data/evaluation.csv", "metrics/fetch.json"
 HELD_OUT = ("dev", "test")
 COLUMNS = ("split", "name", "characters", "in_train")  # of the scores; all others are models
 SEEDS = {f"{name}.seed" for name in MODELS}
 NON_MODEL_SECTIONS = ("find_learning_rate", "evaluate", "sample")  # no model depends on them
-FEWEST = 30  # names; with fewer a standard error means little
-NORMAL = NormalDist()
+MIN_NAMES = 30  # with fewer, a standard error means little
 Settings = dict[str, dict[str, Any]]  # params.yaml
 Verdict = Literal[
-    "better", "worse", "real but negligible", "no difference", "the same", "cannot be compared"
+    "better",
+    "worse",
+    "significant but negligible",
+    "not significant",
+    "the same",
+    "cannot be compared",
 ]
 
 
@@ -54,127 +57,56 @@ class Run(NamedTuple):
     evaluation: pd.DataFrame  # as the stage evaluate writes it
     dataset: str
     settings: Settings
-
-
-class Difference(NamedTuple):
-    """How much more the second of two sides loses than the first, nats per character."""
-
-    a: float
-    b: float
-    value: float
-    variance: float
-    freedom: float  # degrees of freedom of the variance
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of Student's t."""
-        half = float(stdtrit(self.freedom, 0.975)) * math.sqrt(self.variance)
-        return self.value - half, self.value + half
+    commit: str = ""  # of the revision; empty for the workspace
 
 
 class Row(NamedTuple):
-    """One line of an answer: the second side, B, against the first."""
+    """One line of a comparison: the second side, B, against the first."""
 
     model: str
     split: str
+    fitted: bool  # on this split, so the loss of A or B is too low there
     a: float | None  # nats per character; None if a name has probability 0
     b: float | None
     difference: float | None  # b - a
     low: float | None
     high: float | None
-    names: int  # distinct ones
+    names: int  # unique ones
     verdict: Verdict
-    detail: str = ""  # to read behind the verdict
-
-
-def seed_variance(nll: np.ndarray, characters: np.ndarray) -> tuple[float, float]:
-    """Return the variance of the mean loss of several runs, and the seeds' part of it alone.
-
-    The rest is there because each seed has names of its own to be good at, and is in the names'
-    variance already, as in the two-way clustering of Cameron, Gelbach & Miller (2011).
-
-    Args:
-        nll: (runs, names) float64, summed over each name's characters.
-        characters: (names,).
-    """
-    runs, total = len(nll), characters.sum()
-    averages = nll.sum(axis=1) / total
-    own = nll - nll.mean(axis=0) - np.outer(averages - averages.mean(), characters)
-    both = (own**2).sum() / (runs * (runs - 1) * total**2)
-    whole = averages.var(ddof=1) / runs
-    return whole, max(0.0, whole - both)
-
-
-def difference(a: np.ndarray, b: np.ndarray, characters: np.ndarray) -> Difference:
-    """Compare the losses of two sides on the same names.
-
-    With one run a side the variance is that of the names; with several, the seeds' is added. The
-    degrees of freedom are those of Welch and Satterthwaite, with each side's whole variance: how
-    little of it was found to be the seeds' is as uncertain as that.
-
-    Args:
-        a, b: (runs, names) float64, summed over each name's characters.
-        characters: (names,), of each distinct name.
-    """
-    gap = b.mean(axis=0) - a.mean(axis=0)
-    variance = stats.standard_error(gap, characters) ** 2
-    squares = variance**2 / (len(characters) - 1)
-    for side in (a, b):
-        if len(side) > 1:
-            whole, seeds = seed_variance(side, characters)
-            variance += seeds
-            squares += whole**2 / (len(side) - 1)
-    return Difference(
-        a=stats.average(a.mean(axis=0), characters),
-        b=stats.average(b.mean(axis=0), characters),
-        value=stats.average(gap, characters),
-        variance=variance,
-        freedom=variance**2 / squares if squares else len(characters) - 1,
-    )
-
-
-def names_needed(value: float, variance: float, names: int) -> int:
-    """Return how many names show a difference of this size with a power of 0.8.
-
-    Args:
-        value: the difference.
-        variance: of it, on so many names.
-        names: how many these are.
-    """
-    ratio = NORMAL.inv_cdf(0.975) + NORMAL.inv_cdf(0.8)
-    return math.ceil(names * variance * (ratio / value) ** 2)
+    detail: str = ""  # printed after the verdict
 
 
 def judge(found: Difference, negligible: float) -> Verdict:
-    """Say in a word what a difference and its interval mean."""
+    """Return the verdict on a difference and its interval."""
     low, high = found.interval
     if found.value == found.variance == 0:
         return "the same"
     if low <= 0 <= high:
-        return "no difference"
+        return "not significant"
     if max(map(abs, found.interval)) <= negligible:
-        return "real but negligible"
+        return "significant but negligible"
     return "better" if high < 0 else "worse"
 
 
-def explain(verdict: Verdict, found: Difference, names: int, runs: int, negligible: float) -> str:
-    """Return what is to be read behind a verdict."""
+def explain(verdict: Verdict, found: Difference, negligible: float) -> str:
+    """Return what is printed after a verdict."""
     if verdict == "the same":
         return ", name for name"
-    if verdict != "no difference":
+    if verdict != "not significant":
         return ""
     if max(map(abs, found.interval)) <= negligible:
-        return f", at any rate none above {negligible:g}"
-    if runs > 1:
-        return " that these runs and names can show"
-    if not found.value:
-        return " that these names can show"
-    needed = float(f"{names_needed(found.value, found.variance, names):.2g}")
-    return f" that these names can show; about {needed:,.0f} would, four times in five"
+        return f"; any difference is below {negligible:g}"
+    return f"; differences above {found.detectable:.2g} would show with {100 * POWER:g} % power"
 
 
 def compare(
-    model: str, split: str, a: np.ndarray, b: np.ndarray, characters: np.ndarray, negligible: float
+    model: str,
+    split: str,
+    a: np.ndarray,
+    b: np.ndarray,
+    characters: np.ndarray,
+    negligible: float,
+    fitted: bool = False,
 ) -> Row:
     """Compare two sides on one split.
 
@@ -182,42 +114,48 @@ def compare(
         model: what to call them.
         split: where the names are from.
         a, b: (runs, names) float64, summed over each name's characters; NaN: probability 0.
-        characters: (names,), of each distinct name.
+        characters: (names,), of each unique name.
         negligible: a difference as small as this does not matter, nats per character.
+        fitted: whether a model was fitted on this split.
     """
     names = len(characters)
-    ruled_out = [int(np.isnan(side).any(axis=0).sum()) for side in (a, b)]
-    if any(ruled_out):
+    zeros = [int(np.isnan(side).any(axis=0).sum()) for side in (a, b)]
+    if any(zeros):
         mean_a, mean_b = (
             None if count else stats.average(side.mean(axis=0), characters)
-            for count, side in zip(ruled_out, (a, b), strict=True)
+            for count, side in zip(zeros, (a, b), strict=True)
         )
         verdict: Verdict = "better"
-        if ruled_out[1]:
-            verdict = "cannot be compared" if ruled_out[0] else "worse"
-        detail = f": probability 0 for {ruled_out[0]} names under A, {ruled_out[1]} under B"
-        return Row(model, split, mean_a, mean_b, None, None, None, names, verdict, detail)
+        if zeros[1]:
+            verdict = "cannot be compared" if zeros[0] else "worse"
+        detail = f": probability 0 for {zeros[0]} names under A, {zeros[1]} under B"
+        return Row(model, split, fitted, mean_a, mean_b, None, None, None, names, verdict, detail)
     found = difference(a, b, characters)
     verdict = judge(found, negligible)
-    detail = explain(verdict, found, names, len(a), negligible)
-    return Row(model, split, found.a, found.b, found.value, *found.interval, names, verdict, detail)
+    detail = explain(verdict, found, negligible)
+    return Row(
+        *(model, split, fitted, found.a, found.b, found.value, *found.interval),
+        names=names,
+        verdict=verdict,
+        detail=detail,
+    )
 
 
 def held_out(evaluation: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Return the names of a split that do not stand in train, once each, and how often they stand.
+    """Return the names of a split that do not occur in train, once each, and how often they occur.
 
     Args:
         evaluation: as the stage evaluate writes it.
         split: dev or test.
 
     Returns:
-        By name: `times`, `characters` and the summed NLL under each model.
+        By name: `count`, `characters` and the summed NLL under each model.
     """
     rows = evaluation[(evaluation["split"] == split) & ~evaluation["in_train"]]
-    return rows.drop_duplicates("name").set_index("name").assign(times=rows["name"].value_counts())
+    return rows.drop_duplicates("name").set_index("name").assign(count=rows["name"].value_counts())
 
 
-def pair(runs: list[Run], split: str) -> list[pd.DataFrame]:
+def align_names(runs: list[Run], split: str) -> list[pd.DataFrame]:
     """Return what each run scored of the names that all hold out, in one order.
 
     Raises:
@@ -225,18 +163,82 @@ def pair(runs: list[Run], split: str) -> list[pd.DataFrame]:
     """
     tables = [held_out(run.evaluation, split) for run in runs]
     shared = reduce(pd.Index.intersection, [table.index for table in tables])
-    if len(shared) < FEWEST:
+    if len(shared) < MIN_NAMES:
         sizes = ", ".join(f"{run.revision} {len(t):,}" for run, t in zip(runs, tables, strict=True))
         raise InputError(
-            f"compare: {split}: {len(shared)} names are held out by all and trained on by none "
-            f"(held out: {sizes}); at least {FEWEST} are needed, so compare runs with one "
-            "fetch.url and one split"
+            f"compare: {split}: {len(shared)} names are held out by all runs and not in the train "
+            f"split of any (held out: {sizes}); at least {MIN_NAMES} are needed: compare runs "
+            "with the same fetch.url and split"
         )
-    times = reduce(np.minimum, [table.loc[shared, "times"] for table in tables])
-    return [table.loc[shared].assign(times=times) for table in tables]
+    count = reduce(np.minimum, [table.loc[shared, "count"] for table in tables])
+    return [table.loc[shared].assign(count=count) for table in tables]
 
 
-def answer(
+def check_models(a: list[Run], b: list[Run], models: dict[str, tuple[str, str]]) -> None:
+    """Refuse models that a run did not score, or whose seed one side did not vary.
+
+    Raises:
+        InputError: see above.
+    """
+    if not models:
+        raise InputError(
+            "compare: no model was scored by all runs; choose with --model and --other"
+        )
+    for column, (side, other) in enumerate(((a, b), (b, a))):
+        for model in sorted({both[column] for both in models.values()}):
+            for run in side:
+                if model not in known_models(run):
+                    has = ", ".join(known_models(run))
+                    raise InputError(f"compare: {run.revision}: no model {model}; it has {has}")
+            if len(side) == 1 < len(other) and depends_on_seed(model, side[0].settings):
+                raise InputError(
+                    f"compare: {side[0].revision}: one run of {model} against {len(other)} runs: "
+                    "it does not show how much the seed matters; give one run per side, or "
+                    "several of each model that has a seed"
+                )
+
+
+def depends_on_seed(model: str, settings: Settings) -> bool:
+    """Tell whether a model may depend on a seed besides that of the split.
+
+    A model without a section of its own, such as a mixture, is composed of others, so it may.
+
+    >>> depends_on_seed("bigram_count", {"bigram_count": {"smoothing": 1}})
+    False
+    """
+    return "seed" in settings.get(model, {"seed": None})
+
+
+def check_runs(a: list[Run], b: list[Run], models: dict[str, tuple[str, str]]) -> None:
+    """Refuse a run that occurs twice: on one side, or with one model on both.
+
+    Raises:
+        InputError: see above.
+    """
+    for side in (a, b):
+        for one, other in combinations(side, 2):
+            if one.evaluation.equals(other.evaluation):
+                raise InputError(
+                    f"compare: {one.revision} and {other.revision} have the same scores; several "
+                    "runs of a recipe need a seed each, such as -S mlp.seed=1"
+                )
+    if all(model_a != model_b for model_a, model_b in models.values()):
+        return
+    for one in a:
+        for other in b:
+            if one.revision == other.revision or (one.commit and one.commit == other.commit):
+                raise InputError(
+                    f"compare: {one.revision} and {other.revision} are one run, on both sides; "
+                    "give two"
+                )
+            if len(a) + len(b) > 2 and one.evaluation.equals(other.evaluation):
+                raise InputError(
+                    f"compare: {one.revision} and {other.revision} have the same scores, on both "
+                    "sides; give each run once"
+                )
+
+
+def compare_runs(
     a: list[Run], b: list[Run], models: dict[str, tuple[str, str]], negligible: float
 ) -> list[Row]:
     """Compare two sides, each one run or several, on every split that all of them hold out.
@@ -248,21 +250,10 @@ def answer(
 
     Raises:
         InputError: they hold out no split or too few names in common, a model is not there, or one
-            run stands twice on a side.
+            run occurs twice.
     """
-    for side in (a, b):
-        for one, other in combinations(side, 2):
-            if one.evaluation.equals(other.evaluation):
-                raise InputError(
-                    f"compare: {one.revision} and {other.revision} have the same scores; several "
-                    "runs of a recipe need a seed each, such as -S mlp.seed=1"
-                )
-    for column, runs in enumerate((a, b)):
-        for run in runs:
-            wanted = {both[column] for both in models.values()}
-            if missing := sorted(wanted - set(known_models(run))):
-                has = ", ".join(known_models(run))
-                raise InputError(f"compare: {run.revision}: no model {missing[0]}; it has {has}")
+    check_runs(a, b, models)
+    check_models(a, b, models)
     splits = [
         split
         for split in HELD_OUT
@@ -274,13 +265,14 @@ def answer(
         )
     rows = []
     for split in splits:
-        tables = pair(a + b, split)
-        times = tables[0]["times"]
-        characters = (tables[0]["characters"] * times).to_numpy()
+        tables = align_names(a + b, split)
+        count = tables[0]["count"]
+        characters = (tables[0]["characters"] * count).to_numpy()
         for label, (model_a, model_b) in models.items():
-            nll_a = np.stack([(table[model_a] * times).to_numpy() for table in tables[: len(a)]])
-            nll_b = np.stack([(table[model_b] * times).to_numpy() for table in tables[len(a) :]])
-            rows.append(compare(label, split, nll_a, nll_b, characters, negligible))
+            nll_a = np.stack([(table[model_a] * count).to_numpy() for table in tables[: len(a)]])
+            nll_b = np.stack([(table[model_b] * count).to_numpy() for table in tables[len(a) :]])
+            fitted = split == "dev" and not {model_a, model_b}.isdisjoint(FITTED_ON_DEV)
+            rows.append(compare(label, split, nll_a, nll_b, characters, negligible, fitted))
     return rows
 
 
@@ -312,88 +304,132 @@ def differing(settings: list[Settings]) -> list[str]:
     ]
 
 
-def remarks(a: list[Run], b: list[Run], models: set[str]) -> list[str]:
-    """Return what a reader should know about two sides before believing what is said of models."""
+def caveats(a: list[Run], b: list[Run], models: set[str]) -> list[str]:
+    """Return what a reader should know about two sides before relying on their comparison."""
     lines = []
     datasets = list(dict.fromkeys(run.dataset for run in a + b))
     if len(datasets) > 1:
         lines.append(f"The data sets differ: {', '.join(datasets)}.")
     for split in HELD_OUT:
-        kept = [held_out(run.evaluation, split)["times"].sort_index() for run in a + b]
-        if all(map(len, kept)) and not all(kept[0].equals(other) for other in kept):
-            sizes = " and ".join(f"{size:,}" for size in sorted({len(times) for times in kept}))
+        counts = [held_out(run.evaluation, split)["count"].sort_index() for run in a + b]
+        if all(map(len, counts)) and not all(counts[0].equals(other) for other in counts):
+            sizes = " and ".join(f"{size:,}" for size in sorted({len(count) for count in counts}))
             lines.append(
-                f"The splits differ: of {sizes} names in {split}, those count that all hold out."
+                f"The splits differ: of {sizes} names in {split}, only those count that all runs "
+                "hold out."
             )
-    if fitted := [model for model in FITTED_ON_DEV if model in models]:
-        lines.append(f"Fitted on dev, so too low a loss there: {', '.join(fitted)}.")
+    scored_dev = all((run.evaluation["split"] == "dev").any() for run in a + b)
+    if scored_dev and (fitted := [model for model in FITTED_ON_DEV if model in models]):
+        lines.append(f"Fitted on dev, which makes the loss there too low: {', '.join(fitted)}.")
     for name, side in {"A": a, "B": b}.items():
         same = [
             model
             for model in known_models(side[0])
             if model in models
             and len(side) > 1
+            and depends_on_seed(model, side[0].settings)
             and all(side[0].evaluation[model].equals(run.evaluation[model]) for run in side)
         ]
         if same:
-            lines.append(
-                f"All runs of {name} agree on {', '.join(same)}: no seed of it was varied."
-            )
+            lines.append(f"All runs of {name} agree on {', '.join(same)}: its seed was not varied.")
         if keys := differing([run.settings for run in side]):
-            lines.append(f"The runs of {name} differ in {', '.join(keys)}: not one recipe.")
+            lines.append(
+                f"The runs of {name} differ in {', '.join(keys)}, so they are not one recipe."
+            )
     return lines
 
 
-def read(revision: str) -> Run:
+def parse_evaluation(content: bytes) -> pd.DataFrame:
+    """Return the scores that the stage evaluate wrote.
+
+    Raises:
+        InputError: they are damaged.
+    """
+    try:
+        # names are text, though one may read like a number or like nan
+        table = pd.read_csv(
+            io.BytesIO(content),
+            dtype={"name": str},
+            keep_default_na=False,
+            na_values=[""],
+            low_memory=False,  # it would guess the types of a column piece by piece
+        )
+    except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
+        why = " ".join(str(error).split())
+        raise damaged(Path(EVALUATION), f"not a table ({why})", "evaluate") from None
+    if problem := damage(table):
+        raise damaged(Path(EVALUATION), problem, "evaluate")
+    return table
+
+
+def damage(table: pd.DataFrame) -> str | None:
+    """Say what is wrong with a table of scores, None if nothing is."""
+    if missing := [column for column in COLUMNS if column not in table]:
+        return f"no column {', '.join(missing)}"
+    models = [column for column in table if column not in COLUMNS]
+    if not models or table.empty:
+        return "no rows" if models else "no column of a model"
+    if table["name"].isna().any():
+        return "column name: an empty cell"
+    if not table["split"].isin(SPLITS).all():
+        return f"column split: must be {', '.join(SPLITS)}"
+    if not pd.api.types.is_bool_dtype(table["in_train"]):
+        return "column in_train: must be True or False"
+    if not pd.api.types.is_integer_dtype(table["characters"]) or table["characters"].min() < 1:
+        return "column characters: must be whole numbers above 0"
+    for model in models:
+        nll = table[model]
+        # an empty cell is a name of probability 0
+        is_number = nll.dtype in (float, int)
+        if not is_number or not (nll.isna() | nll.between(0, sys.float_info.max)).all():
+            return f"column {model}: must be numbers of at least 0"
+    return None
+
+
+def parse_dataset(content: bytes) -> str:
+    """Return which data set the stage fetch got: its name and hash.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        described = json.loads(content)
+        return f"{described['dataset']} ({described['sha256']})"
+    except (ValueError, TypeError, KeyError, RecursionError):
+        problem = "must be JSON with dataset and sha256"
+        raise damaged(Path(FETCH), problem, "fetch") from None
+
+
+def read_run(revision: str) -> Run:
     """Read what a revision scored; `workspace` is what is in the folder now.
 
     Raises:
-        InputError: DVC does not know it, or its scores are not in the cache.
+        InputError: DVC does not know the revision, or its scores are not in the cache, damaged, or
+            stale.
     """
-    if revision == WORKSPACE:
-        evaluation, fetch, settings = (
-            read_bytes(Path(name)) for name in (EVALUATION, FETCH, PARAMS)
+    try:
+        files = Files(revision)
+        run = Run(
+            revision=revision,
+            evaluation=parse_evaluation(files.read(EVALUATION)),
+            dataset=parse_dataset(files.read(FETCH)),
+            settings=parse_sections(files.read(PARAMS), PARAMS),
+            commit=files.commit,
         )
-    else:
-        evaluation, fetch, settings = read_revision(revision, EVALUATION, FETCH, PARAMS)
-    try:
-        described, chosen = json.loads(fetch), yaml.safe_load(settings)
-    except (ValueError, yaml.YAMLError) as error:
-        why = " ".join(str(error).split())
-        raise InputError(f"compare: {revision}: {FETCH} or {PARAMS}: {why}") from None
-    return Run(
-        revision=revision,
-        # names are text, though one may read like a number or like nan
-        evaluation=pd.read_csv(
-            io.BytesIO(evaluation), dtype={"name": str}, keep_default_na=False, na_values=[""]
-        ),
-        dataset=f"{described['dataset']} ({described['sha256']})",
-        settings=chosen,
-    )
-
-
-def read_revision(revision: str, *names: str) -> list[bytes]:
-    """Read files of a revision from git and DVC's cache.
-
-    Raises:
-        InputError: DVC does not know the revision, or does not have a file of it.
-    """
-    from dvc.api import DVCFileSystem  # slow, and not needed for the workspace
-
-    tree = DVCFileSystem(rev=revision)
-    try:
-        return [tree.read_bytes(name) for name in names]
+        check_lock((EVALUATION, FETCH), files.read, files.listed_md5)
     except FileNotFoundError as error:
-        commit = tree.repo.get_rev()[:10]
-        raise InputError(
-            f"compare: {revision}: {error.filename} is not in DVC's cache; "
-            f"to make it: git switch --detach {commit} && dvc repro && git switch -"
-        ) from None
-    except DvcException as error:
-        raise InputError(
-            f"compare: {revision}: {error}; `git log --oneline` and `dvc exp list -A` list what "
-            f"there is, and {WORKSPACE} is the folder as it stands"
-        ) from None
+        path = str(error.filename).lstrip("/")
+        if revision == WORKSPACE:
+            what = f"{path}: not found; run `dvc repro` to create it"
+        else:
+            what = (
+                f"{path} is neither in git nor in DVC's cache; to make it: git switch --detach "
+                f"{files.commit[:10]} && dvc repro && git switch -"
+            )
+        raise InputError(f"compare: {revision}: {what}") from None
+    except (DvcException, InputError) as error:
+        raise InputError(f"compare: {revision}: {' '.join(str(error).split())}") from None
+    return run
 
 
 def as_text(rows: list[Row], style: str) -> str:
@@ -405,7 +441,7 @@ def as_text(rows: list[Row], style: str) -> str:
     cells = [
         (
             row.model,
-            row.split,
+            f"{row.split} (fitted)" if row.fitted else row.split,
             number(row.a, ".4f"),
             number(row.b, ".4f"),
             number(row.difference, "+.5f"),
@@ -426,22 +462,37 @@ def as_json(rows: list[Row]) -> str:
     return json.dumps([{field: getattr(row, field) for field in fields} for row in rows], indent=2)
 
 
-def sides(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> list[list[str]]:
-    """Return the revisions of A and of B, or end with what is wrong about the arguments."""
+def nonnegative(text: str) -> float:
+    """Return a finite number of at least 0.
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError(text)
+    return number
+
+
+def parse_sides(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace
+) -> tuple[list[str], list[str]]:
+    """Return the revisions of A and of B, or exit and say what is wrong with the arguments."""
     given, a, b = arguments.revisions, arguments.a, arguments.b
+    values = [*given, *(a or []), *(b or []), arguments.model, arguments.other]
+    if any(value is not None and not value.strip() for value in values):
+        parser.error("a revision or model is empty; is a shell variable unset?")
     if arguments.other and not arguments.model:
         parser.error("--other needs --model")
     if a or b:
         if given or not (a and b):
             parser.error("give A and B, or both --a and --b")
-        if len(a) != len(b) and 1 in (len(a), len(b)):
-            parser.error("one run tells nothing of its seed: give one a side, or several a side")
-        return [a, b]
+        return a, b
     if len(given) == 1 and arguments.other:
-        return [given, given]
+        return given, given
     if len(given) != 2:
         parser.error("give A and B, or one revision with --model and --other, or --a and --b")
-    return [[revision] for revision in given]
+    return given[:1], given[1:]
 
 
 def main() -> None:
@@ -457,7 +508,11 @@ def main() -> None:
     parser.add_argument("--model", help="only this model")
     parser.add_argument("--other", metavar="MODEL", help="with --model: the model to take of B")
     parser.add_argument(
-        "--negligible", type=float, default=0.003, metavar="NATS", help="too small to matter: 0.003"
+        "--negligible",
+        type=nonnegative,
+        default=0.003,
+        metavar="NATS",
+        help="differences up to this do not matter, 0 or more: 0.003",
     )
     parser.add_argument("--md", action="store_true", help="print a table for a pull request")
     parser.add_argument("--json", action="store_true", help="print a list of rows for programs")
@@ -465,9 +520,10 @@ def main() -> None:
         "--fail-if-worse", action="store_true", help="status 1 if B is worse or cannot be compared"
     )
     arguments = parser.parse_args()
-    named = sides(parser, arguments)
-    runs = {revision: read(revision) for revision in dict.fromkeys(named[0] + named[1])}
-    a, b = ([runs[revision] for revision in side] for side in named)
+    names_a, names_b = parse_sides(parser, arguments)
+    runs = {revision: read_run(revision) for revision in dict.fromkeys(names_a + names_b)}
+    a, b = ([runs[revision] for revision in side] for side in (names_a, names_b))
+    notes: list[str] = []
     if arguments.model:
         other = arguments.other or arguments.model
         label = arguments.model if other == arguments.model else f"{arguments.model} → {other}"
@@ -475,20 +531,24 @@ def main() -> None:
     else:
         shared = set.intersection(*(set(known_models(run)) for run in a + b))
         models = {model: (model, model) for model in known_models(a[0]) if model in shared}
-    rows = answer(a, b, models, arguments.negligible)
+        every = dict.fromkeys(model for run in a + b for model in known_models(run))
+        if left_out := [model for model in every if model not in shared]:
+            notes.append(f"Left out, as not all runs scored them: {', '.join(left_out)}.")
+    rows = compare_runs(a, b, models, arguments.negligible)
 
     if arguments.json:
         print(as_json(rows))
     else:
-        what = "recipes" if len(a) > 1 else "trained models"
-        print(f"A: {', '.join(named[0])}\nB: {', '.join(named[1])}\n")
+        what = "recipes" if len(a) + len(b) > 2 else "trained models"
+        print(f"A: {', '.join(names_a)}\nB: {', '.join(names_b)}\n")
         print(as_text(rows, "pipe" if arguments.md else "simple"))
         print(
-            f"\nNats per character; the statement is about these two {what}, on names that both "
-            "sides hold out and neither trained on."
+            f"\nNats per character, for these two {what}, on names that both sides hold out and "
+            "neither trained on."
         )
-    for remark in remarks(a, b, {model for both in models.values() for model in both}):
-        print(remark, file=sys.stderr if arguments.json else sys.stdout)
+    notes += caveats(a, b, {model for both in models.values() for model in both})
+    for note in notes:
+        print(note, file=sys.stderr if arguments.json else sys.stdout)
     failing = ("worse", "cannot be compared")
     if arguments.fail_if_worse and any(row.verdict in failing for row in rows):
         sys.exit(1)
