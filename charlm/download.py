@@ -67,6 +67,7 @@ def download(url: str) -> bytes:
         InputError: it responds, but not with the whole file, or with too much, or too slowly.
     """
     from requests import exceptions
+    from urllib3.exceptions import ProtocolError
 
     try:
         return with_time_limit(TIME_LIMIT_S, lambda: read_response(url, request(url)))
@@ -77,7 +78,10 @@ def download(url: str) -> bytes:
         ) from None
     except exceptions.SSLError as error:
         raise InputError(f"fetch: {url}: TLS certificate verification failed ({error})") from None
-    except (exceptions.ConnectionError, exceptions.Timeout):
+    except (exceptions.ConnectionError, exceptions.Timeout) as error:
+        if error.args and isinstance(error.args[0], ProtocolError):
+            problem = " ".join(str(part) for part in error.args[0].args)
+            raise InputError(f"fetch: {url}: no valid response ({problem})") from None
         settings = " ".join(f"-S fetch.{key}={value}" for key, value in EMBEDDED.items())
         raise NoNetworkError(
             f"fetch: {urlsplit(url).hostname} cannot be reached; "
@@ -226,19 +230,30 @@ def file_name(url: str) -> str:
     return url.partition("?")[0].rpartition("/")[2]
 
 
+def without_password(text: str) -> str:
+    """Return a text in which the user and password of an address are left out.
+
+    >>> without_password("https://me:secret@example.org/lists")
+    'https://…@example.org/lists'
+    """
+    return re.sub(r"//[^/\s]*@", "//…@", text)
+
+
 def read_mirror(url: str, mirror: str) -> bytes:
     """Return the file of the same name from NAMES_MIRROR, a folder or the beginning of an address.
 
     Raises:
         InputError: the mirror does not have the file.
     """
+    shown = without_password(mirror)
     if "://" not in mirror and not Path(mirror).is_absolute():
-        raise InputError(f"fetch: NAMES_MIRROR={mirror}: must be an absolute folder or an address")
+        raise InputError(f"fetch: NAMES_MIRROR={shown}: must be an absolute folder or an address")
     try:
         return read_location(f"{mirror.rstrip('/')}/{file_name(url)}")
     except InputError as error:
         reason = str(error).removeprefix("fetch: ").partition(";")[0]
-        raise InputError(f"fetch: NAMES_MIRROR={mirror}: {reason}; correct or unset it") from None
+        reason = without_password(reason)
+        raise InputError(f"fetch: NAMES_MIRROR={shown}: {reason}; correct or unset it") from None
 
 
 def read_url(url: str) -> bytes:

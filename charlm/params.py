@@ -1,17 +1,20 @@
 """params.yaml as typed values, checked whole before any work."""
 
 import re
+import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from charlm.errors import InputError
+from charlm.yaml_files import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+SHORT_REPR = reprlib.Repr()  # of wrong values, which may be long or nested
+SHORT_REPR.maxstring = SHORT_REPR.maxother = 80
 SCIENTIFIC = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
@@ -41,6 +44,10 @@ class Section(BaseModel):
     """One section of params.yaml: no conversions, no unknown keys, no NaN, no infinity."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Environment(Section):
+    versions: Literal["pinned", "any"]
 
 
 class Fetch(Section):
@@ -138,6 +145,7 @@ class Sample(Section):
 class Params(Section):
     """All of params.yaml; the stages read one section each."""
 
+    environment: Environment
     fetch: Fetch
     split: Split
     contexts: Contexts
@@ -157,6 +165,7 @@ def explain(error: ValidationError) -> str:
     """
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
+    found = SHORT_REPR.repr(first["input"])
     if first["type"] == "value_error":
         return f"{key}: {first['ctx']['error']}"
     if first["type"] == "missing":
@@ -165,8 +174,8 @@ def explain(error: ValidationError) -> str:
         known: Iterable[str] = Params.model_fields
         if len(first["loc"]) > 1:
             known = Params.__annotations__[str(first["loc"][0])].model_fields
-        return f"{key}: unknown key; allowed here: {', '.join(known)}; found {first['input']!r}"
-    return f"{key}: {first['msg']}; found {first['input']!r}"
+        return f"{key}: unknown key; allowed here: {', '.join(known)}; found {found}"
+    return f"{key}: {first['msg']}; found {found}"
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
@@ -176,10 +185,21 @@ def load(path: Path = Path("params.yaml")) -> Params:
         InputError: the file is missing, is not YAML, or holds a key or value that is not allowed.
     """
     try:
-        return Params.model_validate(yaml.safe_load(path.read_bytes()))
+        values = parse_yaml(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run from the repository root") from None
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    return validate(values, path)
+
+
+def validate(values: Any, path: Path) -> Params:
+    """Check the values of a params.yaml.
+
+    Raises:
+        InputError: a key or value is not allowed.
+    """
+    try:
+        return Params.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{path}: {explain(error)}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None

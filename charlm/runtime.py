@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from charlm.errors import InputError
 from charlm.snapshot import Snapshot
 from charlm.storage import BEFORE_RENAME
+from charlm.versions import check_versions
 
 LOCK = Path("data/.lock")
 SMALL_BYTES = 10**9  # a need as small as this is never refused
@@ -34,6 +35,7 @@ def run_stage(main: Callable[[], None]) -> None:
     BEFORE_RENAME.append(Snapshot.take(stage).check)
 
     def locked_main() -> None:
+        check_versions(stage)
         with exclusive_lock(stage):
             main()
 
@@ -62,9 +64,14 @@ def run(main: Callable[[], None]) -> None:
             stream.reconfigure(errors="replace")
     try:
         main()
+        sys.stdout.flush()
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_status)
+    except BrokenPipeError:
+        # whoever read the output wants no more of it, as `| head -1` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         where = error.filename or Path(sys.argv[0]).stem
         print(f"{where}: {error.strerror or error}", file=sys.stderr)

@@ -83,10 +83,10 @@ def changed_sections(before: bytes, after: bytes, declared: list[str] | None) ->
 
 def sections(text: bytes) -> dict[str, Any]:
     """Return the sections of a YAML file; none if it is not valid."""
-    import yaml  # only needed after an edit
+    from charlm.yaml_files import parse_yaml  # only needed after an edit
 
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
+        found = parse_yaml(text)
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

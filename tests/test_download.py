@@ -44,6 +44,9 @@ class Server(BaseHTTPRequestHandler):
             status = 500
         if what == "never":
             self.stopped.wait(NEVER_S)
+        if what in ("nonsense", "hang-up"):
+            self.wfile.write(b"nonsense\r\n\r\n" if what == "nonsense" else b"")
+            return
         if what == "drip":
             with suppress(ConnectionError):
                 for byte in b"HTTP/1.1 200 OK\r\nX: " + b"a" * 1000:
@@ -256,6 +259,22 @@ def test_file_that_is_too_large_is_refused(tmp_path: Path):
 )
 def test_location_of_another_kind_is_refused(url: str):
     assert f"{url}: allowed are https://" in refused(url)
+
+
+@pytest.mark.parametrize("what", ["nonsense", "hang-up"])
+def test_server_that_answers_nonsense_is_not_a_missing_network(server: str, what: str):
+    with pytest.raises(InputError, match=f"{what}: no valid response") as error:
+        download.read_url(f"{server}/{what}")
+    assert error.value.exit_status == InputError.exit_status
+
+
+def test_password_of_a_mirror_is_not_printed(server: str, monkeypatch: pytest.MonkeyPatch):
+    address = server.replace("//", "//me:se@cret@")
+    monkeypatch.setenv("NAMES_MIRROR", f"{address}/nowhere")
+    message = refused("https://example.invalid/names.txt")
+    assert f"NAMES_MIRROR={server.replace('//', '//…@')}/nowhere: " in message
+    assert "404" in message
+    assert "cret" not in message
 
 
 def test_mirror_replaces_the_network(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch):

@@ -88,7 +88,9 @@ def test_script_reads_only_the_sections_it_declares(stage: str):
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == source
     }
-    assert sections == set(STAGES[stage].get("params", []))
+    declared = set(STAGES[stage].get("params", []))
+    assert sections == declared - {deps.ENVIRONMENT}
+    assert sorted(declared) == deps.complete_params(sections, STAGES[stage]["deps"])
     assert len(loads) == bool(sections)
 
 

@@ -502,6 +502,20 @@ def test_ctrl_c_ends_programs_that_run_stages_without_a_stack_trace(
     assert experiments(project) == {}
 
 
+@posix
+@pytest.mark.faults
+def test_recipe_that_is_killed_leaves_the_older_experiment(base: Project, tmp_path: Path):
+    project = base.copy(tmp_path / "clone")
+    project.run("dvc", "exp", "run", "--temp", "--name", "five-names")
+    before = experiments(project)
+    ran = start(project, sys.executable, "-m", "tools.recipes", "five-names")
+    sign = "clone/.dvc/tmp/exps/standalone/*/data/.lock"
+    until(lambda: any(tmp_path.glob(sign)), "the first stage")
+    os.killpg(ran.pid, signal.SIGKILL)
+    ran.wait(TIMEOUT_S)
+    assert experiments(project) == before
+
+
 def test_training_that_diverges_names_the_parameter_and_leaves_no_model(project: Project):
     failed = project.run("dvc", "exp", "run", "-S", "mlp.lr=1e6", check=False)
     assert failed.returncode != 0

@@ -367,6 +367,20 @@ def test_outside_a_repository_is_one_line(tmp_path: Path):
     assert "Traceback" not in refused.stderr
 
 
+def test_shallow_clone_is_told_how_to_become_a_whole_one(tmp_path: Path):
+    clone = Project(tmp_path / "clone")
+    url = ROOT.as_uri()
+    Project(tmp_path).run("git", "clone", "--quiet", "--depth", "1", url, str(clone.root))
+    refused = clone.run(
+        sys.executable, "-m", "tools.recipes", "final", check=False, PYTHONPATH=str(ROOT)
+    )
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "recipes: this is a shallow clone, in which DVC saves no experiments; run "
+        "`git fetch --unshallow`\n"
+    )
+
+
 def test_list_names_every_recipe():
     listed = Project(ROOT).run(sys.executable, "-m", "tools.recipes").stdout
     assert [line.split()[0] for line in listed.splitlines()] == list(RECIPES)

@@ -233,3 +233,18 @@ def test_memory_limit_that_is_no_number_above_0_is_refused(
     with pytest.raises(InputError) as error:
         runtime.memory_limit_bytes()
     assert str(error.value) == (f"MEMORY_LIMIT_GB={setting}: must be a number of gigabytes above 0")
+
+
+@posix
+def test_closed_pipe_ends_a_program_without_a_word(tmp_path: Path):
+    code = "from charlm.runtime import run_tool\nrun_tool(lambda: print('a\\n' * 100_000))\n"
+    (tmp_path / "tool.py").write_text(code)
+    finished = subprocess.run(
+        ["sh", "-c", f"{sys.executable} tool.py | head -1"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (finished.stdout, finished.stderr) == ("a\n", "")

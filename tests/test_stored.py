@@ -392,6 +392,28 @@ def test_longest_examples_are_those_of_the_longest_contexts():
     assert lists(read_longest_examples("train", SYMBOLS)) == lists(EXAMPLES)
 
 
+@pytest.mark.parametrize(
+    ("name", "damage", "problem"),
+    [
+        ("bigram_count", change("P", spoil(-0.25)), "P has negative probabilities"),
+        ("bigram_count", change("P", spoil(0.5)), "P has negative probabilities, or some that do"),
+        ("ngram_count", change("P0", spoil(0.2)), "P0 has negative probabilities"),
+        ("ngram_count", change("P2", spoil(1.25)), "P2 has negative probabilities"),
+        ("ngram_count", change("keys2", spoil(4)), "keys2 are not ascending"),
+        ("mixture", change("weight", lambda _: np.array(1.5)), "weight is 1.5, not between 0 and"),
+        ("mixture", change("weight", lambda _: np.array(-0.1)), "weight is -0.1, not between 0"),
+    ],
+)
+def test_values_that_no_training_stores_are_refused(
+    name: str, damage: Callable[[Path], None], problem: str
+):
+    damage(model_path(name))
+    with pytest.raises(InputError) as error:
+        load(name)
+    assert str(error.value).startswith(f"data/models/{name}.safetensors: {problem}")
+    assert str(error.value).endswith("writes it: delete it and run `dvc repro`")
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_folder_in_place_of_a_file_is_refused(name: str):
     path = model_path(name)

@@ -10,18 +10,17 @@ loads the models of the registry, on each of them. `sample` writes one list of n
 import ast
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from dvc.utils.serialize import load_yaml, modify_yaml
+from dvc.utils.serialize import modify_yaml
 
 from charlm.models.registry import MODELS
 from charlm.runtime import run_tool
 from charlm.storage import model_path
+from charlm.versions import CONSTRAINTS, PINNED
 
 PIPELINE = Path("dvc.yaml")
-CONSTRAINTS = "constraints.txt"
 PACKAGES = ("charlm", "stages")  # of this project
-PINNED = {"matplotlib", "pandas", "torch"}  # packages whose version can change bytes
+ENVIRONMENT = "environment"  # the section that says which versions are allowed
 REGISTRY = "charlm/models/registry.py"
 SAMPLING_STAGE = "sample"
 
@@ -83,8 +82,8 @@ def derived_deps(stage: str, root: Path = Path()) -> list[str]:
     deps = sorted(files)
     if REGISTRY in files:
         deps += [model_path(name).as_posix() for name in MODELS]
-    if packages & PINNED:
-        deps.append(CONSTRAINTS)
+    if packages & set(PINNED):
+        deps.append(CONSTRAINTS.as_posix())
     return deps
 
 
@@ -95,7 +94,7 @@ def derived_outs() -> list[str]:
 
 def is_derived(dep: str) -> bool:
     """Tell whether a dep is one of those that follow from the code."""
-    return dep.endswith(".py") or dep == CONSTRAINTS
+    return dep.endswith(".py") or dep == CONSTRAINTS.as_posix()
 
 
 def complete_deps(stage: str, deps: Iterable[str], root: Path = Path()) -> list[str]:
@@ -104,23 +103,33 @@ def complete_deps(stage: str, deps: Iterable[str], root: Path = Path()) -> list[
     return sorted(declared | set(derived_deps(stage, root)))
 
 
-def read_stages(root: Path = Path()) -> dict[str, Any]:
-    """Return the stages of dvc.yaml, by name."""
-    stages: dict[str, Any] = load_yaml(str(root / PIPELINE))["stages"]
-    return stages
+def complete_params(params: Iterable[str], deps: Iterable[str]) -> list[str]:
+    """Return the sections of params.yaml that a stage depends on.
+
+    Args:
+        params: those that its script reads.
+        deps: the deps of the stage.
+    """
+    checked = [ENVIRONMENT] if CONSTRAINTS.as_posix() in deps else []
+    return sorted([*(name for name in params if name != ENVIRONMENT), *checked])
 
 
 def main() -> None:
     changed = []
     with modify_yaml(str(PIPELINE)) as pipeline:
         for name, stage in pipeline["stages"].items():
-            lists = {"deps": complete_deps(name, stage.get("deps", []))}
+            deps = complete_deps(name, stage.get("deps", []))
+            lists = {"deps": deps}
+            if params := complete_params(stage.get("params", []), deps):
+                lists["params"] = params
             if name == SAMPLING_STAGE:
                 lists["outs"] = derived_outs()
             for key, paths in lists.items():
                 if stage.get(key) != paths:
                     changed.append(name)
-                    stage.setdefault(key, [])[:] = paths  # in place, which keeps the comments
+                    if key not in stage:
+                        stage.insert(list(stage).index("deps") + 1, key, [])
+                    stage[key][:] = paths  # in place, which keeps the comments
     print(f"deps: {PIPELINE}: {', '.join(dict.fromkeys(changed)) or 'nothing'} changed")
 
 

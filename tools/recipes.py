@@ -38,10 +38,12 @@ from charlm.errors import InputError
 from charlm.params import Section
 from charlm.runtime import run_tool
 from charlm.storage import PLOTS, read_bytes, write_bytes
+from charlm.yaml_files import parse_yaml
 
 RECIPES, NOTEBOOKS, PARAMS = Path("recipes.yaml"), Path("NOTEBOOKS.md"), Path("params.yaml")
 CODE = ("charlm", "constraints.txt", "dvc.yaml", "stages")  # all but params.yaml behind a result
 PICTURES = PLOTS / "recipes"
+UNFINISHED = "-unfinished"  # behind the name of an experiment that is running
 Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".join(lines)))]
 
 
@@ -153,7 +155,7 @@ def overridden(overrides: list[str]) -> dict[str, Any]:
         except InputError as error:
             why = str(error).removeprefix(f"{changed}: ")
         else:
-            settings: dict[str, Any] = yaml.safe_load(changed.read_bytes())
+            settings: dict[str, Any] = parse_yaml(changed.read_bytes())
             return settings
     raise InputError(f"{RECIPES}: {' '.join(overrides)}: {why}")
 
@@ -191,21 +193,25 @@ def find(name: str, overrides: list[str]) -> str | None:
     if (
         commit
         and not git("diff", "--name-only", commit, "--", *CODE)
-        and yaml.safe_load(git("show", f"{commit}:{PARAMS}")) == overridden(overrides)
+        and parse_yaml(git("show", f"{commit}:{PARAMS}")) == overridden(overrides)
     ):
         return commit
     return None
 
 
 def run(name: str, overrides: list[str]) -> str | None:
-    """Run a recipe as a DVC experiment aside; return its last words if it fails."""
+    """Run a recipe as a DVC experiment in a temporary folder; return its error if it fails.
+
+    It runs under another name and is renamed at the end, so that an older one of the same name
+    is there until then, whatever happens.
+    """
     start = time.monotonic()
-    ref = experiment_ref(name)
-    if outdated := commit_of(ref):
-        # made room for: with -f instead, dvc would run every stage again
-        git("update-ref", "-d", ref)
+    ref, unfinished = experiment_ref(name), experiment_ref(f"{name}{UNFINISHED}")
+    outdated = commit_of(ref)
+    git("update-ref", "-d", unfinished)  # of a run that was killed
     settings = [f"--set-param={override}" for override in overrides]
-    command = (sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name, *settings)
+    dvc = (sys.executable, "-m", "dvc", "exp", "run", "--temp")
+    command = (*dvc, "--name", f"{name}{UNFINISHED}", *settings)
     # the stages' `python` is the one that runs this
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     finished = subprocess.run(
@@ -214,19 +220,24 @@ def run(name: str, overrides: list[str]) -> str | None:
     replaced = f", replaces {outdated[:7]}" if outdated else ""
     print(f"{name}: {time.monotonic() - start:.0f} s{replaced}", file=sys.stderr)
     if finished.returncode:
-        if outdated:
-            git("update-ref", ref, outdated)
         return finished.stderr.strip() or f"dvc ended with status {finished.returncode}"
+    git("update-ref", ref, commit_of(unfinished))
+    git("update-ref", "-d", unfinished)
     return None
 
 
 def run_all(experiments: dict[str, list[str]]) -> None:
-    """Run those experiments that are not there yet, one a core.
+    """Run those experiments that do not exist yet, one per core.
 
     Raises:
-        InputError: some failed.
+        InputError: some failed, or the clone is shallow.
     """
     missing = [name for name, overrides in experiments.items() if not find(name, overrides)]
+    if missing and git("rev-parse", "--is-shallow-repository").strip() == b"true":
+        raise InputError(
+            "recipes: this is a shallow clone, in which DVC saves no experiments; run "
+            "`git fetch --unshallow`"
+        )
     # the longest first, so that no core waits for another at the end
     missing.sort(key=lambda name: -overridden(experiments[name])["mlp"]["steps"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -12,6 +12,18 @@ from charlm.tensors import Arrays, read_tensors
 # small batches, and leaves the other cores to experiments that run side by side.
 torch.set_num_threads(1)
 
+MAX_ROUNDING_ERROR = 1e-6  # of a sum of probabilities
+
+
+def check_probabilities(name: str, P: Tensor) -> None:
+    """Check that probabilities are at least 0 and sum to 1 over the last dimension.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if (P < 0).any() or (abs(P.sum(dim=-1) - 1) > MAX_ROUNDING_ERROR).any():
+        raise ValueError(f"{name} has negative probabilities, or some that do not sum to 1")
+
 
 class Model(nn.Module):
     """A model of the next symbol, given the symbols before it.
@@ -69,7 +81,15 @@ class Model(nn.Module):
         except RuntimeError as error:  # names missing, unexpected and wrongly shaped tensors
             reason = " ".join(str(error).partition(":")[2].split())
             raise ValueError(f"not {cls.name} for {symbols} symbols: {reason}") from None
+        model.check_values()
         return model.requires_grad_(False)
+
+    def check_values(self) -> None:
+        """Check what tensors of the right shapes can still get wrong.
+
+        Raises:
+            ValueError: no training stores such values.
+        """
 
     @classmethod
     def load(cls, symbols: int, *components: "Model") -> Self:

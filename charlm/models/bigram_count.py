@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from charlm.models.base import Model
+from charlm.models.base import Model, check_probabilities
 
 
 class BigramCount(Model):
@@ -22,3 +22,7 @@ class BigramCount(Model):
     def forward(self, contexts: Tensor) -> Tensor:
         """Return the logs of the rows of P."""
         return self.P.log()[contexts[:, -1]]
+
+    def check_values(self) -> None:
+        """Check that every row of P is a distribution."""
+        check_probabilities("P", self.P)

@@ -31,6 +31,11 @@ class Mixture(Model):
         first, second = (log_probabilities(model(contexts)) for model in self.mixed)
         return torch.logaddexp(first + self.weight.log(), second + (1 - self.weight).log())
 
+    def check_values(self) -> None:
+        """Check that the weight is between 0 and 1."""
+        if not 0 <= self.weight <= 1:
+            raise ValueError(f"weight is {self.weight.item():g}, not between 0 and 1")
+
     @classmethod
     def shaped_like(cls, tensors: dict[str, Tensor], symbols: int, *components: Model) -> Self:
         """Return a mixture of the two models."""

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from charlm.models.base import Model
+from charlm.models.base import Model, check_probabilities
 
 
 class NgramCount(Model):
@@ -48,6 +48,14 @@ class NgramCount(Model):
             known, row = known[is_known], row[is_known]
             P[known] = self.get_buffer(f"P{length}")[row]
         return P.log()
+
+    def check_values(self) -> None:
+        """Check that every row of each length is a distribution, and that keys are ascending."""
+        check_probabilities("P0", self.get_buffer("P0"))
+        for length in self.lengths:
+            check_probabilities(f"P{length}", self.get_buffer(f"P{length}"))
+            if (self.get_buffer(f"keys{length}").diff() <= 0).any():
+                raise ValueError(f"keys{length} are not ascending")
 
     @classmethod
     def shaped_like(cls, tensors: dict[str, Tensor], symbols: int, *components: Model) -> Self:
