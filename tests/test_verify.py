@@ -34,6 +34,9 @@ def flip(path: Path) -> None:
 
 
 def test_unchanged_results_pass_and_changed_ones_are_named_with_their_stage(project: Project):
+    cache = project.root.parent / "elsewhere"
+    (project.root / verify.CACHE).rename(cache)
+    project.run("dvc", "cache", "dir", "--local", str(cache))
     assert verified(project) == (
         0,
         "verify: every stage, run anew, gives the bytes that are committed\n",
@@ -48,23 +51,24 @@ def test_unchanged_results_pass_and_changed_ones_are_named_with_their_stage(proj
     write_tensors(path, model)
     project.run("dvc", "commit", "--force", "train_mlp")
     project.commit("a better model")
-    samples = verify.cached(project.root, hash_of(project, "sample", "data/samples/mlp.txt"))
+    samples = verify.cached(cache, hash_of(project, "sample", "data/samples/mlp.txt"))
     flip(samples)
 
     status, _, found = verified(project)
     assert status == 1
-    assert f"{samples.relative_to(project.root)}: its content is not what its name says" in found
+    assert f"{samples}: its content is not what its name says" in found
     assert "verify: stage train_mlp differs:" in found
     assert "data/models/mlp.safetensors: b2 by up to 0.5" in found
     assert "Traceback" not in found
 
 
 def test_damaged_cache_file_is_found_and_restored_as_advised(project: Project):
-    samples = verify.cached(project.root, hash_of(project, "sample", "data/samples/mlp.txt"))
+    cache = project.root / verify.CACHE
+    samples = verify.cached(cache, hash_of(project, "sample", "data/samples/mlp.txt"))
     sound = samples.read_bytes()
-    assert verify.damaged(project.root / verify.CACHE) == []
+    assert verify.damaged(cache) == []
     flip(samples)
-    assert verify.damaged(project.root / verify.CACHE) == [samples]
+    assert verify.damaged(cache) == [samples]
     samples.unlink()
     assert project.repro() == {"sample"}
     assert samples.read_bytes() == sound
@@ -120,6 +124,7 @@ def test_listing_of_a_directory_may_be_in_either_cache(tmp_path: Path):
     assert verify.expand(folders, entries) == {"data/a/train.csv": "1" * 32}
     flip(verify.cached(tmp_path / "made", md5))
     assert verify.expand(folders, entries) == {"data/a": md5}
+    assert verify.damaged(tmp_path / "made") == [verify.cached(tmp_path / "made", md5)]
 
 
 def test_local_list_of_names_is_used_only_if_it_is_the_requested_one(

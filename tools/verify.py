@@ -27,19 +27,21 @@ from charlm.errors import InputError
 from charlm.runtime import run_tool
 from charlm.storage import DATA, read_bytes, write_bytes
 
-CACHE = Path(".dvc/cache/files/md5")
+CACHE = Path(".dvc/cache")  # of a new clone
+FILES = Path("files/md5")  # in a cache
+DVC = (sys.executable, "-m", "dvc")
 Hashes = dict[str, str]  # MD5 by path
 Lock = dict[str, dict[str, Any]]  # what dvc.lock contains, by stage
 
 
-def cached(folder: Path, md5: str) -> Path:
-    """Return where a folder's cache keeps the file of this hash."""
-    return folder / CACHE / md5[:2] / md5[2:]
+def cached(cache: Path, md5: str) -> Path:
+    """Return where a cache keeps the file of this hash."""
+    return cache / FILES / md5[:2] / md5[2:]
 
 
-def content(folders: list[Path], md5: str) -> bytes | None:
+def content(caches: list[Path], md5: str) -> bytes | None:
     """Return the file of this hash from the first cache that has it undamaged."""
-    for path in (cached(folder, md5) for folder in folders):
+    for path in (cached(cache, md5) for cache in caches):
         if path.exists():
             found = path.read_bytes()
             if hashlib.md5(found).hexdigest() == md5.removesuffix(".dir"):
@@ -51,23 +53,23 @@ def damaged(cache: Path) -> list[Path]:
     """Return the files of a cache whose content is not what their names say."""
     return [
         path
-        for path in sorted(cache.glob("??/*"))
+        for path in sorted((cache / FILES).glob("??/*"))
         if re.fullmatch("[0-9a-f]{30}(.dir)?", path.name)
         and hashlib.md5(path.read_bytes()).hexdigest()
         != path.parent.name + path.name.removesuffix(".dir")
     ]
 
 
-def expand(folders: list[Path], entries: list[dict[str, str]]) -> Hashes:
+def expand(caches: list[Path], entries: list[dict[str, str]]) -> Hashes:
     """Return the hash of each file of dvc.lock's entries, those inside directories too.
 
     Args:
-        folders: whose caches may hold the directories' listings.
+        caches: where the listings of directories may be.
         entries: of deps or outs.
     """
     found = {}
     for entry in entries:
-        listing = content(folders, entry["md5"]) if entry["md5"].endswith(".dir") else None
+        listing = content(caches, entry["md5"]) if entry["md5"].endswith(".dir") else None
         if listing is None:
             found[entry["path"]] = entry["md5"]
         else:
@@ -99,31 +101,31 @@ def compare_tensors(one: bytes, other: bytes) -> list[str]:
     return lines
 
 
-def describe(path: str, committed: str | None, made: str | None, folders: list[Path]) -> str:
+def describe(path: str, committed: str | None, made: str | None, caches: list[Path]) -> str:
     """Say how the committed file of a path differs from the one just made, given their hashes."""
     if committed is None or made is None:
         return f"{path}: present in only one of the two runs"
-    before, after = content(folders, committed), content(folders, made)
+    before, after = content(caches, committed), content(caches, made)
     if before is not None and after is not None and path.endswith(".safetensors"):
         differences = ", ".join(compare_tensors(before, after))
         return f"{path}: {differences or 'same numbers, other bytes'}"
     return f"{path}: {committed} is committed, {made} was made"
 
 
-def compare_locks(committed: Lock, made: Lock, stages: list[str], folders: list[Path]) -> list[str]:
+def compare_locks(committed: Lock, made: Lock, stages: list[str], caches: list[Path]) -> list[str]:
     """Say which is the first stage that differs between two dvc.lock, and how; nothing if none.
 
     Args:
         committed, made: the stages of two dvc.lock.
         stages: in the order in which they run.
-        folders: whose caches hold the files.
+        caches: where the files are.
     """
     for stage in stages:
         one, other = committed.get(stage, {}), made.get(stage, {})
         for kind in ("deps", "outs"):
-            before, after = (expand(folders, side.get(kind, [])) for side in (one, other))
+            before, after = (expand(caches, side.get(kind, [])) for side in (one, other))
             lines = [
-                describe(path, before.get(path), after.get(path), folders)
+                describe(path, before.get(path), after.get(path), caches)
                 for path in differing(before, after)
             ]
             if lines:
@@ -171,9 +173,10 @@ def run(*command: str, folder: Path, **variables: str) -> str:
 
 def main() -> None:
     here = Path.cwd()
+    cache = Path(run(*DVC, "cache", "dir", folder=here).strip())
     problems = [
         f"{path}: its content is not what its name says; delete it and run `dvc repro`"
-        for path in damaged(CACHE)
+        for path in damaged(cache)
     ]
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder, "clone")
@@ -182,9 +185,11 @@ def main() -> None:
         settings = params.load(clone / "params.yaml").fetch
         mirror = os.environ.get("NAMES_MIRROR") or mirror_of_names(Path(folder, "names"), settings)
         variables = {"NAMES_MIRROR": mirror, "DVC_SITE_CACHE_DIR": str(Path(folder, "site"))}
-        run("dvc", "repro", "--force", folder=clone, **variables)
+        # an empty cache of its own, also where a setting of the user names a shared one
+        run(*DVC, "cache", "dir", "--local", str(clone / CACHE), folder=clone)
+        run(*DVC, "repro", "--force", folder=clone, **variables)
         stages = list(yaml.safe_load(read_bytes(clone / "dvc.yaml"))["stages"])
-        problems += compare_locks(committed, read_lock(clone), stages, [clone, here])
+        problems += compare_locks(committed, read_lock(clone), stages, [clone / CACHE, cache])
         changed = run("git", "status", "--porcelain", folder=clone).splitlines()
         problems += [f"{line[3:]}: not as committed" for line in changed]
     if problems:
