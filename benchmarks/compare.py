@@ -144,7 +144,7 @@ def seconds(*command: str, folder: Path) -> float:
 
 
 def compare_commands() -> dict[str, Pairs]:
-    """Run what is compared as commands, in a clone of HEAD with a cache of its own."""
+    """Run what is compared as commands, in a clone of HEAD with a separate cache."""
     python, dvc = (sys.executable,), (sys.executable, "-m", "dvc")
     pairs: dict[str, Pairs] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Run stages and benchmarks in processes of their own, and time them."""
+"""Run stages and benchmarks in separate processes, and time them."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class Run(NamedTuple):
 
 
 def run_stage(stage: str, folder: Path, imports_only: bool = False) -> Run:
-    """Run a stage in a process of its own, or only its imports."""
+    """Run a stage in a separate process, or only its imports."""
     run_name = "imported" if imports_only else "__main__"
     command = (sys.executable, "-c", RUN_MODULE, f"stages.{stage}", run_name)
     start = time.perf_counter()

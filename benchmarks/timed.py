@@ -1,4 +1,4 @@
-"""Time one function of this project in a process of its own, and print the seconds.
+"""Time one function of this project in a separate process, and print the seconds.
 
     python -m benchmarks.timed NAME    NAME: contexts, full_loss, scores or sampling
 

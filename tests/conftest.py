@@ -140,7 +140,7 @@ def run_stages(
 
 
 def clone(folder: Path) -> Project:
-    """Copy what is under test, as git would have it, into a repository of its own."""
+    """Copy what is under test, as git would have it, into a separate repository."""
     project = Project(folder)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],

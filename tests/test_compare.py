@@ -71,7 +71,7 @@ REVISIONS = count(1)
 
 
 def run(evaluation: pd.DataFrame, revision: str | None = None, **settings: dict) -> Run:
-    """A run, of a revision of its own by default."""
+    """A run, by default of a separate revision."""
     revision = revision or f"revision-{next(REVISIONS)}"
     return Run(revision, evaluation, "names.txt (0a30b5557f19)", settings)
 

@@ -322,7 +322,7 @@ def test_edit_of_what_a_stage_does_not_read_does_not_stop_it(
 
 # --- full disks -------------------------------------------------------------------------------
 
-# The project is copied to a small disk of its own, which is filled except for some room; the
+# The project is copied to a separate small disk, which is filled except for some room; the
 # results are those of the last run, when there is room.
 ON_A_SMALL_DISK = """
 set -eu
@@ -342,12 +342,12 @@ cp -a data metrics plots dvc.lock params.yaml "$OUT"
 
 
 def can_mount() -> bool:
-    """Tell whether this system lets users mount a disk of their own."""
+    """Tell whether this system lets users mount a disk."""
     command = ["unshare", "--map-root-user", "--mount", "true"]
     return shutil.which("unshare") is not None and subprocess.call(command) == 0
 
 
-@pytest.mark.skipif(not can_mount(), reason="users cannot mount a disk of their own")
+@pytest.mark.skipif(not can_mount(), reason="users cannot mount a disk")
 @pytest.mark.parametrize(
     "room",
     [

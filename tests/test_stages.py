@@ -47,7 +47,7 @@ class Tiny(NamedTuple):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """Run every stage in order, in a folder of its own."""
+    """Run every stage in order, in a separate folder."""
     folder = tmp_path_factory.mktemp("tiny")
     content = "\n".join(WORDS).encode()
     (folder / "words.txt").write_bytes(content)

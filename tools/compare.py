@@ -201,7 +201,7 @@ def check_models(a: list[Run], b: list[Run], models: dict[str, tuple[str, str]])
 def depends_on_seed(model: str, settings: Settings) -> bool:
     """Tell whether a model may depend on a seed besides that of the split.
 
-    A model without a section of its own, such as a mixture, is composed of others, so it may.
+    A model that has no section, such as a mixture, is composed of others, so it may.
 
     >>> depends_on_seed("bigram_count", {"bigram_count": {"smoothing": 1}})
     False

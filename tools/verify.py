@@ -185,7 +185,7 @@ def main() -> None:
         settings = params.load(clone / "params.yaml").fetch
         mirror = os.environ.get("NAMES_MIRROR") or mirror_of_names(Path(folder, "names"), settings)
         variables = {"NAMES_MIRROR": mirror, "DVC_SITE_CACHE_DIR": str(Path(folder, "site"))}
-        # an empty cache of its own, also where a setting of the user names a shared one
+        # a separate, empty cache, also where a setting of the user names a shared one
         run(*DVC, "cache", "dir", "--local", str(clone / CACHE), folder=clone)
         run(*DVC, "repro", "--force", folder=clone, **variables)
         stages = list(yaml.safe_load(read_bytes(clone / "dvc.yaml"))["stages"])
