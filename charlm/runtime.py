@@ -64,18 +64,26 @@ def run(main: Callable[[], None]) -> None:
             stream.reconfigure(errors="replace")
     try:
         main()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is after `>&-`
+            sys.stdout.flush()
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_status)
-    except BrokenPipeError:
-        # whoever read the output wants no more of it, as `| head -1` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever reads the output wants no more of it, as `| head -1` does
+        discard_output()
         sys.exit(1)
     except OSError as error:
         where = error.filename or Path(sys.argv[0]).stem
         print(f"{where}: {error.strerror or error}", file=sys.stderr)
+        if error.filename is None:
+            discard_output()
         sys.exit(1)
+
+
+def discard_output() -> None:
+    """Discard what is still to be printed: Python would try, and complain, once more at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -236,15 +236,31 @@ def test_memory_limit_that_is_no_number_above_0_is_refused(
 
 
 @posix
-def test_closed_pipe_ends_a_program_without_a_word(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("redirection", "expected"),
+    [
+        ("| head -1", "a\n"),
+        (">&-", ""),
+        pytest.param(
+            "> /dev/full",
+            "",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full"),
+        ),
+    ],
+)
+def test_output_that_cannot_be_written_is_no_traceback(
+    tmp_path: Path, redirection: str, expected: str
+):
     code = "from charlm.runtime import run_tool\nrun_tool(lambda: print('a\\n' * 100_000))\n"
     (tmp_path / "tool.py").write_text(code)
     finished = subprocess.run(
-        ["sh", "-c", f"{sys.executable} tool.py | head -1"],
+        ["sh", "-c", f"{sys.executable} tool.py {redirection}"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    assert (finished.stdout, finished.stderr) == ("a\n", "")
+    assert finished.stdout == expected
+    full = "tool: No space left on device\n"
+    assert finished.stderr == (full if "full" in redirection else "")

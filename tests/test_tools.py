@@ -165,3 +165,12 @@ def test_generate_refuses(trained: Path, arguments: list[str], status: int, mess
     assert (refused.returncode, refused.stdout) == (status, "")
     assert message in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("variables", [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONOPTIMIZE": "2"}])
+def test_tools_run_with_another_encoding_and_without_docstrings(
+    trained: Path, variables: dict[str, str]
+):
+    command = (sys.executable, "-m", "tools.score", "ab")
+    environment = {"PYTHONPATH": str(ROOT)} | variables
+    assert "ab under mlp" in Project(trained).run(*command, **environment).stdout

@@ -67,7 +67,7 @@ def draw(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", choices=[*MODELS, UNIFORM], default=DEFAULT_MODEL)
     parser.add_argument("-n", "--count", type=int, default=20, help="how many names")
     parser.add_argument("--prefix", default="", help="how each name begins")

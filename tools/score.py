@@ -96,7 +96,7 @@ def as_text(name: str, model: str, steps: list[Step]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", help="names to score")
     parser.add_argument("-f", "--file", type=Path, help="a file of names, one per line")
     parser.add_argument("--json", action="store_true", help="print JSON")
