@@ -49,11 +49,27 @@ def run_tool(main: Callable[[], None]) -> None:
     """Run the `main` of a tool. Ctrl-C lets it remove its temporary files first."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def checked_main() -> None:
+        check_arguments()
+        main()
+
     try:
-        run(main)
+        run(checked_main)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)
+
+
+def check_arguments() -> None:
+    """Check that the command line is text.
+
+    Raises:
+        InputError: an argument contains bytes that no text has in the encoding of the system.
+    """
+    for argument in sys.argv[1:]:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise InputError(f"{os.fsencode(argument)!r}: not text; type it in UTF-8")
 
 
 def run(main: Callable[[], None]) -> None:

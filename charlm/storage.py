@@ -53,7 +53,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary name to write to; rename it to `path` once everything is written.
 
     Nothing is left under the temporary name if writing fails. What a killed process leaves there
-    is overwritten the next time.
+    is removed the next time.
 
     Raises:
         InputError: the file cannot be written, or must not be.
@@ -61,6 +61,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # a symbolic link there would be written through
         yield temporary
         for check in BEFORE_RENAME:
             check()

@@ -20,15 +20,18 @@ def read_tensors(path: Path, stage: str) -> Arrays:
         stage: the stage that writes it.
 
     Raises:
-        InputError: there is no such file, it is truncated or of another kind, or it contains NaN
-            or infinity.
+        InputError: there is no such file, it cannot be read, it is truncated or of another kind,
+            or it contains NaN or infinity.
     """
     try:
+        path.open("rb").close()  # load_file calls every file that it cannot open "not found"
         tensors = safetensors.numpy.load_file(path)
+    except (SafetensorError, TypeError) as error:
+        raise damaged(path, f"not a whole safetensors file ({error})", stage) from None
     except FileNotFoundError:
         raise missing(path) from None
-    except (SafetensorError, TypeError, OSError) as error:
-        raise damaged(path, f"not a whole safetensors file ({error})", stage) from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise damaged(path, f"{name} is not finite", stage)

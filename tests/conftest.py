@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -101,6 +101,19 @@ class Project:
 
     def copy(self, folder: Path) -> "Project":
         return Project(Path(shutil.copytree(self.root, folder, symlinks=True)))
+
+
+@contextlib.contextmanager
+def no_room() -> Iterator[None]:
+    """Let no file of this process grow beyond one byte, as if the disk were full."""
+    import resource  # Windows has none
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def declared(stage: str, *kinds: str) -> list[str]:

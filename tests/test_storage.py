@@ -5,6 +5,7 @@ import pytest
 
 from charlm import storage
 from charlm.errors import InputError
+from tests.conftest import no_room, posix
 
 
 def test_paths_of_models_and_splits():
@@ -80,13 +81,22 @@ def test_json_has_six_decimals_in_lists_and_other_alphabets_as_they_are(tmp_path
     assert storage.read_json(path) == {"ə": [[0.123457, 0.0], ["é"]]}
 
 
+@posix
 def test_full_disk_is_one_line_and_leaves_the_old_content(tmp_path: Path):
     path = tmp_path / "file"
     storage.write_bytes(path, b"old")
-    (tmp_path / ".file.tmp").symlink_to("/dev/full")
-    with pytest.raises(InputError, match=r"file: not written: No space left on device$"):
+    with no_room(), pytest.raises(InputError, match=r"file: not written: File too large$"):
         storage.write_bytes(path, b"newer")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("file", b"old")]
+
+
+@posix
+def test_link_at_the_temporary_name_is_not_written_through(tmp_path: Path):
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / ".file.tmp").symlink_to(tmp_path / "precious")
+    storage.write_bytes(tmp_path / "file", b"new")
+    found = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert found == {"precious": b"precious", "file": b"new"}
 
 
 def test_nothing_but_the_file_is_left(tmp_path: Path):

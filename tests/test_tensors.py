@@ -6,6 +6,7 @@ import pytest
 
 from charlm import tensors
 from charlm.errors import InputError
+from tests.conftest import posix
 
 
 def test_tensors_come_back_with_dtype_and_shape_and_the_same_bytes(tmp_path: Path):
@@ -33,6 +34,14 @@ def test_tensors_that_are_not_finite_are_not_written(tmp_path: Path):
         ):
             tensors.write_tensors(tmp_path / "mlp", {"a": np.zeros(1), "b": np.array([value])})
     assert list(tmp_path.iterdir()) == []
+
+
+@posix
+def test_file_that_cannot_be_opened_is_not_called_missing(tmp_path: Path):
+    loop = tmp_path / "mlp"
+    loop.symlink_to(loop)
+    with pytest.raises(InputError, match=r"mlp: Too many levels of symbolic links$"):
+        tensors.read_tensors(loop, "train_mlp")
 
 
 def test_missing_file_is_one_line(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,7 @@ def test_score_as_text_names_the_impossible_pair(trained: Path):
         ([""], 2, "no names: give some"),
         ([], 2, "no names: give some"),
         (["-f", "gone.txt"], 1, "gone.txt: not found"),
+        ([os.fsdecode(b"z\xff")], 1, "b'z\\xff': not text; type it in UTF-8"),
     ],
 )
 def test_score_refuses(trained: Path, arguments: list[str], status: int, message: str):
