@@ -61,9 +61,9 @@ def test_damaged_file_is_named_with_its_stage_and_what_to_do():
     )
 
 
-def test_json_has_six_decimals_and_never_nan(tmp_path: Path):
+def test_json_has_nine_decimals_and_never_nan(tmp_path: Path):
     path = tmp_path / "metrics.json"
-    storage.write_json(path, {"nll": {"mlp": 2.0000004999, "n": 3}})
+    storage.write_json(path, {"nll": {"mlp": 2.0000000004999, "n": 3}})
     assert path.read_text() == '{\n  "nll": {\n    "mlp": 2.0,\n    "n": 3\n  }\n}\n'
     for value in (math.nan, math.inf):
         for nested in (value, [[value]]):
@@ -74,11 +74,16 @@ def test_json_has_six_decimals_and_never_nan(tmp_path: Path):
     assert storage.read_json(path) == {"nll": {"mlp": 2.0, "n": 3}}
 
 
-def test_json_has_six_decimals_in_lists_and_other_alphabets_as_they_are(tmp_path: Path):
+def test_json_has_nine_decimals_in_lists_and_other_alphabets_as_they_are(tmp_path: Path):
     path = tmp_path / "embedding.json"
-    storage.write_json(path, {"ə": [[0.12345678, -1e-9], ["é"]]})
+    storage.write_json(path, {"ə": [[0.12345678912, -1e-12], ["é"]]})
     assert '"ə"' in path.read_text(encoding="utf-8")
-    assert storage.read_json(path) == {"ə": [[0.123457, 0.0], ["é"]]}
+    assert storage.read_json(path) == {"ə": [[0.123456789, 0.0], ["é"]]}
+
+
+def test_metric_just_below_the_middle_is_not_rounded_up_by_a_table(tmp_path: Path):
+    storage.write_json(tmp_path / "metrics.json", {"nll": 1.9687499})
+    assert f"{storage.read_json(tmp_path / 'metrics.json')['nll']:.4f}" == "1.9687"
 
 
 @posix
