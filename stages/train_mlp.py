@@ -11,13 +11,13 @@ from typing import NamedTuple, Self
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
-from torch.optim import SGD, AdamW
 from tqdm import tqdm
 
 from charlm import params
 from charlm.errors import InputError
 from charlm.examples import next_counts, read_examples
 from charlm.models.mlp import MLP, count_parameters
+from charlm.optimizers import OPTIMIZERS
 from charlm.projection import principal_plane
 from charlm.runtime import check_network_memory, run_stage
 from charlm.storage import DATA, METRICS, PLOTS, model_path, write_json
@@ -144,8 +144,7 @@ def train(
     """
     model.requires_grad_()
     drop = dropout(settings.dropout, generator)
-    optimizer_class = SGD if settings.optimizer == "sgd" else AdamW
-    optimizer = optimizer_class(model.parameters(), weight_decay=settings.weight_decay, fused=True)
+    optimizer = OPTIMIZERS[settings.optimizer]([*model.parameters()], settings.weight_decay)
     curve: Curve = []
     dev_curve: Curve = []
     curve_steps = evenly_spaced(settings.steps - 1, MAX_TRAIN_POINTS)
@@ -164,10 +163,9 @@ def train(
             curve.append((step, nll))
             progress.set_postfix_str(f"nll {nll:.4f}", refresh=False)
 
-        optimizer.param_groups[0]["lr"] = learning_rate(step, settings)
-        optimizer.zero_grad()
+        model.zero_grad()
         loss.backward()
-        optimizer.step()
+        optimizer.step(learning_rate(step, settings))
 
     model.requires_grad_(False)
     for parameter in model.parameters():
