@@ -6,9 +6,11 @@ python -m stages.evaluate    data/models/*, data/contexts/{mlp,ngram}/*, data/sp
 
 import math
 import sys
+from collections.abc import Iterable
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from charlm import params, stats
 from charlm.errors import InputError
@@ -19,11 +21,14 @@ from charlm.names import read_names
 from charlm.runtime import run_stage
 from charlm.scoring import Characters, Scores, score_characters
 from charlm.storage import DATA, METRICS, PLOTS, split_path, write_json
-from charlm.tables import write_table
+from charlm.tables import write_rows
 from charlm.tensors import Arrays
 from charlm.vocabulary import read_vocabulary
 
 ByModel = dict[str, dict[str, float]]  # {model: {metric: value}}
+Columns = dict[str, np.ndarray]
+Position = tuple[str, str, int, int, float]  # a row of plots/positions.csv
+POSITION_COLUMNS = ("split", "model", "position", "characters", "nll")
 METRIC_NAMES = (  # in the order in which a reader wants them
     "nll",
     "stderr",
@@ -36,35 +41,35 @@ METRIC_NAMES = (  # in the order in which a reader wants them
 MAX_EXPONENT = 700  # exp(710) is more than a float can hold
 
 
-def add_up(scores: Scores, groups: np.ndarray, weights: np.ndarray | int = 1) -> pd.DataFrame:
+class Sums(NamedTuple):
+    """Scores of characters, added up: one entry per name, or per position in the name."""
+
+    characters: np.ndarray  # int64
+    nll: np.ndarray  # float64, nats
+    correct: np.ndarray  # int64: how many characters are the most probable one
+    zeros: np.ndarray  # int64: how many have probability 0
+
+
+def add_up(scores: Scores, groups: np.ndarray, weights: np.ndarray | int = 1) -> Sums:
     """Add up the scores of the characters of each name, or at each position.
 
     Args:
         scores: of each character.
         groups: (characters,), the name or position of each.
         weights: (characters,), how often each counts.
-
-    Returns:
-        One row per name or position: `characters`; `nll`, nats; `correct`, how many are the most
-        probable one; `zeros`, how many have probability 0.
     """
-    columns = {
-        "characters": np.ones(len(groups)),
-        "nll": scores.nll,
-        "correct": scores.is_correct,
-        "zeros": np.isinf(scores.nll),
-    }
-    sums = pd.DataFrame(
-        {column: np.bincount(groups, values * weights) for column, values in columns.items()}
+    characters, nll, correct, zeros = (
+        np.bincount(groups, values * weights)
+        for values in (np.ones(len(groups)), scores.nll, scores.is_correct, np.isinf(scores.nll))
     )
-    return sums.astype({"characters": int, "correct": int, "zeros": int})
+    return Sums(characters.astype(int), nll, correct.astype(int), zeros.astype(int))
 
 
-def summarise(scores: pd.DataFrame, in_train: np.ndarray) -> dict[str, float]:
+def summarise(sums: Sums, in_train: np.ndarray) -> dict[str, float]:
     """Return the metrics of one model on one split.
 
     Args:
-        scores: one row per unique name, as `add_up` returns them, multiplied by its repeats.
+        sums: one entry per unique name, multiplied by its repeats.
         in_train: (names,) bool, whether each also occurs in train.
 
     Returns:
@@ -77,14 +82,14 @@ def summarise(scores: pd.DataFrame, in_train: np.ndarray) -> dict[str, float]:
         Infinite values, an average of no names, a standard error of one name, and a
         zero_probability of 0 are left out.
     """
-    metrics = {"accuracy": scores["correct"].sum() / scores["characters"].sum()}
-    for suffix, names in {"": scores, "_unseen": scores[~in_train]}.items():
-        nll, characters = names["nll"].to_numpy(), names["characters"].to_numpy()
-        if len(names) and not names["zeros"].any():
+    metrics = {"accuracy": sums.correct.sum() / sums.characters.sum()}
+    for suffix, rows in {"": np.full(len(in_train), True), "_unseen": ~in_train}.items():
+        nll, characters = sums.nll[rows], sums.characters[rows]
+        if len(nll) and not sums.zeros[rows].any():
             metrics[f"nll{suffix}"] = stats.average(nll, characters)
-            if len(names) > 1:
+            if len(nll) > 1:
                 metrics[f"stderr{suffix}"] = stats.standard_error(nll, characters)
-    if zeros := int(scores["zeros"].sum()):
+    if zeros := int(sums.zeros.sum()):
         metrics["zero_probability"] = zeros
     if metrics.get("nll", math.inf) < MAX_EXPONENT:
         metrics["perplexity"] = math.exp(metrics["nll"])
@@ -97,7 +102,7 @@ def evaluate_split(
     examples: Arrays,
     train: set[str],
     models: dict[str, Model],
-) -> tuple[pd.DataFrame, pd.DataFrame, ByModel]:
+) -> tuple[Columns, list[Position], ByModel]:
     """Evaluate all models on one split.
 
     Args:
@@ -108,8 +113,9 @@ def evaluate_split(
         models: the trained models, by name.
 
     Returns:
-        One row per name, with its summed NLL under each model; one row per model and position in
-        the name, with the average NLL there, if finite; and the metrics of each model.
+        The columns of data/evaluation.csv, one entry per name: its summed NLL under each model,
+        NaN where it is infinite; the average NLL at each position in the name, where it is
+        finite; and the metrics of each model.
 
     Raises:
         InputError: the split contains no names, or the examples belong to other names.
@@ -119,42 +125,48 @@ def evaluate_split(
             f"evaluate: evaluate.splits names {split}, which contains no names; "
             f"remove {split} there, or leave names for it in split.train and split.dev"
         )
-    table = pd.DataFrame({"split": split, "name": names})
-    table["characters"] = [len(name) + 1 for name in names]
-    table["in_train"] = [name in train for name in names]
+    numbers: dict[str, int] = {}
+    unique_name = np.array([numbers.setdefault(name, len(numbers)) for name in names])
+    columns: Columns = {
+        "split": np.full(len(names), split),
+        "name": np.array(names, dtype=object),
+        "characters": np.array([len(name) + 1 for name in names]),
+        "in_train": np.array([name in train for name in names]),
+    }
     lengths = np.diff(np.flatnonzero(examples["targets"] == 0), prepend=-1)
-    if not np.array_equal(lengths, table["characters"]):
+    if not np.array_equal(lengths, columns["characters"]):
         raise InputError(
             f"evaluate: data/splits/{split}.txt and data/contexts/*/{split}.safetensors "
             "are of different names; run `dvc repro`"
         )
-    unique_name, _ = pd.factorize(table["name"])
-    is_repeat = table["name"].duplicated()
-    repeats, in_train = np.bincount(unique_name), table["in_train"][~is_repeat].to_numpy()
+    _, first, repeats = np.unique(unique_name, return_index=True, return_counts=True)
+    in_train = columns["in_train"][first]
     characters = Characters.of(examples, unique_name)
-    del names, examples  # everything that follows is smaller, except for the table
+    del names, examples, numbers  # everything that follows is smaller, except for the columns
     positions, metrics = [], {}
     for name, model in models.items():
         scores = score_characters(model, characters)
         by_name = add_up(scores, characters.name)
-        metrics[name] = summarise(by_name.mul(repeats, axis=0), in_train)
-        table[name] = by_name["nll"].replace(math.inf, math.nan).to_numpy()[unique_name]
+        columns[name] = np.where(by_name.zeros > 0, math.nan, by_name.nll)[unique_name]
+        metrics[name] = summarise(Sums(*(column * repeats for column in by_name)), in_train)
         by_position = add_up(scores, characters.position, characters.repeats)
-        positions.append(average_by_position(split, name, by_position))
-    return table, pd.concat(positions), metrics
+        positions += average_by_position(split, name, by_position)
+    return columns, positions, metrics
 
 
-def average_by_position(split: str, model: str, sums: pd.DataFrame) -> pd.DataFrame:
+def average_by_position(split: str, model: str, sums: Sums) -> list[Position]:
     """Return the average NLL at each position in the name, from 1, where it is finite.
 
     Args:
         split: its name.
         model: its name.
-        sums: one row per position, as `add_up` returns them.
+        sums: one entry per position.
     """
-    sums = sums.assign(split=split, model=model, position=sums.index + 1)
-    sums["nll"] /= sums["characters"]
-    return sums.loc[sums["zeros"] == 0, ["split", "model", "position", "characters", "nll"]]
+    return [
+        (split, model, position, characters, nll / characters)
+        for position, (characters, nll, _, zeros) in enumerate(zip(*sums, strict=True), start=1)
+        if not zeros
+    ]
 
 
 def by_metric(by_split: dict[str, ByModel]) -> dict[str, ByModel]:
@@ -168,14 +180,11 @@ def by_metric(by_split: dict[str, ByModel]) -> dict[str, ByModel]:
     return turned
 
 
-def bars(nll: ByModel) -> pd.DataFrame:
-    """Return {model: {split: nll}} as rows of a bar chart, labelled `model (split)`."""
-    rows = [
-        (f"{model} ({split})", value)
-        for model, by_split in nll.items()
-        for split, value in by_split.items()
-    ]
-    return pd.DataFrame(rows, columns=["model", "nll"])
+def bars(nll: ByModel) -> Iterable[tuple[str, float]]:
+    """Yield {model: {split: nll}} as rows of a bar chart, labelled `model (split)`."""
+    for model, by_split in nll.items():
+        for split, value in by_split.items():
+            yield f"{model} ({split})", value
 
 
 def main() -> None:
@@ -183,18 +192,20 @@ def main() -> None:
     symbols = len(read_vocabulary())
     models = load_models(symbols)
     train = set(read_names(split_path("train")))
-    tables, positions = [], []
+    tables: list[Columns] = []
+    positions: list[Position] = []
     metrics_of: dict[str, ByModel] = {}
     for split in settings.splits:
         names, examples = read_names(split_path(split)), read_longest_examples(split, symbols)
-        table, position, metrics_of[split] = evaluate_split(split, names, examples, train, models)
-        tables.append(table)
-        positions.append(position)
+        columns, found, metrics_of[split] = evaluate_split(split, names, examples, train, models)
+        tables.append(columns)
+        positions += found
     metrics = by_metric(metrics_of)
 
-    write_table(DATA / "evaluation.csv", pd.concat(tables))
-    write_table(PLOTS / "models.csv", bars(metrics.get("nll", {})))
-    write_table(PLOTS / "positions.csv", pd.concat(positions))
+    rows = chain.from_iterable(zip(*table.values(), strict=True) for table in tables)
+    write_rows(DATA / "evaluation.csv", [*tables[0]], rows)
+    write_rows(PLOTS / "models.csv", ["model", "nll"], bars(metrics.get("nll", {})))
+    write_rows(PLOTS / "positions.csv", POSITION_COLUMNS, positions)
     write_json(METRICS / "evaluate.json", metrics)
     for model, by_split in metrics.get("zero_probability", {}).items():
         for name, count in by_split.items():

@@ -9,7 +9,6 @@ Every model samples with the same seed: where two models agree, so do their name
 from statistics import fmean
 
 import numpy as np
-import pandas as pd
 from torch import Generator
 
 from charlm import params
@@ -18,7 +17,7 @@ from charlm.names import read_names
 from charlm.runtime import run_stage
 from charlm.sampling import sample_names
 from charlm.storage import DATA, METRICS, PLOTS, split_path, write_json, write_lines
-from charlm.tables import write_table
+from charlm.tables import write_rows
 from charlm.vocabulary import read_vocabulary
 
 SHOWN = 5  # names of the last model in the line of result
@@ -66,13 +65,19 @@ def measure(names: list[str], train: set[str], dev: list[str]) -> dict[str, floa
     return metrics
 
 
-def length_table(lists: dict[str, list[str]]) -> pd.DataFrame:
-    """Return the share of each length, one row per list of names and length."""
+def length_rows(lists: dict[str, list[str]]) -> list[tuple[int, str, float]]:
+    """Return the share of each length, one row per list of names and length.
+
+    >>> length_rows({"dev": ["a", "ba", "bo", "mi"], "mlp": []})
+    [(0, 'dev', 0.0), (1, 'dev', 0.25), (2, 'dev', 0.75)]
+    """
     lists = {title: names for title, names in lists.items() if names}
     longest = max(len(name) for names in lists.values() for name in names)
-    shares = {title: length_shares(names, longest) for title, names in lists.items()}
-    table = pd.DataFrame(shares).rename_axis("length")
-    return table.melt(var_name="model", value_name="share", ignore_index=False).reset_index()
+    return [
+        (length, title, share)
+        for title, names in lists.items()
+        for length, share in enumerate(length_shares(names, longest).tolist())
+    ]
 
 
 def main() -> None:
@@ -93,7 +98,8 @@ def main() -> None:
 
     for name, names in kept.items():
         write_lines(DATA / "samples" / f"{name}.txt", names)
-    write_table(PLOTS / "lengths.csv", length_table({"dev": dev} | measured))
+    rows = length_rows({"dev": dev} | measured)
+    write_rows(PLOTS / "lengths.csv", ["length", "model", "share"], rows)
     write_json(METRICS / "sample.json", metrics)
     shares = ", ".join(f"{name} {share:.1%}" for name, share in metrics["in_train"].items())
     last = list(kept)[-1]

@@ -16,7 +16,7 @@ from tools import deps
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 TEMPLATES = {"linear", "bar_horizontal"}  # of DVC's own
-WITH_PANDAS = {"evaluate", "find_learning_rate", "sample"}
+WITH_PANDAS = {"find_learning_rate"}
 PLOTTING = {stage for stage in STAGES if stage.startswith("plot_")}
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from stages.sample import length_table, measure
+from stages.sample import length_rows, measure
 
 
 def test_samples_measured_by_hand():
@@ -18,7 +18,7 @@ def test_samples_measured_by_hand():
 
 def test_without_dev_names_nothing_is_compared_with_them():
     assert set(measure(["ava"], set(), [])) == {"in_train", "distinct", "at_most_one_letter"}
-    assert set(length_table({"dev": [], "mlp": ["ava"]})["model"]) == {"mlp"}
+    assert {title for _, title, _ in length_rows({"dev": [], "mlp": ["ava"]})} == {"mlp"}
 
 
 def test_copies_of_train_occur_in_train_and_not_in_dev():
@@ -28,15 +28,13 @@ def test_copies_of_train_occur_in_train_and_not_in_dev():
 
 
 def test_table_of_lengths_has_one_row_per_list_and_length():
-    table = length_table({"dev": ["ava", "zo"], "mlp": ["a"]})
-    assert table.columns.tolist() == ["length", "model", "share"]
-    assert table.values.tolist() == [
-        [0, "dev", 0.0],
-        [1, "dev", 0.0],
-        [2, "dev", 0.5],
-        [3, "dev", 0.5],
-        [0, "mlp", 0.0],
-        [1, "mlp", 1.0],
-        [2, "mlp", 0.0],
-        [3, "mlp", 0.0],
+    assert length_rows({"dev": ["ava", "zo"], "mlp": ["a"]}) == [
+        (0, "dev", 0.0),
+        (1, "dev", 0.0),
+        (2, "dev", 0.5),
+        (3, "dev", 0.5),
+        (0, "mlp", 0.0),
+        (1, "mlp", 1.0),
+        (2, "mlp", 0.0),
+        (3, "mlp", 0.0),
     ]
