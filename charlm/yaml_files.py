@@ -19,7 +19,7 @@ def parse_yaml(content: bytes) -> Any:
             line.
     """
     try:
-        value = YAML(typ="safe", pure=True).load(content.decode("utf-8"))
+        value = YAML(typ="safe").load(content.decode("utf-8"))
         count_values(value)
     except (YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from None
