@@ -19,7 +19,7 @@ import hypothesis
 import pytest
 import yaml
 
-from charlm import params
+from charlm import params, runtime
 from charlm.download import EMBEDDED, NoNetworkError, read_url
 from charlm.names import parse_names
 
@@ -150,6 +150,12 @@ def run_stages(
     with contextlib.chdir(folder):
         for name in names:
             import_module(f"stages.{name}").main()
+
+
+def limit_memory(monkeypatch: pytest.MonkeyPatch, limit_bytes: int) -> None:
+    """Allow so much memory, also where so little would never be refused."""
+    monkeypatch.setattr(runtime, "SMALL_BYTES", 0)
+    monkeypatch.setattr(runtime, "memory_limit_bytes", lambda: limit_bytes)
 
 
 def clone(folder: Path) -> Project:

@@ -4,6 +4,7 @@ import pytest
 from charlm import examples, vocabulary
 from charlm.errors import InputError
 from stages import split
+from tests.conftest import limit_memory
 
 ITOS = [".", "a", "b"]
 ALPHABET = [".", *"abcdefghijklmnopqrstuvwxyz"]
@@ -53,6 +54,30 @@ def test_examples_that_need_too_much_memory_are_refused(monkeypatch: pytest.Monk
         r"at most 1 GB are allowed .*; lower contexts\.block_size or ngram_count\.order, or use ",
     ):
         examples.build_examples(names, ALPHABET, 64)
+
+
+@pytest.mark.parametrize(("symbols", "itemsize_bytes"), [(3, 1), (256, 1), (257, 2)])
+def test_memory_of_examples_is_estimated(
+    monkeypatch: pytest.MonkeyPatch, symbols: int, itemsize_bytes: int
+):
+    itos = [".", *map(chr, range(ord("a"), ord("a") + symbols - 1))]
+    # six tables of 3 symbols and a target for each of 7 characters, two of them end marks
+    needed = 6 * 7 * (3 + 1) * itemsize_bytes
+    limit_memory(monkeypatch, needed)
+    assert len(examples.build_examples(["abba", "b"], itos, 3)["targets"]) == 7
+    limit_memory(monkeypatch, needed - 1)
+    with pytest.raises(InputError, match="contexts of 3 symbols for 7 characters would"):
+        examples.build_examples(["abba", "b"], itos, 3)
+
+
+def test_memory_of_counts_is_estimated(monkeypatch: pytest.MonkeyPatch):
+    built = examples.build_examples(["ab", "aab"], ITOS, 2)
+    # six tables of 3 symbols after 4 contexts: .. .a aa ab
+    limit_memory(monkeypatch, 6 * 3 * 4 * 8)
+    assert len(examples.next_counts(built["contexts"], built["targets"], 3).counts) == 4
+    limit_memory(monkeypatch, 6 * 3 * 4 * 8 - 1)
+    with pytest.raises(InputError, match="counts of 3 symbols after 4 contexts would"):
+        examples.next_counts(built["contexts"], built["targets"], 3)
 
 
 def test_first_five_names_give_32_examples(names: list[str]):

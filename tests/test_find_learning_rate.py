@@ -1,12 +1,16 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
 from torch import Generator
 
+from charlm.errors import InputError
 from charlm.examples import build_examples
 from charlm.models.mlp import MLP
 from stages import find_learning_rate, split
 from stages.train_mlp import Examples, full_loss
+from tests.conftest import limit_memory, run_stages
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
 
@@ -72,3 +76,20 @@ def test_reference_valley(names: list[str], seed: int):
     smoothed = find_learning_rate.smooth(pd.Series(losses))
     assert -1.1 < exponents[int(smoothed.argmin())] < -0.6
     assert smoothed.iloc[0] == pytest.approx(before, rel=0.1)
+
+
+def test_memory_is_estimated_from_the_size_of_a_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    section = "find_learning_rate"
+    changes = {"split.train": 1.0, "split.dev": 0.0, "contexts.block_size": 2}
+    changes |= {f"{section}.embedding": 2, f"{section}.hidden": 4, f"{section}.batch_size": 5}
+    run_stages(tmp_path, b"ab\nb\n", changes, ["fetch", "split", "build_contexts"])
+    monkeypatch.chdir(tmp_path)
+    # C, W1 and b1, W2 and b2; and 4 inputs, 4 hidden units, 3 logits for each of 5 examples
+    parameters, activations = 3 * 2 + (4 + 1) * 4 + (4 + 1) * 3, 5 * (4 + 4 + 3)
+    limit_memory(monkeypatch, 4 * (6 * parameters + 4 * activations))
+    find_learning_rate.main()
+    limit_memory(monkeypatch, 4 * (6 * parameters + 4 * activations) - 1)
+    with pytest.raises(InputError, match="this search would take"):
+        find_learning_rate.main()

@@ -9,6 +9,7 @@ from charlm.errors import InputError
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
 from charlm.scoring import log_probabilities, next_log_probabilities
+from tests.conftest import limit_memory
 
 
 def test_logits_of_zero_give_the_uniform_loss():
@@ -32,6 +33,17 @@ def test_each_unique_context_is_computed_once(monkeypatch: pytest.MonkeyPatch, m
     found, inverse = next_log_probabilities(model, contexts)
     assert found.tolist() == log_probabilities(W).tolist()
     assert inverse.tolist() == [2, 0, 2, 1, 2]
+
+
+def test_memory_of_probabilities_is_estimated(monkeypatch: pytest.MonkeyPatch):
+    model = BigramNeural.from_tensors({"W": torch.zeros(3, 3)}, 3)
+    contexts = np.array([[1], [2], [1]], dtype=np.uint8)
+    # six tables of 3 symbols after 2 contexts
+    limit_memory(monkeypatch, 6 * 3 * 2 * 8)
+    assert next_log_probabilities(model, contexts)[0].shape == (2, 3)
+    limit_memory(monkeypatch, 6 * 3 * 2 * 8 - 1)
+    with pytest.raises(InputError, match="probabilities of bigram_neural after 2 contexts would"):
+        next_log_probabilities(model, contexts)
 
 
 def test_contexts_shorter_than_the_block_size_are_refused():

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,7 @@ from charlm.models.mlp import MLP
 from charlm.params import Mlp
 from stages import train_mlp
 from stages.train_mlp import Curve, Examples
-from tests.conftest import SETTINGS
+from tests.conftest import SETTINGS, limit_memory, run_stages
 
 ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
 LECTURE = {
@@ -278,3 +280,20 @@ def test_deeper_gelu_model_learns_five_names_by_heart():
     # 5 ln 5 / 32 is the least that any model can reach
     assert train_mlp.full_loss(model, some).item() == pytest.approx(0.2515, abs=0.005)
     assert model.arrays()["activation"] == 1
+
+
+@pytest.mark.parametrize("content", [b"ab\nb\n", b"b\nab\n"])
+def test_memory_is_estimated_from_the_larger_of_train_and_dev(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+):
+    changes = {"split.seed": None, "split.train": 0.5, "split.dev": 0.5, "contexts.block_size": 2}
+    changes |= {"mlp.embedding": 2, "mlp.hidden": 4, "mlp.steps": 1}
+    run_stages(tmp_path, content, changes, ["fetch", "split", "build_contexts"])
+    monkeypatch.chdir(tmp_path)
+    # C, W1 and b1, W2 and b2; and 4 inputs, 4 hidden units, 3 logits for each of 3 contexts of ab
+    parameters, activations = 3 * 2 + (4 + 1) * 4 + (4 + 1) * 3, 3 * (4 + 4 + 3)
+    limit_memory(monkeypatch, 4 * (6 * parameters + 4 * activations))
+    train_mlp.main()
+    limit_memory(monkeypatch, 4 * (6 * parameters + 4 * activations) - 1)
+    with pytest.raises(InputError, match="training this MLP would take"):
+        train_mlp.main()

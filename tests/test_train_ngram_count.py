@@ -2,14 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from charlm import runtime
 from charlm.errors import InputError
 from charlm.examples import build_examples
 from charlm.models.ngram_count import NgramCount
 from charlm.vocabulary import build_vocabulary
 from stages import split, train_ngram_count
 from stages.train_ngram_count import count_levels, discounts, interpolate
-from tests.conftest import SETTINGS
+from tests.conftest import SETTINGS, limit_memory
 
 ITOS = [".", "a", "b"]
 
@@ -125,13 +124,12 @@ def test_reference_losses_on_the_lectures_split(names: list[str], order: int, re
 def test_long_contexts_that_need_too_much_memory_are_refused(monkeypatch: pytest.MonkeyPatch):
     # six tables of 3 symbols after 4 contexts of each of 4 lengths, 8 bytes per cell
     needed = 6 * 3 * 4 * 4 * 8
-    monkeypatch.setattr(runtime, "SMALL_BYTES", 0)
-    monkeypatch.setattr(runtime, "memory_limit_bytes", lambda: needed - 1)
+    limit_memory(monkeypatch, needed - 1)
     examples = {
         "contexts": np.uint8([[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 1]]),
         "targets": np.uint8([1, 2, 1, 0]),
     }
     with pytest.raises(InputError, match="contexts of up to 3 symbols, 4 of them that long, would"):
         count_levels(examples, symbols=3)
-    monkeypatch.setattr(runtime, "memory_limit_bytes", lambda: needed)
+    limit_memory(monkeypatch, needed)
     assert len(count_levels(examples, symbols=3)) == 4
