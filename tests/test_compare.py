@@ -2,6 +2,7 @@
 
 import json
 import sys
+from argparse import ArgumentParser, Namespace
 from itertools import count
 from pathlib import Path
 
@@ -28,7 +29,9 @@ from tools.compare import Row, Run
         (-0.02, 0.005**2, "better"),
         (0.02, 0.005**2, "worse"),
         (-0.001, 0.0003**2, "significant but negligible"),
-        (-0.0029, 0.0003**2, "better"),  # the interval reaches beyond what is negligible
+        # the interval reaches beyond what is negligible, at its lower or its upper end
+        (-0.0029, 0.0003**2, "better"),
+        (0.0029, 0.0003**2, "worse"),
         (0.001, 0.001**2, "not significant"),
         (0.0, 0.0, "the same"),
     ],
@@ -172,6 +175,10 @@ def test_probability_zero_is_no_number_but_a_verdict():
     assert row.verdict == "cannot be compared"
     assert row.detail == ": probability 0 for 1 names under A, 1 under B"
     assert "none to none" in compare.as_text([row], "simple")
+    # names are counted, not runs
+    two = run(table(many(40), [None, None] + [1.0] * 38))
+    (row,) = compare.compare_runs([some], [two], MLP_ONLY, 0.003)
+    assert row.detail == ": probability 0 for 0 names under A, 2 under B"
 
 
 def characters(size: int) -> int:
@@ -308,6 +315,66 @@ def test_arguments_that_ask_nothing(
         compare.main()
     assert ended.value.code == 2
     assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sides"),
+    [
+        ({"revisions": ["main", "dev"]}, (["main"], ["dev"])),
+        ({"revisions": ["main", "dev"], "model": "mlp", "other": "gpt"}, (["main"], ["dev"])),
+        ({"revisions": ["main"], "model": "mlp", "other": "gpt"}, (["main"], ["main"])),
+        ({"a": ["x", "y"], "b": ["z"]}, (["x", "y"], ["z"])),
+    ],
+)
+def test_sides_of_a_comparison(arguments: dict, sides: tuple[list[str], list[str]]):
+    given = {"revisions": [], "a": None, "b": None, "model": None, "other": None} | arguments
+    assert compare.parse_sides(ArgumentParser(), Namespace(**given)) == sides
+
+
+def printed(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    runs: dict[str, Run],
+    *arguments: str,
+    status: int = 0,
+) -> tuple[str, str]:
+    """Run the tool on runs that are at hand; return what it printed."""
+    monkeypatch.setattr(sys, "argv", ["compare", *arguments])
+    monkeypatch.setattr(compare, "read_run", runs.__getitem__)
+    if status:
+        with pytest.raises(SystemExit) as ended:
+            compare.main()
+        assert ended.value.code == status
+    else:
+        compare.main()
+    return capsys.readouterr()
+
+
+def test_what_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    noise = [0.1 * (number % 7) for number in range(40)]
+    runs = {
+        "low": run(table(many(40), noise, gpt=2.0), "low"),
+        "high": run(table(many(40), [nll + 1 for nll in noise], rnn=2.0), "high"),
+    }
+
+    def ask(*arguments: str, status: int = 0) -> tuple[str, str]:
+        return printed(monkeypatch, capsys, runs, *arguments, status=status)
+
+    left_out = "Left out, as not all runs scored them: gpt, rnn.\n"
+    out, err = ask("low", "high")
+    assert out.startswith("A: low\nB: high\n\nmodel    split")
+    assert "for these two trained models, on names" in out
+    assert out.endswith(left_out)
+    assert err == ""
+    out, err = ask("low", "high", "--json", "--fail-if-worse", status=1)
+    assert [(row["model"], row["verdict"]) for row in json.loads(out)] == [("mlp", "worse")]
+    assert err == left_out
+    assert "| mlp     | dev" in ask("high", "low", "--fail-if-worse", "--md")[0]
+    assert "the same" in ask("low", "high", "--model", "gpt", "--other", "rnn")[0]
+    assert "gpt → rnn" in ask("low", "high", "--model", "gpt", "--other", "rnn")[0]
+    # by 1 nat per name of 6 or 7 characters
+    (row,) = json.loads(ask("low", "high", "--json", "--model", "mlp", "--negligible", "1")[0])
+    assert row["verdict"] == "significant but negligible"
 
 
 EVALUATION = table(["ava", "mia"], [1.5, None]).to_csv(index=False)

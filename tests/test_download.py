@@ -118,7 +118,8 @@ def refused(url: str) -> str:
 
 
 def test_list_comes_from_an_address(server: str):
-    assert download.read_url(f"{server}/lists/names.txt") == LIST
+    for address in (server, server.replace("http", "HTTP")):
+        assert download.read_url(f"{address}/lists/names.txt") == LIST
 
 
 def test_server_that_does_not_have_the_file(server: str):
@@ -143,6 +144,17 @@ def test_server_that_keeps_failing_is_asked_four_times(server: str):
     """Even if it says to come again after a day."""
     assert "500 Server Error" in refused(f"{server}/broken/names.txt")
     assert Server.requested["/broken/names.txt"] == 4
+
+
+def test_content_may_be_as_large_as_the_limit(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "names.txt").write_bytes(LIST)
+    for url in (f"{server}/lists/names.txt", str(tmp_path / "names.txt")):
+        monkeypatch.setattr(download, "MAX_BYTES", len(LIST))
+        assert download.read_url(url) == LIST
+        monkeypatch.setattr(download, "MAX_BYTES", len(LIST) - 1)
+        assert "a list must be smaller" in refused(url)
 
 
 def test_endless_content_is_refused(server: str):
@@ -284,7 +296,8 @@ def test_mirror_replaces_the_network(tmp_path: Path, server: str, monkeypatch: p
         mirrors.append(f"file://{tmp_path}")
     for mirror in mirrors:
         monkeypatch.setenv("NAMES_MIRROR", mirror)
-        assert download.read_url("https://example.invalid/v1/names.txt") == LIST
+        for scheme in ("https", "HTTPS", "http", "HTTP"):
+            assert download.read_url(f"{scheme}://example.invalid/v1/names.txt") == LIST
         # only the network: a path stays a path
         assert "there is no file" in refused("/nowhere/names.txt")
 

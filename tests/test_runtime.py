@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TextIO
 
@@ -63,6 +64,7 @@ def test_second_stage_says_that_it_waits_and_starts_after_the_first(tmp_path: Pa
     assert line(first.stdout) == "started\n"
     second = start(tmp_path, "two")
     assert line(second.stderr) == "two: waiting for another stage that runs in this folder\n"
+    time.sleep(0.5)  # one that does not wait starts at once
     assert not (tmp_path / "two.started").exists()
     first.communicate("\n", timeout=TIMEOUT_S)
     assert line(second.stdout) == "started\n"
@@ -248,15 +250,16 @@ def test_memory_limit_that_is_no_number_above_0_is_refused(
         ),
     ],
 )
+@pytest.mark.parametrize("lines", [1, 100_000])  # one stays in a buffer until the end
 def test_output_that_cannot_be_written_is_no_traceback(
-    tmp_path: Path, redirection: str, expected: str
+    tmp_path: Path, redirection: str, expected: str, lines: int
 ):
-    code = "from charlm.runtime import run_tool\nrun_tool(lambda: print('a\\n' * 100_000))\n"
+    code = f"from charlm.runtime import run_tool\nrun_tool(lambda: print('a\\n' * {lines}))\n"
     (tmp_path / "tool.py").write_text(code)
     finished = subprocess.run(
         ["sh", "-c", f"{sys.executable} tool.py {redirection}"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
         capture_output=True,
         text=True,
         check=False,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save
 
 from charlm.params import Fetch
 from charlm.storage import write_bytes
@@ -115,6 +116,21 @@ def test_first_difference_of_two_locks(tmp_path: Path, change: dict, found: list
     )
 
 
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        ({"b": np.float32([0, 1])}, []),
+        ({"b": np.float32([0, 3])}, ["b by up to 2"]),
+        ({"b": np.float32([[0, 1]])}, ["b in shape or type"]),
+        ({"b": np.float64([0, 1])}, ["b in shape or type"]),
+        ({"W": np.float32([0, 1])}, ["W in shape or type", "b in shape or type"]),
+    ],
+)
+def test_tensors_that_differ_are_named(made: dict[str, np.ndarray], found: list[str]):
+    committed = save({"b": np.float32([0, 1])})
+    assert verify.compare_tensors(committed, save(made)) == found
+
+
 def test_listing_of_a_directory_may_be_in_either_cache(tmp_path: Path):
     listing = b'[{"relpath": "train.csv", "md5": "11111111111111111111111111111111"}]'
     md5 = f"{hashlib.md5(listing).hexdigest()}.dir"
@@ -122,6 +138,7 @@ def test_listing_of_a_directory_may_be_in_either_cache(tmp_path: Path):
     folders = [tmp_path / "made", tmp_path / "here"]
     entries = [{"path": "data/a", "md5": md5}]
     assert verify.expand(folders, entries) == {"data/a/train.csv": "1" * 32}
+    assert verify.damaged(tmp_path / "made") == []
     flip(verify.cached(tmp_path / "made", md5))
     assert verify.expand(folders, entries) == {"data/a": md5}
     assert verify.damaged(tmp_path / "made") == [verify.cached(tmp_path / "made", md5)]
