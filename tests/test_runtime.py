@@ -175,6 +175,31 @@ def test_ctrl_c_ends_a_stage_while_it_still_imports_unless_it_is_ignored(
     assert (finished.returncode, finished.stdout, finished.stderr) == expected
 
 
+@posix
+def test_ctrl_c_lets_a_tool_clean_up_and_ends_it_without_a_traceback(tmp_path: Path):
+    (tmp_path / "tool.py").write_text(
+        "import signal\n"
+        "from charlm.runtime import run_tool\n"
+        "def main():\n"
+        "    try:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    finally:\n"
+        "        print('cleaned up', flush=True)\n"
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)  # as charlm does for `python -m`\n"
+        "run_tool(main)\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "tool.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == -signal.SIGINT
+    assert (finished.stdout, finished.stderr) == ("cleaned up\n", "")
+
+
 # --- memory -----------------------------------------------------------------------------------
 
 
