@@ -48,7 +48,7 @@ SETTINGS = {
 }
 # DVC skips them in a clone, because all that they write is in git
 IN_GIT = {stage for stage in STAGES if not declared(stage, "outs")}
-QUICK = {"old_processor", "new_processor", "four_threads"}
+QUICK = {"old_processor", "new_processor", "one_thread"}
 
 
 def outputs(project: Project) -> dict[str, str]:
