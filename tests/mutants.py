@@ -41,6 +41,7 @@ SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/revisions.py": ("compare",),
     "charlm/yaml_files.py": ("params",),
     "charlm/examples.py": ("stored",),
+    "charlm/scoring.py": ("evaluate",),
     "charlm/vocabulary.py": ("stored", "words"),
     "charlm.models": ("models", "stored"),
     "stages": ("words", "stored"),

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,58 @@ def test_wrong_value_is_one_line_with_section_key_and_what_was_found(
     assert section in message
     assert name in message
     assert "found" in message
+
+
+BELOW_1 = math.nextafter(1.0, 0.0)
+ABOVE_0 = math.ulp(0.0)  # the smallest number there is
+
+
+@pytest.mark.parametrize(
+    ("key", "lowest", "highest"),
+    [
+        ("split__seed", 0, 2**63 - 1),
+        ("split__train", ABOVE_0, 1.0),
+        ("split__dev", 0.0, BELOW_1),
+        ("split__limit", 1, None),
+        ("contexts__block_size", 1, 64),
+        ("bigram_count__smoothing", 0.0, 1e9),
+        ("bigram_neural__seed", 0, 2**63 - 1),
+        ("bigram_neural__steps", 1, 10_000_000),
+        ("bigram_neural__lr", ABOVE_0, None),
+        ("bigram_neural__l2", 0.0, 1e6),
+        ("ngram_count__order", 2, 16),
+        ("mlp__embedding", 1, 100_000),
+        ("mlp__hidden", 1, 100_000),
+        ("mlp__layers", 1, 100),
+        ("mlp__dropout", 0.0, BELOW_1),
+        ("mlp__lr", ABOVE_0, None),
+        ("mlp__weight_decay", 0.0, 1e6),
+        ("mlp__steps", 1, 10_000_000),
+        ("mlp__batch_size", 1, 10_000_000),
+        ("find_learning_rate__batch_size", 1, 10_000_000),
+        ("find_learning_rate__steps", 2, 100_000),
+        ("find_learning_rate__lowest", -10.0, None),
+        ("find_learning_rate__highest", None, 10.0),
+        ("sample__count", 1, 10_000_000),
+        ("sample__measured", 1, 10_000_000),
+        ("sample__temperature", ABOVE_0, None),
+        ("sample__max_length", 1, 10_000),
+    ],
+)
+def test_limits_of_a_number_are_allowed_and_what_is_beyond_is_not(
+    tmp_path: Path, key: str, lowest: float | None, highest: float | None
+):
+    shares = {"split__train": ABOVE_0, "split__dev": 0.0}  # any other share fits beside them
+    for limit, beyond in ((lowest, -math.inf), (highest, math.inf)):
+        if limit is None:
+            continue
+        section, name = key.split("__")
+        values = params.load(written(tmp_path, **shares | {key: limit})).model_dump()
+        assert values[section][name] == limit
+        step = 1 if beyond > 0 else -1
+        over = limit + step if isinstance(limit, int) else math.nextafter(limit, beyond)
+        with pytest.raises(InputError, match=name):
+            params.load(written(tmp_path, **shares | {key: over}))
 
 
 def test_unknown_key_is_named_with_those_that_are_allowed(tmp_path: Path):

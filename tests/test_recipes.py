@@ -267,6 +267,7 @@ def test_recipes_run_aside_under_their_names_and_only_once(project: Project, nam
     both = {"smoothing-3", "five-names"}
     first = tool(project, *both)
     assert ran(first) == both
+    assert "replaces" not in first.stderr
     assert re.search(r"^five-names +NLL at step 0 +17.7697 +17.7697 ", first.stdout, re.MULTILINE)
     assert project.changed() == ""
     assert experiments(project) == both
