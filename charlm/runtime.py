@@ -1,5 +1,6 @@
 """What every program shares: errors in one line, Ctrl-C, one stage at a time, memory limits."""
 
+import argparse
 import atexit
 import gc
 import io
@@ -59,6 +60,15 @@ def run_tool(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)
+
+
+def argument_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser of a tool's command line, whose help shows the tool's docstring."""
+    return argparse.ArgumentParser(
+        prog=f"python -m tools.{Path(sys.argv[0]).stem}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def check_arguments() -> None:

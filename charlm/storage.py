@@ -40,7 +40,11 @@ def read_bytes(path: Path) -> bytes:
 
 def missing(path: Path) -> InputError:
     """Return the error about a file that does not exist."""
-    return InputError(f"{path}: not found; run `dvc repro` to create it")
+    if path.parts[0] not in (DATA.name, METRICS.name, PLOTS.name):
+        return InputError(f"{path}: not found")
+    is_root = Path("params.yaml").exists()
+    advice = "run `dvc repro` to create it" if is_root else "run from the root of the repository"
+    return InputError(f"{path}: not found; {advice}")
 
 
 def damaged(path: Path, problem: str, stage: str) -> InputError:

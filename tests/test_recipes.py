@@ -196,11 +196,7 @@ def test_table_by_hand():
 
 
 def written(name: str) -> list[Row]:
-    """The rows of a group: ours as NOTEBOOKS.md has it, the rest from recipes.yaml."""
-    part = NOTEBOOKS.partition(f"<!-- recipes: {name} -->")[2].partition("<!-- end -->")[0]
-    lines = [line.split("|") for line in part.splitlines() if line.startswith("|")][2:]
-    slots = [(key, item) for key, recipe in GROUPS[name].recipes.items() for item in recipe.figures]
-    return [Row(*slot, line[4].strip()) for slot, line in zip(slots, lines, strict=True)]
+    return recipes.written(name, GROUPS[name], NOTEBOOKS)
 
 
 @pytest.mark.parametrize("name", GROUPS)

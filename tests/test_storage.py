@@ -5,6 +5,7 @@ import pytest
 
 from charlm import storage
 from charlm.errors import InputError
+from charlm.storage import METRICS
 from tests.conftest import no_room, posix
 
 
@@ -48,10 +49,18 @@ def test_broken_json_is_one_line(tmp_path: Path, content: str):
 
 def test_missing_file_is_one_line(tmp_path: Path):
     for read in (storage.read_json, storage.read_bytes):
-        with pytest.raises(
-            InputError, match=r"gone\.json: not found; run `dvc repro` to create it$"
-        ):
+        with pytest.raises(InputError, match=r"gone\.json: not found$"):
             read(tmp_path / "gone.json")
+
+
+def test_missing_result_names_the_command_or_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    found = "metrics/mlp.json: not found; run"
+    assert str(storage.missing(METRICS / "mlp.json")) == f"{found} from the root of the repository"
+    (tmp_path / "params.yaml").touch()
+    assert str(storage.missing(METRICS / "mlp.json")) == f"{found} `dvc repro` to create it"
 
 
 def test_damaged_file_is_named_with_its_stage_and_what_to_do():

@@ -72,6 +72,7 @@ def write(path: Path, tensors: Arrays) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with all stored files, none of them damaged."""
     monkeypatch.chdir(tmp_path)
+    Path("params.yaml").touch()  # the root of a repository has one
     for name, arrays in STORED.items():
         write(model_path(name), arrays)
     write(CONTEXTS, EXAMPLES)

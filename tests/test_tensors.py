@@ -45,5 +45,5 @@ def test_file_that_cannot_be_opened_is_not_called_missing(tmp_path: Path):
 
 
 def test_missing_file_is_one_line(tmp_path: Path):
-    with pytest.raises(InputError, match=r"mlp: not found; run `dvc repro` to create it$"):
+    with pytest.raises(InputError, match=r"mlp: not found$"):
         tensors.read_tensors(tmp_path / "mlp", "train_mlp")

@@ -110,6 +110,7 @@ def test_score_refuses(trained: Path, arguments: list[str], status: int, message
 
 @pytest.mark.parametrize("tool", [["tools.score", "ab"], ["tools.generate"]])
 def test_without_models_the_command_that_creates_them_is_named(tmp_path: Path, tool: list[str]):
+    (tmp_path / "params.yaml").touch()  # the root of a repository has one
     refused = run(tmp_path, *tool)
     assert refused.returncode == 1
     assert refused.stderr == "data/vocabulary.json: not found; run `dvc repro` to create it\n"

@@ -30,7 +30,7 @@ from charlm.errors import InputError
 from charlm.lockfile import PARAMS, check_lock, parse_sections
 from charlm.models.registry import FITTED_ON_DEV, MODELS
 from charlm.revisions import WORKSPACE, Files
-from charlm.runtime import run_tool
+from charlm.runtime import argument_parser, run_tool
 from charlm.storage import SPLITS, damaged
 
 EVALUATION, FETCH = "data/evaluation.csv", "metrics/fetch.json"
@@ -496,7 +496,7 @@ def parse_sides(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argument_parser(__doc__)
     parser.add_argument(
         "revisions",
         nargs="*",

@@ -14,7 +14,7 @@ from pathlib import Path
 from dvc.utils.serialize import modify_yaml
 
 from charlm.models.registry import MODELS
-from charlm.runtime import run_tool
+from charlm.runtime import argument_parser, run_tool
 from charlm.storage import model_path
 from charlm.versions import CONSTRAINTS, PINNED
 
@@ -115,6 +115,7 @@ def complete_params(params: Iterable[str], deps: Iterable[str]) -> list[str]:
 
 
 def main() -> None:
+    argument_parser(__doc__).parse_args()
     changed = []
     with modify_yaml(str(PIPELINE)) as pipeline:
         for name, stage in pipeline["stages"].items():

@@ -3,8 +3,6 @@
 python -m tools.generate --model mlp -n 20 --prefix mar --temperature 0.8 --seed 1
 """
 
-import argparse
-
 import torch
 from pydantic import ValidationError
 from torch import Generator
@@ -16,7 +14,7 @@ from charlm.models.bigram_neural import BigramNeural
 from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
 from charlm.params import Sample
-from charlm.runtime import run_tool
+from charlm.runtime import argument_parser, run_tool
 from charlm.sampling import sample_names
 from charlm.storage import split_path
 from charlm.vocabulary import BOUNDARY, read_vocabulary
@@ -67,7 +65,7 @@ def draw(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argument_parser(__doc__)
     parser.add_argument("--model", choices=[*MODELS, UNIFORM], default=DEFAULT_MODEL)
     parser.add_argument("-n", "--count", type=int, default=20, help="how many names")
     parser.add_argument("--prefix", default="", help="how each name begins")

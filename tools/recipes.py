@@ -9,7 +9,6 @@ The workspace stays as it was. An experiment that is there already, for the same
 parameters, is not run again.
 """
 
-import argparse
 import csv
 import io
 import json
@@ -36,7 +35,7 @@ from tabulate import tabulate
 from charlm import params
 from charlm.errors import InputError
 from charlm.params import Section
-from charlm.runtime import run_tool
+from charlm.runtime import argument_parser, run_tool
 from charlm.storage import PLOTS, read_bytes, write_bytes
 from charlm.yaml_files import parse_yaml
 
@@ -91,9 +90,12 @@ class Row(NamedTuple):
     ours: str
 
     @classmethod
-    def of(cls, recipe: str, figure: Figure, values: list[float]) -> Self:
-        """Give four decimals, as the notebooks do: the value, or mean ± SD over several seeds."""
-        ours = f"{fmean(values):.4f}"
+    def of(cls, recipe: str, figure: Figure, values: list[int] | list[float]) -> Self:
+        """Format the value, or mean ± SD over several seeds: four decimals, none for a count."""
+        if all(isinstance(value, int) for value in values):
+            ours = f"{fmean(values):,.0f}"
+        else:
+            ours = f"{fmean(values):.4f}"
         return cls(recipe, figure, ours if len(values) == 1 else f"{ours} ± {stdev(values):.4f}")
 
     @property
@@ -102,7 +104,8 @@ class Row(NamedTuple):
         if self.figure.band is None:
             return ""
         low, high = self.figure.band
-        return "inside" if low <= float(self.ours.split()[0]) <= high else "OUTSIDE"
+        ours = float(self.ours.split()[0].replace(",", ""))
+        return "inside" if low <= ours <= high else "OUTSIDE"
 
 
 def load(path: Path = RECIPES) -> dict[str, Group]:
@@ -248,7 +251,7 @@ def run_all(experiments: dict[str, list[str]]) -> None:
 
 
 def value(figure: Figure, content: bytes) -> float:
-    """Find a figure in the content of its file.
+    """Find a figure in the content of its file; a whole number is an int.
 
     >>> value(Figure(what="", file="a.json", key="nll.mlp"), b'{"nll": {"mlp": 2.1}}')
     2.1
@@ -264,7 +267,7 @@ def value(figure: Figure, content: bytes) -> float:
             number: Any = json.loads(content)
             for key in figure.key.split("."):
                 number = number[key]
-            return float(number)
+            return number if isinstance(number, int) else float(number)
         rows = csv.DictReader(io.StringIO(content.decode()))
         wanted = {column: str(cell) for column, cell in figure.where.items()}
         return next(float(row[figure.key]) for row in rows if row.items() >= wanted.items())
@@ -352,6 +355,14 @@ def fill_in(text: str, name: str, part: str) -> str:
     return filled
 
 
+def written(name: str, group: Group, text: str) -> list[Row]:
+    """Return the rows of a group that are in the text of NOTEBOOKS.md."""
+    part = text.partition(f"<!-- recipes: {name} -->")[2].partition("<!-- end -->")[0]
+    lines = [line.split("|") for line in part.splitlines() if line.startswith("|")][2:]
+    figures = [(key, item) for key, recipe in group.recipes.items() for item in recipe.figures]
+    return [Row(*figure, line[4].strip()) for figure, line in zip(figures, lines, strict=True)]
+
+
 def write(groups: dict[str, Group], rows: dict[str, list[Row]]) -> None:
     """Put the results of these groups into NOTEBOOKS.md, and their pictures beside it."""
     text = read_bytes(NOTEBOOKS).decode()
@@ -366,7 +377,7 @@ def write(groups: dict[str, Group], rows: dict[str, list[Row]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argument_parser(__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="recipes to run, or parts of them; none: list all"
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from charlm import params
 from charlm.download import EMBEDDED, NoNetworkError
 from charlm.errors import InputError
-from charlm.runtime import run_tool
+from charlm.runtime import argument_parser, run_tool
 from charlm.storage import DATA
 
 MIN_FREE_BYTES = 10_000_000  # a disk with less counts as full
@@ -43,6 +43,7 @@ def lock_is_damaged() -> bool:
 
 
 def main() -> None:
+    argument_parser(__doc__).parse_args()
     free = shutil.disk_usage(".").free
     if free < MIN_FREE_BYTES:
         raise InputError(

@@ -4,7 +4,6 @@ python -m tools.score emma jq anubhavm
 python -m tools.score -f my_names.txt --json
 """
 
-import argparse
 import json
 import math
 from pathlib import Path
@@ -18,7 +17,7 @@ from charlm.examples import build_examples
 from charlm.models.base import Model
 from charlm.models.registry import load_models
 from charlm.names import parse_names
-from charlm.runtime import run_tool
+from charlm.runtime import argument_parser, run_tool
 from charlm.scoring import log_probabilities
 from charlm.storage import read_bytes
 
@@ -96,7 +95,7 @@ def as_text(name: str, model: str, steps: list[Step]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argument_parser(__doc__)
     parser.add_argument("names", nargs="*", help="names to score")
     parser.add_argument("-f", "--file", type=Path, help="a file of names, one per line")
     parser.add_argument("--json", action="store_true", help="print JSON")

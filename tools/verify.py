@@ -24,7 +24,7 @@ import yaml
 from charlm import params
 from charlm.download import file_name
 from charlm.errors import InputError
-from charlm.runtime import run_tool
+from charlm.runtime import argument_parser, run_tool
 from charlm.storage import DATA, read_bytes, write_bytes
 
 CACHE = Path(".dvc/cache")  # of a new clone
@@ -172,6 +172,7 @@ def run(*command: str, folder: Path, **variables: str) -> str:
 
 
 def main() -> None:
+    argument_parser(__doc__).parse_args()
     here = Path.cwd()
     cache = Path(run(*DVC, "cache", "dir", folder=here).strip())
     problems = [
