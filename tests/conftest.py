@@ -4,13 +4,14 @@ import charlm  # noqa: F401, I001 - settles the arithmetic, so it precedes every
 
 import contextlib
 import hashlib
+import io
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,8 +19,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 import yaml
+from filelock import FileLock
 
-from charlm import params, runtime
+from charlm import params, runtime, storage
 from charlm.download import EMBEDDED, NoNetworkError, read_url
 from charlm.names import parse_names
 
@@ -55,6 +57,8 @@ class Project:
     def environment(self, **variables: str) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         own = {"PATH": path, "DVC_SITE_CACHE_DIR": str(self.root.parent / "site")}
+        # `git status` locks no index, so that a shared clone can be copied meanwhile
+        own["GIT_OPTIONAL_LOCKS"] = "0"
         return os.environ | IDENTITY | own | variables
 
     def run(
@@ -68,6 +72,37 @@ class Project:
             f"{command}\n{finished.stdout}\n{finished.stderr}"
         )
         return finished
+
+    def call(
+        self, module: str, *arguments: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a stage or a tool in this process, which has its imports already.
+
+        Its code is that of ROOT. What it prints, its exit status and its environment are those of
+        `python -m MODULE`.
+        """
+        program = import_module(module)
+        run = runtime.run_stage if module.startswith("stages.") else runtime.run_tool
+        path = str(ROOT.joinpath(*module.split(".")).with_suffix(".py"))
+        out, err, status = io.StringIO(), io.StringIO(), 0
+        with (
+            pytest.MonkeyPatch.context() as patched,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            for key, value in self.environment(**variables).items():
+                patched.setenv(key, value)
+            patched.setattr(sys, "argv", [path, *arguments])
+            patched.chdir(self.root)
+            try:
+                run(program.main)
+            except SystemExit as ended:
+                status = int(ended.code or 0)
+            finally:
+                storage.BEFORE_RENAME.clear()  # a process has one stage, whose inputs these watch
+        return subprocess.CompletedProcess(
+            [module, *arguments], status, out.getvalue(), err.getvalue()
+        )
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")
@@ -90,6 +125,12 @@ class Project:
                 r"Running stage '(\w+)'", self.run("dvc", "repro", *options, **variables).stdout
             )
         )
+
+    def forget_run(self, stage: str) -> None:
+        """Remove a stage's runs from the cache, so that it has to run again."""
+        for entry in (self.root / ".dvc/cache/runs").glob("*/*/*"):
+            if entry.read_text().startswith(f"cmd: python -m stages.{stage}\n"):
+                shutil.rmtree(entry.parent)
 
     def files(self) -> dict[str, bytes]:
         """All files there are, but for the lock."""
@@ -158,6 +199,14 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch, limit_bytes: int) -> None:
     monkeypatch.setattr(runtime, "memory_limit_bytes", lambda: limit_bytes)
 
 
+# runs each stage as `python -m` does, one after the other in one process
+IN_ONE_PROCESS = """
+import runpy, sys
+for stage in sys.argv[1:]:
+    runpy.run_module(f"stages.{stage}", run_name="__main__", alter_sys=True)
+"""
+
+
 def clone(folder: Path) -> Project:
     """Copy what is under test, as git would have it, into a separate repository."""
     project = Project(folder)
@@ -174,6 +223,33 @@ def clone(folder: Path) -> Project:
     project.run("git", "init", "--quiet", "--initial-branch=main")
     project.commit("what is under test")
     return project
+
+
+def built_once(
+    factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]
+) -> Project:
+    """Build a project in a separate folder, once for all workers of pytest-xdist.
+
+    Args:
+        build: gets the path of the clone that it is to create.
+    """
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / f"shared-{name}"
+    with FileLock(shared / f"{folder.name}.lock"):
+        if not (folder / "built").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker whose attempt failed
+            folder.mkdir()
+            build(folder / "clone")
+            (folder / "built").touch()
+    return Project(folder / "clone")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of whole pipelines first, on one worker; the other steals some at the end."""
+    pipelines = {"base", "finished"}
+    items.sort(key=lambda item: pipelines.isdisjoint(getattr(item, "fixturenames", ())))
 
 
 @pytest.fixture(scope="session")
@@ -200,24 +276,30 @@ def finished(tmp_path_factory: pytest.TempPathFactory, names_or_none: list[str] 
     With the real list the commit is the one under test, results and all; with the embedded one
     the results of this run are committed, for others to be compared with.
     """
-    project = clone(tmp_path_factory.mktemp("finished") / "clone")
-    if names_or_none is None:
-        for key, value in EMBEDDED.items():
-            project.set_param(f"fetch.{key}", value)
-    project.repro()
-    if names_or_none is None:
-        project.commit("the embedded list")
-    return project
+
+    def build(folder: Path) -> None:
+        project = clone(folder)
+        if names_or_none is None:
+            for key, value in EMBEDDED.items():
+                project.set_param(f"fetch.{key}", value)
+        project.repro()
+        if names_or_none is None:
+            project.commit("the embedded list")
+
+    return built_once(tmp_path_factory, "finished", build)
 
 
 @pytest.fixture(scope="session")
 def quick(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished clone whose MLP trains for a few steps, committed."""
-    project = finished.copy(tmp_path_factory.mktemp("quick") / "clone")
-    project.set_param("mlp.steps", 20)
-    project.repro()
-    project.commit("a quick MLP")
-    return project
+
+    def build(folder: Path) -> None:
+        project = finished.copy(folder)
+        project.run("dvc", "exp", "run", "-S", "mlp.steps=20", "--name", "quick")
+        project.run("dvc", "exp", "remove", "quick")
+        project.commit("a quick MLP")
+
+    return built_once(tmp_path_factory, "quick", build)
 
 
 @pytest.fixture

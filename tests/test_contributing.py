@@ -34,8 +34,8 @@ def follow_the_steps(project: Project) -> None:
 
 
 @pytest.fixture(scope="module")
-def with_unigram(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = finished.copy(tmp_path_factory.mktemp("unigram") / "clone")
+def with_unigram(quick: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = quick.copy(tmp_path_factory.mktemp("unigram") / "clone")
     follow_the_steps(project)
     assert "make deps\ndvc repro\n" in SECTION
     project.repro()
