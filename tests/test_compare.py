@@ -1,6 +1,7 @@
 """tools.compare: what it says, and what it refuses."""
 
 import json
+import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from itertools import count
@@ -19,7 +20,7 @@ from charlm.models.bigram_count import BigramCount
 from charlm.models.mlp import MLP
 from stages import evaluate, split, train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS, Project
-from tools import compare
+from tools import compare, verify
 from tools.compare import Row, Run
 
 
@@ -423,7 +424,7 @@ def test_damaged_description_of_the_data_gives_one_line(content: bytes):
 
 def ask(project: Project, *arguments: str, status: int = 0) -> str:
     """Run the tool; return what it printed, where it should have."""
-    ran = project.run(sys.executable, "-m", "tools.compare", *arguments, check=False)
+    ran = project.call("tools.compare", *arguments)
     assert ran.returncode == status, ran.stderr
     return ran.stderr if status == 1 and not ran.stdout else ran.stdout
 
@@ -541,6 +542,12 @@ def test_scores_that_are_not_in_the_cache_come_with_the_commands_it_names(
 ):
     clone = Project(tmp_path / "other")
     project.run("git", "clone", "--quiet", ".", str(clone.root))
+    # the results of all stages but evaluate are in its cache
+    shutil.move(project.root / verify.CACHE, clone.root / verify.CACHE)
+    clone.forget_run("evaluate")
+    scores = verify.read_lock(clone.root)["evaluate"]["outs"][0]
+    assert scores["path"] == compare.EVALUATION
+    verify.cached(clone.root / verify.CACHE, scores["md5"]).unlink()
     line = ask(clone, "HEAD", "workspace", status=1)
     assert "compare: HEAD: data/evaluation.csv is neither in git nor in DVC's cache" in line
     assert line.count("\n") == 1
@@ -571,7 +578,7 @@ class Lab:
             set(self.splits["train"]),
             {name: model},
         )
-        return run(evaluation)
+        return run(pd.DataFrame(evaluation))
 
     def mlp(self, block_size: int = 3, **changes: int) -> Run:
         settings = SETTINGS.mlp.model_copy(update=changes)

@@ -17,7 +17,7 @@ from charlm.errors import InputError
 from charlm.examples import bigram_counts, build_examples
 from charlm.vocabulary import build_vocabulary
 from stages import split, train_bigram_count
-from tests.conftest import ROOT, STAGES, Project, declared
+from tests.conftest import ROOT, STAGES, Project, declared, run_stages
 from tools import deps, recipes
 from tools.recipes import Figure, Recipe, Row
 
@@ -246,8 +246,10 @@ def test_pictures_of_recipes_are_there():
 # --- run for real -----------------------------------------------------------------------------
 
 
-def tool(project: Project, *arguments: str, check: bool = True):
-    return project.run(sys.executable, "-m", "tools.recipes", *arguments, check=check)
+def tool(project: Project, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    ran = project.call("tools.recipes", *arguments)
+    assert ran.returncode == status, ran.stderr
+    return ran
 
 
 def experiments(project: Project) -> set[str]:
@@ -259,12 +261,35 @@ def ran(finished: subprocess.CompletedProcess[str]) -> set[str]:
     return set(re.findall(r"^([\w-]+): \d+ s", finished.stderr, re.MULTILINE))
 
 
+def write_recipes(project: Project, **recipes: dict[str, object]) -> None:
+    content = {"x": {"title": "Width", "recipes": recipes}}
+    (project.root / "recipes.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_five_names_start_at_the_loss_of_the_notebook(tmp_path: Path, names: list[str]):
+    recipe = RECIPES["five-names"]
+    settings = recipes.overridden(recipe.overrides)
+    changes = {f"{name}.{key}": settings[name][key] for name in settings for key in settings[name]}
+    for key in ("fetch.url", "fetch.sha256"):
+        del changes[key]
+    stages = ("fetch", "split", "build_contexts", "train_mlp")
+    run_stages(tmp_path, "\n".join(names).encode(), changes, stages)
+    first = recipe.figures[0]
+    ours = recipes.value(first, (tmp_path / first.file).read_bytes())
+    assert (Row.of("five-names", first, [ours]).ours, first.notebook) == ("17.7697", 17.7697)
+
+
 def test_recipes_run_aside_under_their_names_and_only_once(project: Project, names: list[str]):
-    both = {"smoothing-3", "five-names"}
+    both = {"smoothing-3", "few"}
+    smoothing = RECIPES["smoothing-3"].model_dump(mode="json")
+    write_recipes(
+        project, **{"smoothing-3": smoothing, "few": smoothing | {"overrides": ["sample.count=3"]}}
+    )
+    project.commit("two recipes")
     first = tool(project, *both)
     assert ran(first) == both
     assert "replaces" not in first.stderr
-    assert re.search(r"^five-names +NLL at step 0 +17.7697 +17.7697 ", first.stdout, re.MULTILINE)
+    assert re.search(r"^smoothing-3 +dev NLL +2.4550 +2.4545 to ", first.stdout, re.MULTILINE)
     assert project.changed() == ""
     assert experiments(project) == both
     again = tool(project, *both)
@@ -272,8 +297,8 @@ def test_recipes_run_aside_under_their_names_and_only_once(project: Project, nam
 
     project.set_param("bigram_count.smoothing", 2)  # overridden by one of them, not by the other
     changed = tool(project, *both)
-    assert ran(changed) == {"five-names"}
-    assert re.search(r"^five-names: \d+ s, replaces [0-9a-f]{7}$", changed.stderr, re.MULTILINE)
+    assert ran(changed) == {"few"}
+    assert re.search(r"^few: \d+ s, replaces [0-9a-f]{7}$", changed.stderr, re.MULTILINE)
 
     # from another commit they are run again, so that to apply one brings nothing else back
     project.run("git", "restore", "params.yaml")
@@ -282,7 +307,8 @@ def test_recipes_run_aside_under_their_names_and_only_once(project: Project, nam
     assert tool(project, *both).stdout == first.stdout
     project.run("dvc", "exp", "apply", "smoothing-3")
     assert "README.md" not in project.changed()
-    assert "smoothing: 3\n" in (project.root / "params.yaml").read_text()
+    applied = yaml.safe_load((project.root / "params.yaml").read_text())
+    assert applied["bigram_count"]["smoothing"] == 3
 
 
 def test_code_behind_a_result_includes_the_library_and_every_dep_that_is_code():
@@ -291,38 +317,39 @@ def test_code_behind_a_result_includes_the_library_and_every_dep_that_is_code():
     assert {Path(path).parts[0] for path in code} | {"dvc.yaml"} == set(recipes.CODE)
 
 
-@pytest.mark.parametrize(
-    "path", ["stages/sample.py", "charlm/models/mlp.py", "constraints.txt", "dvc.yaml"]
-)
-def test_experiment_of_other_code_does_not_count(
-    project: Project, monkeypatch: pytest.MonkeyPatch, path: str
-):
+def test_experiment_of_other_code_does_not_count(project: Project, monkeypatch: pytest.MonkeyPatch):
     project.run("dvc", "exp", "run", "--temp", "--name", "same")
     monkeypatch.chdir(project.root)
-    assert recipes.find("same", []) is not None
-    with (project.root / path).open("a") as file:
-        file.write("# changed\n")
-    assert recipes.find("same", []) is None
+    for path in ("stages/sample.py", "charlm/models/mlp.py", "constraints.txt", "dvc.yaml"):
+        assert recipes.find("same", []) is not None
+        before = Path(path).read_text()
+        Path(path).write_text(f"{before}# changed\n")
+        assert recipes.find("same", []) is None
+        Path(path).write_text(before)
 
 
 def test_recipe_that_fails_says_so_and_leaves_what_there_was(project: Project):
-    tool(project, "full-batch-rate-0.01")
-    before = project.run("git", "for-each-ref", "refs/exps").stdout
-    path = project.root / "recipes.yaml"
-    path.write_text(path.read_text().replace("mlp.lr=0.01]", "mlp.lr=1e30]"))
-    failed = tool(project, "full-batch-rate-0.01", "smoothing-3", check=False)
-    assert failed.returncode == 1
-    assert "full-batch-rate-0.01 failed: " in failed.stderr
+    figure = {"what": "parameters", "file": "metrics/mlp.json", "key": "parameters"}
+    one, other, failing = (
+        {"question": "why?", "overrides": [override], "figures": [figure]}
+        for override in ("sample.count=3", "sample.count=4", "mlp.lr=1e30")
+    )
+    write_recipes(project, one=one, other=other)
+    tool(project, "one")
+    before = project.run("git", "for-each-ref", "refs/exps/*/*/one").stdout
+    write_recipes(project, one=failing, other=other)
+    failed = tool(project, "one", "other", status=1)
+    assert "one failed: " in failed.stderr
     assert "lower mlp.lr, now 1e+30" in failed.stderr
     assert "Traceback" not in failed.stderr
-    assert experiments(project) == {"full-batch-rate-0.01", "smoothing-3"}
-    assert before in project.run("git", "for-each-ref", "refs/exps").stdout
+    assert experiments(project) == {"one", "other"}
+    assert before == project.run("git", "for-each-ref", "refs/exps/*/*/one").stdout != ""
 
 
 def test_all_recipes_are_rendered_with_seeds_notes_and_pictures(project: Project):
     recipe = {
         "question": "How wide?",
-        "overrides": ["mlp.hidden=5", "mlp.steps=3"],
+        "overrides": ["mlp.hidden=5 mlp.steps=3 evaluate.splits=[dev] sample.measured=10"],
         "seeds": [1, 2],
         "figures": [
             {"what": "parameters", "file": "metrics/mlp.json", "key": "parameters", "band": [0, 1]}
@@ -330,8 +357,7 @@ def test_all_recipes_are_rendered_with_seeds_notes_and_pictures(project: Project
         "note": "small",
         "picture": "plots/embedding.svg",
     }
-    content = {"x": {"title": "Width", "recipes": {"narrow": recipe}}}
-    (project.root / "recipes.yaml").write_text(yaml.safe_dump(content))
+    write_recipes(project, narrow=recipe)
     (project.root / "NOTEBOOKS.md").write_text("a\n<!-- recipes: x -->\n<!-- end -->\nb\n")
     tool(project, "--all", "--write")
     assert (project.root / "NOTEBOOKS.md").read_text() == (
@@ -356,10 +382,7 @@ def test_all_recipes_are_rendered_with_seeds_notes_and_pictures(project: Project
 def test_outside_a_repository_is_one_line(tmp_path: Path):
     for name in ("recipes.yaml", "params.yaml"):
         shutil.copy2(ROOT / name, tmp_path)
-    refused = Project(tmp_path).run(
-        sys.executable, "-m", "tools.recipes", "final", check=False, PYTHONPATH=str(ROOT)
-    )
-    assert refused.returncode == 1
+    refused = tool(Project(tmp_path), "final", status=1)
     assert refused.stderr.startswith("git rev-parse: fatal: not a git repository")
     assert "Traceback" not in refused.stderr
 
@@ -368,10 +391,7 @@ def test_shallow_clone_is_told_how_to_become_a_whole_one(tmp_path: Path):
     clone = Project(tmp_path / "clone")
     url = ROOT.as_uri()
     Project(tmp_path).run("git", "clone", "--quiet", "--depth", "1", url, str(clone.root))
-    refused = clone.run(
-        sys.executable, "-m", "tools.recipes", "final", check=False, PYTHONPATH=str(ROOT)
-    )
-    assert refused.returncode == 1
+    refused = tool(clone, "final", status=1)
     assert refused.stderr == (
         "recipes: this is a shallow clone, in which DVC saves no experiments; run "
         "`git fetch --unshallow`\n"
@@ -392,6 +412,4 @@ def test_list_names_every_recipe():
     ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str], message: str):
-    refused = Project(ROOT).run(sys.executable, "-m", "tools.recipes", *arguments, check=False)
-    assert refused.returncode == 2
-    assert message in refused.stderr
+    assert message in tool(Project(ROOT), *arguments, status=2).stderr

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -70,9 +69,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 def stage(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
-    return Project(folder).run(
-        sys.executable, "-m", f"stages.{name}", check=False, PYTHONPATH=str(ROOT)
-    )
+    return Project(folder).call(f"stages.{name}")
 
 
 def metrics(folder: Path, name: str) -> dict:

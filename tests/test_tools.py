@@ -49,8 +49,7 @@ def trained(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", *arguments)
-    return Project(folder).run(*command, check=False, PYTHONPATH=str(ROOT))
+    return Project(folder).call(*arguments)
 
 
 def test_steps_worked_by_hand():
