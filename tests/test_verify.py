@@ -1,7 +1,6 @@
 """tools.verify: what passes and what it finds."""
 
 import hashlib
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,11 @@ from charlm.tensors import read_tensors, write_tensors
 from tests.conftest import Project
 from tools import verify
 
+PASSED = (0, "verify: every stage, run anew, gives the bytes that are committed\n", "")
+
 
 def verified(project: Project) -> tuple[int, str, str]:
-    ran = project.run(sys.executable, "-m", "tools.verify", check=False)
+    ran = project.call("tools.verify")
     return ran.returncode, ran.stdout, ran.stderr
 
 
@@ -34,33 +35,47 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_unchanged_results_pass_and_changed_ones_are_named_with_their_stage(project: Project):
+@pytest.fixture
+def four_stages(project: Project) -> Project:
+    """A clone whose pipeline is only its first four stages, committed."""
+    path = project.root / "dvc.yaml"
+    stages = yaml.safe_load(path.read_text())["stages"]
+    names = ("fetch", "split", "build_contexts", "train_bigram_count")
+    path.write_text(yaml.safe_dump({"stages": {name: stages[name] for name in names}}))
+    (project.root / "dvc.lock").unlink()
+    assert project.repro() == set()  # their results come from the run cache
+    project.commit("four stages")
+    return project
+
+
+def test_unchanged_results_pass_and_changed_ones_are_named_with_their_stage(four_stages: Project):
+    project = four_stages
     cache = project.root.parent / "elsewhere"
     (project.root / verify.CACHE).rename(cache)
     project.run("dvc", "cache", "dir", "--local", str(cache))
-    assert verified(project) == (
-        0,
-        "verify: every stage, run anew, gives the bytes that are committed\n",
-        "",
-    )
+    assert verified(project) == PASSED
     assert project.changed() == ""
 
     # a model is edited, and committed as if it had been trained
-    path = project.root / "data/models/mlp.safetensors"
-    model = read_tensors(path, "train_mlp")
-    model["b2"] = model["b2"] + np.float32([0.5] + [0] * 26)
+    path = project.root / "data/models/bigram_count.safetensors"
+    model = read_tensors(path, "train_bigram_count")
+    model["P"][3, 4] += 0.5
     write_tensors(path, model)
-    project.run("dvc", "commit", "--force", "train_mlp")
+    project.run("dvc", "commit", "--force", "train_bigram_count")
     project.commit("a better model")
-    samples = verify.cached(cache, hash_of(project, "sample", "data/samples/mlp.txt"))
-    flip(samples)
+    dev = verify.cached(cache, hash_of(project, "split", "data/splits/dev.txt"))
+    flip(dev)
 
     status, _, found = verified(project)
     assert status == 1
-    assert f"{samples}: its content is not what its name says" in found
-    assert "verify: stage train_mlp differs:" in found
-    assert "data/models/mlp.safetensors: b2 by up to 0.5" in found
-    assert "Traceback" not in found
+    assert f"{dev}: its content is not what its name says" in found
+    assert "verify: stage train_bigram_count differs:" in found
+    assert "data/models/bigram_count.safetensors: P by up to 0.5" in found
+
+
+@pytest.mark.faults
+def test_unchanged_results_of_all_stages_pass(project: Project):
+    assert verified(project) == PASSED
 
 
 def test_damaged_cache_file_is_found_and_restored_as_advised(project: Project):
