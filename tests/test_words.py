@@ -47,17 +47,22 @@ def test_a_character_is_a_code_point_of_any_alphabet(
 
 
 @pytest.mark.parametrize(
-    ("names", "problem"),
+    ("names", "changes", "problem"),
     [
-        (["emma"], "split: 0.8 of 1 names leaves train empty; raise split.train"),
-        (["emma", "ava"], "evaluate: evaluate.splits names dev, which contains no names; "),
+        (["emma"], {}, "split: 0.8 of 1 names leaves train empty; raise split.train"),
+        (["emma", "ava"], {}, "evaluate: evaluate.splits names dev, which contains no names; "),
+        (
+            ALPHABETS["emoji"],
+            {"split.dev": 0.0},
+            "evaluate: evaluate.splits names dev, which contains no names; ",
+        ),
     ],
 )
 def test_fewer_names_than_splits_are_refused_with_what_to_change(
-    tmp_path: Path, names: list[str], problem: str
+    tmp_path: Path, names: list[str], changes: dict[str, float], problem: str
 ):
     with pytest.raises(InputError) as error:
-        run_stages(tmp_path, "\n".join(names).encode(), FEW_STEPS)
+        run_stages(tmp_path, "\n".join(names).encode(), FEW_STEPS | changes)
     assert str(error.value).startswith(problem)
 
 
