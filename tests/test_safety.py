@@ -2,14 +2,14 @@
 
 import ast
 import os
-import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.conftest import ROOT, STAGES, Project
+from tests.conftest import IN_ONE_PROCESS, ROOT, STAGES, Project, declared, write_inputs
 
 # what a person who can set a parameter or give a list of names might try
 HOSTILE = [
@@ -27,12 +27,13 @@ SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("
 # python runs this first, where its folder is on PYTHONPATH
 WATCH = """
 import sys
-if sys.orig_argv[-2:-1] == ["-m"] and sys.orig_argv[-1].startswith("stages."):
-    def watch(event, arguments):
-        starts = event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
-        if starts or event == "pickle.find_class":
-            print("WATCH", event, arguments, file=sys.stderr)
-    sys.addaudithook(watch)
+
+def watch(event, arguments):
+    starts = event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
+    if starts or event == "pickle.find_class":
+        print("WATCH", event, arguments, file=sys.stderr)
+
+sys.addaudithook(watch)
 """
 
 
@@ -76,36 +77,32 @@ def test_no_file_of_the_pipeline_is_a_pickle(finished: Project):
         assert beginning != b"PK"  # of a zip, as torch and numpy write pickles
 
 
-def test_stages_start_no_program_and_unpickle_nothing(finished: Project, tmp_path: Path):
-    project = finished.copy(tmp_path / "clone")
-    (tmp_path / "sitecustomize.py").write_text(WATCH)
-    (project.root / "words.txt").write_text("\n".join([*HOSTILE, "emma", "ava", "mia", "zoe"]))
-    for key, value in {"fetch.url": "words.txt", "mlp.steps": 3, "split.dev": 0.1}.items():
-        project.set_param(key, value)
-    names = {"PYTHONPATH": str(tmp_path)}
-    refused = project.run("dvc", "repro", check=False, **names)
-    project.set_param("fetch.sha256", refused.stderr.split("`sha256: ")[1][:64])
-    ran = project.run("dvc", "repro", **names)
-    assert "WATCH" not in ran.stdout + ran.stderr
-    assert (project.root / "data/splits/train.txt").read_text().count("touch") >= 4
-    assert not list(project.root.rglob("ran"))
+def watched(folder: Path, code: str, *arguments: str) -> str:
+    """Run code in a fresh process that tells of programs and pickles; return all it printed."""
+    (folder / "sitecustomize.py").write_text(WATCH)
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    ran = Project(folder).run(sys.executable, "-c", code, *arguments, PYTHONPATH=path)
+    return ran.stdout + ran.stderr
+
+
+def test_stages_start_no_program_and_unpickle_nothing(tmp_path: Path):
+    few_steps = {"bigram_neural.steps": 2, "mlp.steps": 3, "find_learning_rate.steps": 2}
+    names = "\n".join([*HOSTILE, "emma", "ava", "mia", "zoe"]).encode()
+    write_inputs(tmp_path, names, {"split.dev": 0.1, "sample.measured": 20} | few_steps)
+    assert "WATCH" not in watched(tmp_path, IN_ONE_PROCESS, *STAGES)
+    assert (tmp_path / "data/splits/train.txt").read_text().count("touch") >= 4
+    for path in chain.from_iterable(
+        declared(stage, "outs", "metrics", "plots") for stage in STAGES
+    ):
+        assert (tmp_path / path).exists(), path
+    assert not list(tmp_path.rglob("ran"))
 
 
 def test_watch_sees_a_program_and_a_pickle(tmp_path: Path):
-    (tmp_path / "sitecustomize.py").write_text(WATCH)
-    (tmp_path / "stages").mkdir()
     code = "import os, pickle\nos.system('true')\npickle.loads(pickle.dumps(os.getcwd))\n"
-    (tmp_path / "stages/one.py").write_text(code)
-    ran = subprocess.run(
-        [sys.executable, "-m", "stages.one"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "WATCH os.system" in ran.stderr
-    assert "WATCH pickle.find_class" in ran.stderr
+    found = watched(tmp_path, code)
+    assert "WATCH os.system" in found
+    assert "WATCH pickle.find_class" in found
 
 
 @pytest.mark.parametrize(
