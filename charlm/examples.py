@@ -93,7 +93,7 @@ def next_counts(contexts: np.ndarray, targets: np.ndarray, symbols: int) -> Next
 
 
 def bigram_counts(examples: Arrays, symbols: int) -> np.ndarray:
-    """Count how often each symbol follows each other one: `next_counts` as a square table.
+    """Count how often each symbol follows each symbol: `next_counts` as a square table.
 
     >>> examples = {"contexts": np.uint8([[0], [1], [1]]), "targets": np.uint8([1, 1, 0])}
     >>> bigram_counts(examples, symbols=2)  # of "aa"

@@ -40,10 +40,15 @@ def parse_names(content: bytes, source: str) -> list[str]:
     has_control_character = CONTROL_CHARACTER.search(text) is not None
     is_composed = unicodedata.is_normalized("NFC", text)
     for number, name in enumerate(lines, start=1):
-        if not name or name != name.strip() or BOUNDARY in name or len(name) > MAX_NAME_LENGTH:
-            raise _not_a_name(source, number, name)
-        if has_control_character and CONTROL_CHARACTER.search(name):
-            raise _not_a_name(source, number, name)
+        if (
+            not name
+            or name != name.strip()
+            or BOUNDARY in name
+            or len(name) > MAX_NAME_LENGTH
+            or (has_control_character and CONTROL_CHARACTER.search(name))
+        ):
+            shown = repr(name if len(name) <= MAX_SHOWN_LENGTH else f"{name[:MAX_SHOWN_LENGTH]}…")
+            raise InputError(f"{source}, line {number}: {shown} is not a name: {problem(name)}")
         if not is_composed and not unicodedata.is_normalized("NFC", name):
             raise InputError(
                 f"{source}, line {number}: {name!r} is not in Unicode normal form C, where a "
@@ -52,13 +57,23 @@ def parse_names(content: bytes, source: str) -> list[str]:
     return lines
 
 
-def _not_a_name(source: str, number: int, name: str) -> InputError:
-    shown = repr(name if len(name) <= MAX_SHOWN_LENGTH else f"{name[:MAX_SHOWN_LENGTH]}…")
-    return InputError(
-        f"{source}, line {number}: {shown} is not a name; a name has 1 to {MAX_NAME_LENGTH:,} "
-        "characters, no space at its ends, no control character (Windows ends its lines with "
-        f"one), and no {BOUNDARY!r}, which marks start and end"
-    )
+def problem(line: str) -> str:
+    """Return why a line is not a name, and what to do.
+
+    >>> problem("ava ")
+    'it begins or ends with a space; remove it'
+    """
+    if not line:
+        return "the line is empty; remove it"
+    if line.endswith("\r"):
+        return "the line ends as on Windows; save the list with Unix line ends"
+    if found := CONTROL_CHARACTER.search(line):
+        return f"it contains the control character {found[0]!r}; remove it"
+    if line != line.strip():
+        return "it begins or ends with a space; remove it"
+    if BOUNDARY in line:
+        return f"it contains {BOUNDARY!r}, which marks the start and the end of a name; remove it"
+    return f"it has {len(line):,} characters; at most {MAX_NAME_LENGTH:,} are allowed"
 
 
 def read_names(path: Path) -> list[str]:

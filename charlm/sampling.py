@@ -32,7 +32,7 @@ def sample_names(
         count: number of names.
         settings: `temperature` divides the logits: below 1 the probable becomes more probable;
             a name longer than `max_length` is cut off.
-        generator: of all draws.
+        generator: for all random draws.
         prefix: the beginning of each name.
 
     Returns:

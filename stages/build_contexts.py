@@ -4,8 +4,8 @@
         → data/vocabulary.json, data/contexts/{bigram,mlp,ngram}/{train,dev,test}.safetensors
 
 The contexts of the bigrams are one character long, those of the MLP `contexts.block_size`, and
-those of the counting n-gram model `ngram_count.order` - 1. They are three outputs, so that another
-length leaves the other models as they are.
+those of the counting n-gram model `ngram_count.order` - 1. They are three outputs, so that a
+different length does not rerun the other models.
 """
 
 from charlm import params, vocabulary
@@ -31,7 +31,7 @@ def main() -> None:
             write_tensors(DATA / "contexts" / folder / f"{split}.safetensors", examples)
     count = sum(sum(map(len, names)) + len(names) for names in splits.values())
     sizes = ", ".join(map(str, block_sizes.values()))
-    print(f"build_contexts: {len(itos)} symbols, {count} examples of block sizes {sizes}")
+    print(f"build_contexts: {len(itos)} symbols, {count:,} examples at block sizes {sizes}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ ByModel = dict[str, dict[str, float]]  # {model: {metric: value}}
 Columns = dict[str, np.ndarray]
 Position = tuple[str, str, int, int, float]  # a row of plots/positions.csv
 POSITION_COLUMNS = ("split", "model", "position", "characters", "nll")
-METRIC_NAMES = (  # in the order in which a reader wants them
+METRIC_NAMES = (  # in the order of metrics/evaluate.json
     "nll",
     "stderr",
     "perplexity",
@@ -38,11 +38,11 @@ METRIC_NAMES = (  # in the order in which a reader wants them
     "stderr_unseen",
     "zero_probability",
 )
-MAX_EXPONENT = 700  # exp(710) is more than a float can hold
+MAX_EXPONENT = 700  # exp(710) overflows a float64
 
 
 class Sums(NamedTuple):
-    """Scores of characters, added up: one entry per name, or per position in the name."""
+    """Scores of characters, summed per name or per position in the name."""
 
     characters: np.ndarray  # int64
     nll: np.ndarray  # float64, nats
@@ -79,7 +79,7 @@ def summarise(sums: Sums, in_train: np.ndarray) -> dict[str, float]:
         nll_unseen, stderr_unseen: those of the names that do not occur in train.
         zero_probability: number of characters with probability 0.
 
-        Infinite values, an average of no names, a standard error of one name, and a
+        Infinite values, averages over no names, standard errors of one name, and a
         zero_probability of 0 are left out.
     """
     metrics = {"accuracy": sums.correct.sum() / sums.characters.sum()}
@@ -122,8 +122,8 @@ def evaluate_split(
     """
     if not names:
         raise InputError(
-            f"evaluate: evaluate.splits names {split}, which contains no names; "
-            f"remove {split} there, or leave names for it in split.train and split.dev"
+            f"evaluate: evaluate.splits has {split}, which is empty; remove it there, or "
+            "change split.train and split.dev"
         )
     numbers: dict[str, int] = {}
     unique_name = np.array([numbers.setdefault(name, len(numbers)) for name in names])

@@ -2,7 +2,7 @@
 
     python -m stages.fetch    fetch.url → data/names.txt, metrics/fetch.json
 
-The file counts only if its SHA-256 is `fetch.sha256`, wherever it comes from.
+The file is accepted only if its SHA-256 is `fetch.sha256`, wherever it comes from.
 """
 
 from charlm import params
@@ -34,7 +34,7 @@ def main() -> None:
     write_bytes(DATA / "names.txt", content)
     write_json(METRICS / "fetch.json", metrics)
     print(
-        f"fetch: {metrics['lines']} names, {metrics['distinct']} distinct, "
+        f"fetch: {metrics['lines']:,} names, {metrics['distinct']:,} of them unique, "
         f"{metrics['shortest']} to {metrics['longest']} characters, from {metrics['dataset']}"
     )
 

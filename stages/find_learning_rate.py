@@ -49,7 +49,7 @@ def search(
         targets: (examples,) int64.
         exponents: the rates are ten to the power of these.
         batch_size: examples per step, drawn with replacement.
-        generator: of all draws.
+        generator: for all random draws.
 
     Returns:
         The loss of each step before its update, up to the last finite one.
@@ -70,13 +70,13 @@ def search(
 
 
 def smooth(nll: "pd.Series[float]") -> "pd.Series[float]":
-    """Return the mean over a window of 15 % of the steps around each; shorter at both ends."""
+    """Return the centred rolling mean over 15 % of the steps, over fewer at both ends."""
     window = max(1, len(nll) * 15 // 100)
     return nll.rolling(window, center=True, min_periods=(window + 1) // 2).mean()
 
 
 def thin(curve: pd.DataFrame) -> pd.DataFrame:
-    """Return every row, or every second, third, ... row, so that at most MAX_POINTS are left."""
+    """Return rows at a constant stride, at most MAX_POINTS of them."""
     return curve.iloc[:: -(-len(curve) // MAX_POINTS)]
 
 
@@ -110,8 +110,8 @@ def main() -> None:
     metrics = {"exponent": float(valley["exponent"]), "lr": float(valley["lr"])}
     write_json(METRICS / "find_learning_rate.json", metrics)
     print(
-        f"find_learning_rate: the loss is lowest near 10^{metrics['exponent']:.2f} = "
-        f"{metrics['lr']:.3f}, {valley['smoothed_nll']:.3f} nats"
+        f"find_learning_rate: lowest loss {valley['smoothed_nll']:.3f} at a rate of "
+        f"10^{metrics['exponent']:.2f} = {metrics['lr']:.3f}"
     )
 
 

@@ -3,7 +3,7 @@
 python -m stages.fit_mixture    data/models/{mlp,ngram_count}.safetensors, data/contexts/*/dev,
     data/vocabulary.json    → data/models/mixture.safetensors, metrics/mixture.json
 
-The mixture is fitted on dev, so its loss on dev is too low; only test shows its real loss.
+The mixture is fitted on dev, so its loss on dev is biased; only its loss on test is not.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def fit(first: Tensor, second: Tensor) -> float:
 
     Args:
         first, second: (characters,) float64, the probability of each character under two models,
-            above 0 under one of them.
+            positive under at least one of them.
     """
     low, high = 0.0, 1.0
     for _ in range(BISECTIONS if len(first) else 0):
@@ -51,7 +51,8 @@ def main() -> None:
 
     write_tensors(model_path("mixture"), {"weight": np.array(weight)})
     write_json(METRICS / "mixture.json", {"weight": weight})
-    print(f"fit_mixture: {weight:.3f} of the MLP, {1 - weight:.3f} of the n-gram model, on dev")
+    shares = f"{weight:.3f} of the MLP, {1 - weight:.3f} of the n-grams"
+    print(f"fit_mixture: weights, fitted on dev: {shares}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def main() -> None:
     write_bytes(PLOTS / "bigram_counts.svg", plots.draw_counts(counts, itos))
     picture = plots.draw_probabilities(tables, itos, frequency)
     write_bytes(PLOTS / "bigram_probabilities.svg", picture)
-    print(f"plot_bigrams: 2 pictures of {len(itos)} by {len(itos)} symbols")
+    print(f"plot_bigrams: drew counts and probabilities of {len(itos)} by {len(itos)} pairs")
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ def main() -> None:
     write_bytes(PLOTS / "embedding.svg", plots.draw_embedding(planes, itos, frequency))
     write_bytes(PLOTS / "learning_rate.svg", plots.draw_learning_rate(curve))
     print(
-        f"plot_mlp: the embedding of {len(itos)} symbols, the loss at {len(curve['lr'])} "
-        "learning rates"
+        f"plot_mlp: drew the embedding of {len(itos)} symbols, and the loss at "
+        f"{len(curve['lr']):,} learning rates"
     )
 
 

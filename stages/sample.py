@@ -3,7 +3,7 @@
 python -m stages.sample    data/models/*, data/vocabulary.json, data/splits/{train,dev}.txt
     → data/samples/NAME.txt, plots/lengths.csv, metrics/sample.json
 
-Every model samples with the same seed: where two models agree, so do their names.
+Every model samples with the same seed: models with the same probabilities make the same names.
 """
 
 from statistics import fmean
@@ -20,7 +20,7 @@ from charlm.storage import DATA, METRICS, PLOTS, split_path, write_json, write_l
 from charlm.tables import write_rows
 from charlm.vocabulary import read_vocabulary
 
-SHOWN = 5  # names of the last model in the line of result
+SHOWN = 5  # names of the last model in the printed line
 
 
 def length_shares(names: list[str], longest: int) -> np.ndarray:
@@ -43,7 +43,7 @@ def measure(names: list[str], train: set[str], dev: list[str]) -> dict[str, floa
     Returns:
         in_train: share that occurs in train, learned or memorised.
         distinct: share that is left when repeats are removed.
-        at_most_one_letter: share of names too short to be one.
+        at_most_one_letter: share of names of at most one letter.
         in_dev: share that occurs in dev and not in train: real names that the model never saw. A
             model that only memorises samples none of these.
         length_distance: total variation distance between their lengths and those of dev, from 0
@@ -104,8 +104,8 @@ def main() -> None:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in metrics["in_train"].items())
     last = list(kept)[-1]
     print(
-        f"sample: share of {settings.measured:,} names per model that occur in train: {shares}; "
-        f"{last}: {', '.join(kept[last][:SHOWN])}"
+        f"sample: {last}: {', '.join(kept[last][:SHOWN])}; share of {settings.measured:,} names "
+        f"that occur in train: {shares}"
     )
 
 

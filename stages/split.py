@@ -2,7 +2,7 @@
 
     python -m stages.split    data/names.txt → data/splits/{train,dev,test}.txt, metrics/split.json
 
-Whole names are assigned to a split, never single examples: no name is partly in two splits.
+Whole names are assigned to a split, never single examples, so no name is partly in two splits.
 """
 
 import random
@@ -50,10 +50,10 @@ def cut(names: list[str], train: float, dev: float) -> dict[str, list[str]]:
 
 
 def describe(splits: dict[str, list[str]]) -> dict[str, dict[str, float]]:
-    """Return the names and characters (end marks counted) of each split, and the lecture's leak.
+    """Return the number of names and of characters (ends counted) of each split, and the overlap.
 
-    The leak, `also_in_train`, is the share of a split's names that also occur in train; it is not
-    defined for an empty split.
+    The overlap, `also_in_train`, is the share of a split's names that also occur in train, as in
+    the lecture; it is not defined for an empty split.
     """
     train = set(splits["train"])
     return {
@@ -79,7 +79,9 @@ def main() -> None:
     leak = {
         split: f" ({share:.1%} also in train)" for split, share in metrics["also_in_train"].items()
     }
-    counts = [f"{count} {split}{leak.get(split, '')}" for split, count in metrics["names"].items()]
+    counts = [
+        f"{count:,} {split}{leak.get(split, '')}" for split, count in metrics["names"].items()
+    ]
     print(f"split: {', '.join(counts)} names")
 
 

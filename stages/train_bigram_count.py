@@ -1,4 +1,4 @@
-"""Train the counting bigram: how often does each character follow each other one?
+"""Train the counting bigram: how often does each character follow each character?
 
 python -m stages.train_bigram_count    data/contexts/bigram/train.safetensors
     → data/models/bigram_count.safetensors
@@ -17,7 +17,7 @@ from charlm.vocabulary import read_vocabulary
 def normalise(counts: np.ndarray, smoothing: float) -> np.ndarray:
     """Return the probability of each next symbol after each symbol; every row sums to 1.
 
-    Probabilities are kept, not their logs: a division has the same result on every machine.
+    Probabilities are stored, not their logs: a division has the same result on every machine.
 
     Args:
         counts: (symbols, symbols) int64, row: context, column: next.
@@ -40,8 +40,8 @@ def main() -> None:
     write_tensors(model_path("bigram_count"), {"P": normalise(counts, settings.smoothing)})
     first, second = np.unravel_index(counts.argmax(), counts.shape)
     print(
-        f"train_bigram_count: {counts.sum()} pairs, {(counts > 0).sum()} of {counts.size} kinds, "
-        f"most often {itos[first]}{itos[second]} ({counts.max()} times)"
+        f"train_bigram_count: {counts.sum():,} pairs, {(counts > 0).sum():,} of {counts.size:,} "
+        f"possible ones, most often {itos[first]}{itos[second]} ({counts.max():,} times)"
     )
 
 

@@ -4,7 +4,7 @@
         → data/models/bigram_neural.safetensors, plots/bigram_neural.csv,
           metrics/bigram_neural.json
 
-It finds the counting bigram in another way: its loss falls towards that of the counts.
+It reaches the counting bigram by optimisation: its loss falls towards that of the counts.
 """
 
 import math
@@ -39,17 +39,17 @@ def loss(W: Tensor, frequencies: Tensor) -> Tensor:
 
 
 def objective(nll: Tensor, W: Tensor, l2: float) -> Tensor:
-    """Return what is minimised: the loss plus the penalty, which is not part of the loss."""
+    """Return the objective of the training: the loss plus the L2 penalty."""
     return nll + l2 * (W**2).mean()
 
 
 def train(
     model: BigramNeural, frequencies: Tensor, settings: params.BigramNeural
 ) -> list[tuple[int, float, float]]:
-    """Train the model in place, from N(0, 1).
+    """Initialise the model from N(0, 1) and train it in place.
 
     Args:
-        model: of the size of the vocabulary.
+        model: as large as the vocabulary.
         frequencies: (symbols, symbols) float32, shares of all examples; they sum to 1.
         settings: seed, steps, learning rate and L2 penalty.
 
@@ -103,7 +103,7 @@ def main() -> None:
     write_json(METRICS / "bigram_neural.json", {"nll": nll.item(), "objective": total})
     _, first_nll, _ = curve[0]
     print(
-        f"train_bigram_neural: {settings.steps} steps: "
+        f"train_bigram_neural: {settings.steps:,} steps: "
         f"nll {first_nll:.4f} → {nll.item():.4f} on train"
     )
 

@@ -42,7 +42,7 @@ class Examples(NamedTuple):
 
     @classmethod
     def of(cls, arrays: Arrays, symbols: int) -> Self:
-        """Count stored examples, and turn everything into tensors."""
+        """Group stored examples by their contexts, as tensors."""
         found = next_counts(arrays["contexts"], arrays["targets"], symbols)
         return cls(
             contexts=torch.from_numpy(found.contexts).long(),
@@ -86,8 +86,8 @@ def batch_loss(
     """Return the average negative log-likelihood of a batch drawn with replacement.
 
     With `drawn` targets it is the lecture's, over the symbols that follow in the examples drawn.
-    With `expected` targets it is the mean of that loss over all examples with the contexts drawn:
-    the same on average, with less variance (Rao 1945, Blackwell 1947). A context that is drawn
+    With `expected` targets it is the expectation of that loss given the drawn contexts: the same on
+    average, with less variance (Rao 1945, Blackwell 1947). A context that is drawn
     several times is computed once, with one dropout mask.
 
     Args:
@@ -108,7 +108,7 @@ def batch_loss(
 
 
 def dropout(share: float, generator: Generator) -> Dropout | None:
-    """Return a function that zeroes a share of a tensor and scales the rest up; None for 0.
+    """Return a function that zeroes a share of a tensor and rescales the rest; None if it is 0.
 
     Srivastava et al. (2014). `F.dropout` takes no generator.
     """
@@ -121,7 +121,7 @@ def dropout(share: float, generator: Generator) -> Dropout | None:
 
 
 def evenly_spaced(last: int, points: int) -> set[int]:
-    """Return at most `points` whole numbers from 0 to `last`, both included.
+    """Return at most `points` integers from 0 to `last`, both included.
 
     >>> sorted(evenly_spaced(last=9, points=4))
     [0, 3, 6, 9]
@@ -136,8 +136,8 @@ def train(
     """Train the model in place.
 
     Returns:
-        The loss of a step's batch before its update, with dropout, and the loss on dev after so
-        many updates (empty if dev is empty), each at evenly spaced steps.
+        Step and batch loss before its update, with dropout; and number of updates and dev loss
+        after them. Both are at evenly spaced steps; the second is empty if dev is.
 
     Raises:
         InputError: a loss is no longer finite.

@@ -4,7 +4,7 @@ python -m stages.train_ngram_count    data/contexts/ngram/train.safetensors
     → data/models/ngram_count.safetensors, metrics/ngram_count.json
 
 It is the counting bigram with longer contexts. A long context occurs a few times at most, so part
-of its counts is taken away and redistributed as the context without its first symbol predicts.
+of its counts is taken away and redistributed according to the context without its first symbol.
 """
 
 from typing import NamedTuple
@@ -29,9 +29,10 @@ class Level(NamedTuple):
 def count_levels(examples: Arrays, symbols: int) -> list[Level]:
     """Count what follows each context, from those of full length down to the empty one.
 
-    The longest contexts count what follows. A shorter one counts how many different symbols come
-    before it and the next symbol: a character that follows everywhere is a better guess than one
-    that follows often, but always in the same place (Kneser & Ney 1995).
+    The longest contexts have plain counts. Shorter ones have continuation counts: how many
+    different symbols come before the context and the next symbol. A character that follows
+    everywhere is a better guess than one that follows often, but always in the same place
+    (Kneser & Ney 1995).
 
     Args:
         examples: `contexts` (examples, length) and `targets` (examples,), symbol numbers.
@@ -59,10 +60,10 @@ def count_levels(examples: Arrays, symbols: int) -> list[Level]:
 def discounts(counts: np.ndarray) -> np.ndarray:
     """Estimate what to take away from a count of 0, of 1, of 2 and of 3 or more.
 
-    With n_i pairs that were counted i times and Y = n_1 / (n_1 + 2 n_2), it is
+    With n_i pairs that were counted i times and Y = n_1 / (n_1 + 2 n_2), the discount is
     i - (i + 1) Y n_(i+1) / n_i (Chen & Goodman 1998). Unusual counts can make it negative or
-    undefined: it is a tenth of i at least, so that something is left for what was never seen, and
-    half of i where there are too few counts to estimate it.
+    undefined: it is at least a tenth of i, so that something is left for unseen pairs, and half
+    of i where there are too few counts to estimate it.
 
     Args:
         counts: of any shape, int64.
@@ -86,7 +87,7 @@ def interpolate(counts: np.ndarray, D: np.ndarray, shorter: np.ndarray) -> np.nd
 
     Args:
         counts: (contexts, symbols) int64, no row of zeros.
-        D: (4,), what to take away from a count of 0, 1, 2 and more.
+        D: (4,), the discount of a count of 0, of 1, of 2 and of 3 or more.
         shorter: (contexts, symbols) float64, the probabilities after the next shorter contexts;
             what was taken away is redistributed by them.
     """
@@ -102,7 +103,7 @@ def train(levels: list[Level], symbols: int) -> Arrays:
     """Return the tensors of the model: for each length, the keys and probabilities of its contexts.
 
     The key of a context is the row of the next shorter one, times the number of symbols, plus its
-    first symbol. Keys are ascending, so that a context is found by bisection; see
+    first symbol. Keys are ascending, for a binary search; see
     `charlm.models.ngram_count`.
     """
     P = np.full((1, symbols), 1 / symbols)

@@ -30,7 +30,7 @@ def test_every_folder_has_every_split_with_contexts_of_its_length(
     run_stages(tmp_path, content, changes, ["fetch", "split", "build_contexts"])
     # 10 names of 28 characters altogether, and an end mark each
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "build_contexts: 9 symbols, 39 examples of block sizes 1, 2, 3"
+        "build_contexts: 9 symbols, 39 examples at block sizes 1, 2, 3"
     )
     monkeypatch.chdir(tmp_path)
     itos = read_vocabulary()

@@ -93,8 +93,8 @@ def test_split_without_names_is_refused():
     with pytest.raises(InputError) as error:
         evaluate.evaluate_split("test", [], examples, set(), {"bigram_count": COUNTED})
     assert str(error.value) == (
-        "evaluate: evaluate.splits names test, which contains no names; remove test there, or "
-        "leave names for it in split.train and split.dev"
+        "evaluate: evaluate.splits has test, which is empty; remove it there, or change "
+        "split.train and split.dev"
     )
 
 
@@ -194,5 +194,5 @@ def test_loss_of_a_name_does_not_depend_on_the_others():
         "".join(generator.choice(["a", "b"], size=generator.integers(1, 9))) for _ in range(50)
     ]
     together = scores(names).nll
-    alone = [scores([name]).nll[0] for name in dict.fromkeys(names)]
-    np.testing.assert_array_equal(together, alone)
+    separately = [scores([name]).nll[0] for name in dict.fromkeys(names)]
+    np.testing.assert_array_equal(together, separately)

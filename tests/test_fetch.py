@@ -56,7 +56,9 @@ def outputs(folder: Path) -> tuple[bytes, dict[str, object]]:
 
 def test_list_from_an_address(tmp_path: Path, server: str):
     finished = run(tmp_path, f"{server}/lists/names.txt", HASH)
-    assert finished.stdout == "fetch: 3 names, 3 distinct, 3 to 6 characters, from names.txt\n"
+    assert (
+        finished.stdout == "fetch: 3 names, 3 of them unique, 3 to 6 characters, from names.txt\n"
+    )
     assert finished.stderr == ""
     assert outputs(tmp_path) == (LIST, METRICS)
 

@@ -162,5 +162,5 @@ def test_sections_are_mappings_or_empty():
     }
     with pytest.raises(InputError, match="mlp must be a mapping; found a list"):
         lockfile.parse_sections(b"mlp: [1]", "params.yaml")
-    with pytest.raises(InputError, match="not valid YAML: maximum recursion depth"):
+    with pytest.raises(InputError, match=r"^params\.yaml: not valid YAML: "):
         lockfile.parse_sections(b"[" * 3000, "params.yaml")

@@ -61,8 +61,8 @@ def test_repro_runs_the_rescue_only_if_dvc_fails(folder: Path, status: int, aske
 )
 def test_unsound_environment_is_built_anew(folder: Path, script: str):
     write_environment(folder, script)
-    answer = '[ "$1" = -c ] && echo "(3, 12)" || echo "built: $*"; exit 0'
-    made = make(folder, "repro", f"PYTHON={write_program(folder / 'new', answer)}")
+    program = '[ "$1" = -c ] && echo "(3, 12)" || echo "built: $*"; exit 0'
+    made = make(folder, "repro", f"PYTHON={write_program(folder / 'new', program)}")
     assert "built: -m venv --clear .venv\n" in made.stdout
 
 

@@ -75,15 +75,15 @@ def test_unknown_context_has_the_probabilities_of_its_longest_known_end():
         return model(torch.tensor([context])).exp()[0].tolist()
 
     # bb ends a name, but never follows b or a boundary
-    assert probabilities(2, 2, 2) == probabilities(0, 2, 2) == pytest.approx(stored(model, 2, 2))
+    assert probabilities(2, 2, 2) == probabilities(0, 2, 2) == pytest.approx(stored_probabilities(model, 2, 2))
     # aa does not occur, a does
-    assert probabilities(1, 1, 1) == pytest.approx(stored(model, 1))
+    assert probabilities(1, 1, 1) == pytest.approx(stored_probabilities(model, 1))
     # symbols before the last three change nothing
-    expected = stored(model, 0, 0, 1)
+    expected = stored_probabilities(model, 0, 0, 1)
     assert probabilities(1, 0, 0, 1) == probabilities(0, 0, 1) == pytest.approx(expected)
 
 
-def stored(model: NgramCount, *context: int) -> list[float]:
+def stored_probabilities(model: NgramCount, *context: int) -> list[float]:
     """Return the row of a context, found from its last symbol to its first."""
     tensors, row = model.arrays(), 0
     for length, symbol in enumerate(reversed(context), start=1):

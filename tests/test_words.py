@@ -50,11 +50,11 @@ def test_a_character_is_a_code_point_of_any_alphabet(
     ("names", "changes", "problem"),
     [
         (["emma"], {}, "split: 0.8 of 1 names leaves train empty; raise split.train"),
-        (["emma", "ava"], {}, "evaluate: evaluate.splits names dev, which contains no names; "),
+        (["emma", "ava"], {}, "evaluate: evaluate.splits has dev, which is empty; "),
         (
             ALPHABETS["emoji"],
             {"split.dev": 0.0},
-            "evaluate: evaluate.splits names dev, which contains no names; ",
+            "evaluate: evaluate.splits has dev, which is empty; ",
         ),
     ],
 )
