@@ -23,7 +23,7 @@ ifneq ($(wildcard $(INSTALLED)),)
   endif
 endif
 
-.PHONY: repro check test test-faults verify deps bench bench-scale rebuild
+.PHONY: repro check test test-faults verify deps tables bench bench-scale rebuild
 repro: $(INSTALLED)
 	@trap 'exit 130' INT; $(RUN) dvc repro || $(RUN) tools.rescue
 
@@ -50,7 +50,13 @@ verify: $(INSTALLED)
 deps: $(INSTALLED)
 	@$(RUN) tools.deps
 
-# This project beside the notebooks' loops, about ten minutes; never part of the tests.
+# Rewrites every table of README.md, docs/ and NOTEBOOKS.md that comes from results. First it runs
+# the recipes and experiments behind them whose results are not in DVC's cache.
+tables: repro
+	@$(RUN) tools.recipes --all --write
+	@$(RUN) tools.tables
+
+# This project beside the notebooks' loops and beside an earlier commit, about ten minutes; never part of the tests.
 bench: repro
 	@$(RUN) benchmarks.compare
 

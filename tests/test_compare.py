@@ -358,23 +358,23 @@ def test_what_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         "high": run(table(many(40), [nll + 1 for nll in noise], rnn=2.0), "high"),
     }
 
-    def ask(*arguments: str, status: int = 0) -> tuple[str, str]:
+    def run_compare(*arguments: str, status: int = 0) -> tuple[str, str]:
         return printed(monkeypatch, capsys, runs, *arguments, status=status)
 
     left_out = "Left out, as not all runs scored them: gpt, rnn.\n"
-    out, err = ask("low", "high")
+    out, err = run_compare("low", "high")
     assert out.startswith("A: low\nB: high\n\nmodel    split")
     assert "for these two trained models, on names" in out
     assert out.endswith(left_out)
     assert err == ""
-    out, err = ask("low", "high", "--json", "--fail-if-worse", status=1)
+    out, err = run_compare("low", "high", "--json", "--fail-if-worse", status=1)
     assert [(row["model"], row["verdict"]) for row in json.loads(out)] == [("mlp", "worse")]
     assert err == left_out
-    assert "| mlp     | dev" in ask("high", "low", "--fail-if-worse", "--md")[0]
-    assert "the same" in ask("low", "high", "--model", "gpt", "--other", "rnn")[0]
-    assert "gpt → rnn" in ask("low", "high", "--model", "gpt", "--other", "rnn")[0]
+    assert "| mlp     | dev" in run_compare("high", "low", "--fail-if-worse", "--md")[0]
+    assert "the same" in run_compare("low", "high", "--model", "gpt", "--other", "rnn")[0]
+    assert "gpt → rnn" in run_compare("low", "high", "--model", "gpt", "--other", "rnn")[0]
     # by 1 nat per name of 6 or 7 characters
-    (row,) = json.loads(ask("low", "high", "--json", "--model", "mlp", "--negligible", "1")[0])
+    (row,) = json.loads(run_compare("low", "high", "--json", "--model", "mlp", "--negligible", "1")[0])
     assert row["verdict"] == "significant but negligible"
 
 
@@ -422,7 +422,7 @@ def test_damaged_description_of_the_data_gives_one_line(content: bytes):
         compare.parse_dataset(content)
 
 
-def ask(project: Project, *arguments: str, status: int = 0) -> str:
+def run_compare(project: Project, *arguments: str, status: int = 0) -> str:
     """Run the tool; return what it printed, where it should have."""
     ran = project.call("tools.compare", *arguments)
     assert ran.returncode == status, ran.stderr
@@ -430,7 +430,7 @@ def ask(project: Project, *arguments: str, status: int = 0) -> str:
 
 
 def rows(project: Project, *arguments: str) -> dict[str, dict]:
-    return {row["model"]: row for row in json.loads(ask(project, "--json", *arguments))}
+    return {row["model"]: row for row in json.loads(run_compare(project, "--json", *arguments))}
 
 
 def test_commits_experiments_workspace_and_models(project: Project):
@@ -467,14 +467,14 @@ def test_commits_experiments_workspace_and_models(project: Project):
     (row,) = rows(project, "HEAD", "--model", "mlp", "--other", "bigram_count").values()
     assert row["model"] == "mlp → bigram_count"
     assert row["verdict"] == "worse"
-    ask(project, "HEAD", "--model", "mlp", "--other", "bigram_count", "--fail-if-worse", status=1)
-    ask(project, "HEAD", "workspace", "--fail-if-worse")
-    assert "| bigram_count  | dev " in ask(project, "HEAD", "workspace", "--md")
+    run_compare(project, "HEAD", "--model", "mlp", "--other", "bigram_count", "--fail-if-worse", status=1)
+    run_compare(project, "HEAD", "workspace", "--fail-if-worse")
+    assert "| bigram_count  | dev " in run_compare(project, "HEAD", "workspace", "--md")
 
 
 def test_stale_scores_are_refused(project: Project):
     def refused(*revisions: str) -> str:
-        line = ask(project, *revisions, "--fail-if-worse", status=1)
+        line = run_compare(project, *revisions, "--fail-if-worse", status=1)
         assert line.count("\n") == 1, line
         return line
 
@@ -482,7 +482,7 @@ def test_stale_scores_are_refused(project: Project):
         project.run("git", "restore", ".")
         project.run("dvc", "checkout", "--force")
 
-    ask(project, "HEAD", "workspace")
+    run_compare(project, "HEAD", "workspace")
     project.set_param("mlp.hidden", 300)
     line = (
         "stale: stage train_mlp changed since it ran: mlp.hidden was 200, is 300; run `dvc repro`"
@@ -524,15 +524,15 @@ def test_stale_scores_are_refused(project: Project):
 
 def test_revisions_that_are_no_commit(project: Project):
     for revision in ("HEAD:stages", "HEAD:dvc.lock"):
-        line = ask(project, revision, "workspace", status=1)
+        line = run_compare(project, revision, "workspace", status=1)
         assert f"compare: {revision}: unknown Git revision, or not a commit" in line
         assert line.count("\n") == 1
-    line = ask(project, "HEAD", "main", "--fail-if-worse", status=1)
+    line = run_compare(project, "HEAD", "main", "--fail-if-worse", status=1)
     assert "HEAD and main are one run, on both sides" in line
 
 
 def test_revision_that_dvc_does_not_know(project: Project):
-    line = ask(project, "HEAD", "nonsense", status=1)
+    line = run_compare(project, "HEAD", "nonsense", status=1)
     assert "compare: nonsense: unknown Git revision" in line
     assert line.count("\n") == 1
 
@@ -548,7 +548,7 @@ def test_scores_that_are_not_in_the_cache_come_with_the_commands_it_names(
     scores = verify.read_lock(clone.root)["evaluate"]["outs"][0]
     assert scores["path"] == compare.EVALUATION
     verify.cached(clone.root / verify.CACHE, scores["md5"]).unlink()
-    line = ask(clone, "HEAD", "workspace", status=1)
+    line = run_compare(clone, "HEAD", "workspace", status=1)
     assert "compare: HEAD: data/evaluation.csv is neither in git nor in DVC's cache" in line
     assert line.count("\n") == 1
     clone.run("sh", "-c", line.partition("to make it: ")[2].strip())
@@ -599,33 +599,33 @@ class Lab:
         return self.score("bigram_count", 1, BigramCount.from_tensors({"P": P}, len(self.itos)))
 
 
-def in_readme(arguments: str, row: Row) -> bool:
-    """Whether README has the row that a comparison gives."""
-    numbers = (
-        f"{row.a:.4f} | {row.b:.4f} | {row.difference:+.5f} | {row.low:+.5f} to {row.high:+.5f}"
-    )
+def in_docs(arguments: str, row: Row) -> bool:
+    """Whether docs/comparing.md has the row that a comparison gives."""
+    numbers = (f"{row.a:.4f}", f"{row.b:.4f}", f"{row.difference:+.5f}")
+    interval = f"{row.low:+.5f} to {row.high:+.5f}"
     prefix = "B is " if row.verdict in ("better", "worse") else ""
-    line = f"| `{arguments}` | {numbers} | {prefix}{row.verdict}{row.detail} |"
-    print(line)
-    return line in (ROOT / "README.md").read_text()
+    cells = [f"`{arguments}`", *numbers, interval, f"{prefix}{row.verdict}{row.detail}"]
+    table = (ROOT / "docs/comparing.md").read_text().splitlines()
+    return cells in [[cell.strip() for cell in line.split("|")[1:-1]] for line in table]
 
 
-def test_comparisons_in_readme_are_of_real_models(names: list[str]):
+def test_comparisons_in_docs_are_of_real_models(names: list[str]):
     lab = Lab(names)
     default, mlp, count = lab.mlp(), {"mlp": ("mlp", "mlp")}, ("bigram_count", "bigram_count")
 
     (row,) = compare.compare_runs([default], [lab.mlp(block_size=5)], mlp, 0.003)
     assert row.verdict == "better"
-    assert in_readme("HEAD block-5 --model mlp", row)
+    assert in_docs("HEAD block-5 --model mlp", row)
+    (row,) = compare.compare_runs([default], [lab.mlp(hidden=300)], mlp, 0.003)
     assert compare.as_text([row], "simple") in (ROOT / "README.md").read_text()
 
     smoothed = {smoothing: lab.bigram_count(smoothing) for smoothing in (0.3, 1, 3)}
     (row,) = compare.compare_runs([smoothed[1]], [smoothed[0.3]], {"bigram_count": count}, 0.003)
     assert row.verdict in ("significant but negligible", "not significant")
-    assert in_readme("HEAD smooth-0.3 --model bigram_count", row)
+    assert in_docs("HEAD smooth-0.3 --model bigram_count", row)
     (row,) = compare.compare_runs([smoothed[1]], [smoothed[3]], {"bigram_count": count}, 0.003)
     assert row.verdict == "significant but negligible"
-    assert in_readme("HEAD smooth-3 --model bigram_count", row)
+    assert in_docs("HEAD smooth-3 --model bigram_count", row)
 
     both = default._replace(
         evaluation=default.evaluation.assign(bigram_count=smoothed[1].evaluation["bigram_count"])
@@ -633,16 +633,16 @@ def test_comparisons_in_readme_are_of_real_models(names: list[str]):
     pair = {"mlp → bigram_count": ("mlp", "bigram_count")}
     (row,) = compare.compare_runs([both], [both], pair, 0.003)
     assert row.verdict == "worse"
-    assert in_readme("HEAD --model mlp --other bigram_count", row)
+    assert in_docs("HEAD --model mlp --other bigram_count", row)
 
     seeds = {seed: lab.mlp(seed=seed) for seed in range(1, 7)}
     wide = [lab.mlp(seed=seed, hidden=300) for seed in (1, 2, 3)]
     (row,) = compare.compare_runs([seeds[1]], [seeds[2]], mlp, 0.003)
     assert row.verdict == "not significant"
-    assert in_readme("seed-1 seed-2 --model mlp", row)
+    assert in_docs("seed-1 seed-2 --model mlp", row)
     three, others = [seeds[seed] for seed in (1, 2, 3)], [seeds[seed] for seed in (4, 5, 6)]
     (row,) = compare.compare_runs(three, wide, mlp, 0.003)
-    assert in_readme("--a seed-1 seed-2 seed-3 --b wide-1 wide-2 wide-3 --model mlp", row)
+    assert in_docs("--a seed-1 seed-2 seed-3 --b wide-1 wide-2 wide-3 --model mlp", row)
     (row,) = compare.compare_runs(three, others, mlp, 0.003)
     assert row.verdict == "not significant"
-    assert in_readme("--a seed-1 seed-2 seed-3 --b seed-4 seed-5 seed-6 --model mlp", row)
+    assert in_docs("--a seed-1 seed-2 seed-3 --b seed-4 seed-5 seed-6 --model mlp", row)

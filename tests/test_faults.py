@@ -410,11 +410,11 @@ def test_experiment_aside_does_not_disturb_a_run(base: Project, undisturbed, tmp
     assert first.wait(TIMEOUT_S) == 0
     assert results(project) == results(expected)
 
-    alone = expected.copy(tmp_path / "alone" / "clone")
-    alone.set_param("sample.seed", 1)
-    alone.repro()
-    alone.commit("alone")
-    assert tracked(project, experiments(project)["aside"]) == tracked(alone, "HEAD")
+    reference = expected.copy(tmp_path / "reference" / "clone")
+    reference.set_param("sample.seed", 1)
+    reference.repro()
+    reference.commit("the reference")
+    assert tracked(project, experiments(project)["aside"]) == tracked(reference, "HEAD")
 
 
 @pytest.mark.faults
@@ -439,11 +439,11 @@ def test_four_queued_experiments_with_two_workers_are_what_they_are_alone(
     found = experiments(project)
     assert set(found) == set(seeds)
     for name, seed in seeds.items():
-        alone = base.copy(tmp_path / name / "clone")
-        alone.set_param("mlp.seed", seed)
-        alone.repro()
-        alone.commit("alone")
-        assert tracked(project, found[name]) == tracked(alone, "HEAD")
+        reference = base.copy(tmp_path / name / "clone")
+        reference.set_param("mlp.seed", seed)
+        reference.repro()
+        reference.commit("the reference")
+        assert tracked(project, found[name]) == tracked(reference, "HEAD")
 
 
 # --- what a person does -----------------------------------------------------------------------
@@ -547,7 +547,7 @@ def test_cut_dvc_lock_is_named_with_what_mends_it_or_does_no_harm(
             1,
             "",
             (
-                "dvc.lock: damaged, as by a kill or a full disk; mend it with `rm dvc.lock && dvc "
+                "dvc.lock: damaged, as after a kill or a full disk; repair it with `rm dvc.lock && dvc "
                 "repro`: what was computed comes back from the cache\n"
             ),
         )

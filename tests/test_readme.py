@@ -1,113 +1,81 @@
-"""README.md against the files that its figures come from."""
+"""README.md and docs/ against the files that their figures come from."""
 
 import json
 import re
 from pathlib import Path
 
+import pytest
+
 from benchmarks import compare, scale
 from tests.conftest import ROOT, Project
-from tests.test_recipes import written
+from tools import tables
 
 README = (ROOT / "README.md").read_text()
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+MAX_LINES = 150  # a reader has two minutes
+# what the tables need besides files in git; other tests hold these
+NEED_A_RUN = {"names", "graph", "verdict", "verdicts"}
 
 
-def metrics(name: str) -> dict:
-    return json.loads((ROOT / "metrics" / f"{name}.json").read_text())
+def test_readme_is_short():
+    assert len(README.splitlines()) <= MAX_LINES
 
 
-def compare_results() -> dict:
-    return json.loads((ROOT / "benchmarks/results.json").read_text())
+@pytest.mark.parametrize("path", tables.FILES, ids=str)
+def test_tables_are_those_of_the_results(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    cheap = {name: make for name, make in tables.TABLES.items() if name not in NEED_A_RUN}
+    text = path.read_text()
+    assert tables.fill_in(text, cheap) == text, "run `make tables`"
 
 
-def test_table_of_losses_is_that_of_the_metrics():
-    found = metrics("evaluate")
-    rows = re.findall(r"\| `(\w+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", README)
-    assert rows == [
-        (
-            model,
-            f"{nll['train']:.4f}",
-            f"{nll['dev']:.4f}",
-            f"{found['nll_unseen'][model]['dev']:.4f}",
-        )
-        for model, nll in found["nll"].items()
-    ]
-
-
-def test_share_of_repeated_names_is_that_of_the_metrics():
-    assert f"{metrics('split')['also_in_train']['dev']:.1%}".replace("%", " %") in README
+def test_every_table_is_shown_once():
+    shown = [name for path in tables.FILES for _, name, _ in tables.MARKS.findall(path.read_text())]
+    assert sorted(shown) == sorted(tables.TABLES)
 
 
 def test_default_mlp_reaches_its_loss():
-    assert metrics("evaluate")["nll"]["mlp"]["dev"] <= 2.10
+    assert json.loads((ROOT / "metrics/evaluate.json").read_text())["nll"]["mlp"]["dev"] <= 2.10
 
 
 def test_sampled_names_are_those_of_the_pipeline(finished: Project, names: list[str]):
     sampled = (finished.root / "data/samples/mlp.txt").read_text().split("\n")[:10]
-    assert f"> {', '.join(sampled)}\n" in README
+    assert f"> {', '.join(sampled)}\n" in README, "run `make tables`"
 
 
 def test_graph_is_what_dvc_draws(finished: Project):
-    assert finished.run("dvc", "dag", "--md").stdout.strip() in README
+    drawn = finished.run("dvc", "dag", "--md").stdout.strip()
+    assert drawn in (ROOT / "docs/design.md").read_text(), "run `make tables`"
 
 
-def test_tree_names_every_file():
-    for path in [*ROOT.glob("stages/*.py"), *ROOT.glob("tools/[!_]*.py")]:
-        assert f"{Path(path).name} " in README
+def test_design_names_every_module_of_the_library():
+    design = (ROOT / "docs/design.md").read_text()
+    for path in ROOT.glob("charlm/*.py"):
+        assert f"`{path.name}`" in design
 
 
-def test_table_of_what_networks_must_beat_is_that_of_the_recipes():
-    ours = {
-        (row.recipe, row.figure.what): row.ours
-        for part in ("splits", "answer", "beyond")
-        for row in written(part)
-    }
-    found, seconds = metrics("evaluate"), compare_results()["training_seconds"]
-    unseen = " of names not in train"
-    table = {
-        "MLP as by default": [
-            f"{found['nll']['mlp']['dev']:.4f}",
-            f"{found['nll_unseen']['mlp']['dev']:.4f}",
-            ours["unique-names", "MLP dev NLL"],
-            ours["final", "test NLL"],
-            f"{metrics('mlp')['parameters']:,}",
-            f"{seconds['mlp']:.2g} s",
-        ]
-    }
-    for title, recipe, model, unique, size in (
-        ("n-grams of order 6", "kneser-ney-6", "n-gram", "kneser-ney-6-unique", "n-grams"),
-        ("the two mixed", "kneser-ney-6", "mixture", "kneser-ney-6-unique", None),
-        ("`best-mlp`", "best-mlp", "MLP", "best-mlp-unique", "parameters"),
-        ("n-grams and `best-mlp` mixed", "best-mlp", "mixture", "best-mlp-unique", None),
-    ):
-        table[title] = [
-            ours[recipe, f"{model} dev NLL"],
-            ours[recipe, f"{model} dev NLL{unseen}"],
-            ours[unique, f"{model} dev NLL"],
-            ours[recipe, f"{model} test NLL"],
-            f"{float(ours[recipe, f'number of {size}']):,.0f}" if size else "both",
-            f"{seconds[{'n-grams': 'ngram_count'}.get(size, recipe)]:.2g} s" if size else "both",
-        ]
-    for title, cells in table.items():
-        assert f"| {title} | {' | '.join(cells)} |" in README
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_and_pictures_of_this_repository_exist(path: Path):
+    text = path.read_text()
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) + re.findall(
+        r'<img src="([^"]+)"', text
+    )
+    for link in links:
+        assert (path.parent / link).exists(), link
 
 
-def test_table_of_growth_is_that_of_the_last_benchmark():
-    results = json.loads((ROOT / "benchmarks/scale.json").read_text())
-    assert scale.table(results, "pipe") in README
-    for stage in results["sizes"]["1"]["stages"].values():
-        assert stage.get("megabytes_above", 0) <= scale.MEGABYTES
-
-
-def test_table_of_times_is_that_of_the_last_benchmark():
-    results = compare_results()
-    assert compare.table(results["rows"], "pipe") in README
+def test_benchmarks_shown_are_of_the_rows_and_limits_of_now():
+    results = json.loads((ROOT / "benchmarks/results.json").read_text())
     assert {name: row["what"] for name, row in results["rows"].items()} == {
         name: row.what for name, row in compare.ROWS.items()
     }
+    sizes = json.loads((ROOT / "benchmarks/scale.json").read_text())["sizes"]
+    for stage in sizes["1"]["stages"].values():
+        assert stage.get("megabytes_above", 0) <= scale.MEGABYTES
 
 
 def test_every_promise_names_a_test_that_there_is():
-    table = README.partition("## Guarantees")[2].partition("\n`make verify`")[0]
+    table = (ROOT / "docs/guarantees.md").read_text()
     named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", table)
     assert len(named) >= 20
     for file, test in named:

@@ -126,7 +126,7 @@ def test_two_experiments_of_one_name_are_refused(tmp_path: Path):
     recipe = {"question": "why?", "overrides": [], "figures": []}
     content = {"x": {"title": "t", "recipes": {"a": recipe | {"seeds": [1]}, "a-seed-1": recipe}}}
     (tmp_path / "recipes.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(InputError, match="a-seed-1: an experiment of this name stands here twice"):
+    with pytest.raises(InputError, match="a-seed-1: two experiments have this name"):
         recipes.load(tmp_path / "recipes.yaml")
 
 

@@ -1,4 +1,4 @@
-"""Is one model really better than another? Their losses on the same names, and what chance can do.
+"""Compare two models, or two recipes, by their losses on the same names: is one really better?
 
     python -m tools.compare A B                          two trained models
     python -m tools.compare --a A1 A2 A3 --b B1 B2 B3    two recipes, each run with several seeds
@@ -433,7 +433,7 @@ def read_run(revision: str) -> Run:
 
 
 def as_text(rows: list[Row], style: str) -> str:
-    """Lay out the rows as tabulate's style has it."""
+    """Return the rows as a table in one of tabulate's styles."""
 
     def number(value: float | None, form: str) -> str:
         return "none" if value is None else format(value, form)

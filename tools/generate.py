@@ -1,4 +1,4 @@
-"""Draw names from a trained model, with a given beginning if you want one.
+"""Draw names from a trained model, optionally with a given beginning.
 
 python -m tools.generate --model mlp -n 20 --prefix mar --temperature 0.8 --seed 1
 """

@@ -1,12 +1,12 @@
-"""Run the notebooks' experiments and hold their numbers against the notebooks'.
+"""Run the notebooks' experiments and compare their numbers with those of the notebooks.
 
     python -m tools.recipes                 lists the recipes of recipes.yaml
     python -m tools.recipes NAME ...        runs these as DVC experiments of the same names
     python -m tools.recipes --all --write   runs all, and renders their tables into NOTEBOOKS.md
     python -m tools.recipes PART --write    runs and renders one part of it, such as counting
 
-The workspace stays as it was. An experiment that is there already, for the same code and
-parameters, is not run again.
+The workspace stays as it was. An experiment that exists for the same code and parameters is not run
+again.
 """
 
 import csv
@@ -47,7 +47,7 @@ Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".jo
 
 
 class Figure(Section):
-    """A number of a recipe: where ours stands, the notebook's, and where ours must lie."""
+    """A number of a recipe: the place of ours, the notebook's, and the range allowed for ours."""
 
     what: str
     file: str
@@ -91,16 +91,15 @@ class Row(NamedTuple):
 
     @classmethod
     def of(cls, recipe: str, figure: Figure, values: list[int] | list[float]) -> Self:
-        """Format the value, or mean ± SD over several seeds: four decimals, none for a count."""
-        if all(isinstance(value, int) for value in values):
-            ours = f"{fmean(values):,.0f}"
-        else:
-            ours = f"{fmean(values):.4f}"
-        return cls(recipe, figure, ours if len(values) == 1 else f"{ours} ± {stdev(values):.4f}")
+        """Format the value, none of its decimals if it is a count, or mean ± SD over seeds."""
+        if len(values) > 1:
+            return cls(recipe, figure, f"{fmean(values):.4f} ± {stdev(values):.4f}")
+        (value,) = values
+        return cls(recipe, figure, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
 
     @property
     def verdict(self) -> str:
-        """Say whether ours lies within the band; nothing where there is none."""
+        """Say whether ours is within the band; nothing if there is none."""
         if self.figure.band is None:
             return ""
         low, high = self.figure.band
@@ -135,7 +134,7 @@ def load(path: Path = RECIPES) -> dict[str, Group]:
     ]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(
-            f"{path}: {', '.join(twice)}: an experiment of this name stands here twice"
+            f"{path}: {', '.join(twice)}: two experiments have this name"
         )
     return loaded
 
@@ -182,12 +181,12 @@ def experiment_ref(name: str) -> str:
 
 
 def commit_of(ref: str) -> str:
-    """Return the commit that a ref stands for; nothing if there is no such ref."""
+    """Return the commit that a ref points to; empty if there is no such ref."""
     return git("for-each-ref", "--format=%(objectname)", ref).decode().strip()
 
 
 def find(name: str, overrides: list[str]) -> str | None:
-    """Return the commit of the experiment, if it is there for the code and parameters of now.
+    """Return the commit of the experiment, if it has the current code and parameters.
 
     Only one that started from HEAD counts: one of another commit, applied, would bring back that
     commit's files. To run it again from here costs seconds, for DVC has its results in its cache.
@@ -289,7 +288,7 @@ def found(name: str, overrides: list[str]) -> str:
 
 
 def results(recipes: dict[str, Recipe]) -> Iterator[Row]:
-    """Yield the figures of recipes whose experiments are there."""
+    """Yield the figures of recipes whose experiments exist."""
     for name, recipe in recipes.items():
         commits = [found(*experiment) for experiment in recipe.experiments(name).items()]
         for figure in recipe.figures:
@@ -298,7 +297,7 @@ def results(recipes: dict[str, Recipe]) -> Iterator[Row]:
 
 
 def table(rows: list[Row], style: str) -> str:
-    """Lay out results as tabulate's style has it."""
+    """Return results as a table in one of tabulate's styles."""
     cells = [
         (
             row.recipe if number == 0 or rows[number - 1].recipe != row.recipe else "",

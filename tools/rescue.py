@@ -1,10 +1,10 @@
-"""The way out after a `dvc repro` that failed, where one is known.
+"""Recover from a `dvc repro` that failed, or say how to.
 
     dvc repro || python -m tools.rescue
 
-Where the network is what it lacked, the pipeline runs on a list of names that needs none; only the
-lecture's list is replaced, never one of a person's own. Where the disk is full or dvc.lock damaged,
-it says so, and what mends it. Where `dvc repro` failed for any other reason, this fails too.
+If the network was missing, the pipeline runs on a list of names that needs none; only the lecture's
+list is replaced, never a list of your own. If the disk is full or dvc.lock is damaged, it says how to
+repair that. If `dvc repro` failed for any other reason, this fails too.
 """
 
 import shutil
@@ -36,7 +36,7 @@ def run(*command: str) -> int:
 
 
 def lock_is_damaged() -> bool:
-    """Tell whether DVC can read its plan but for dvc.lock: it was cut short, or edited."""
+    """Tell whether only dvc.lock keeps DVC from reading the pipeline: it is truncated, or was edited."""
     command = [sys.executable, "-m", "dvc", "stage", "list"]
     listed = subprocess.run(command, check=False, capture_output=True, text=True)
     return listed.returncode != 0 and "dvc.lock" in listed.stderr
@@ -52,7 +52,7 @@ def main() -> None:
         )
     if lock_is_damaged():
         raise InputError(
-            "dvc.lock: damaged, as by a kill or a full disk; mend it with `rm dvc.lock && dvc "
+            "dvc.lock: damaged, as after a kill or a full disk; repair it with `rm dvc.lock && dvc "
             "repro`: what was computed comes back from the cache"
         )
     lacks_names = not (DATA / "names.txt").exists()

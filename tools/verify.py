@@ -1,10 +1,10 @@
-"""Prove that what is committed is what its code makes: run everything anew and compare.
+"""Check that the committed results are those of the committed code: recompute and compare.
 
     python -m tools.verify    or `make verify`
 
 It clones HEAD into a temporary folder with an empty cache, runs the pipeline there, and compares
-dvc.lock, metrics and plots. It also reads every file of DVC's cache, which DVC itself takes at its
-name, and compares its content with that name.
+dvc.lock, metrics and plots. It also compares every file of DVC's cache with the hash in its name,
+which DVC itself does not check again.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ def content(caches: list[Path], md5: str) -> bytes | None:
 
 
 def damaged(cache: Path) -> list[Path]:
-    """Return the files of a cache whose content is not what their names say."""
+    """Return the files of a cache whose content does not match the hash in their names."""
     return [
         path
         for path in sorted((cache / FILES).glob("??/*"))
@@ -84,7 +84,7 @@ def differing(one: Hashes, other: Hashes) -> list[str]:
 
 
 def compare_tensors(one: bytes, other: bytes) -> list[str]:
-    """Say by how much the tensors of two safetensors files differ.
+    """Say how much the tensors of two safetensors files differ.
 
     >>> a, b = ({"W": np.float32([1, 2])}, {"W": np.float32([1, 2.5])})
     >>> compare_tensors(safetensors.numpy.save(a), safetensors.numpy.save(b))

@@ -1,0 +1,212 @@
+"""Rewrite the tables of README.md and docs/ that come from results.
+
+    python -m tools.tables            rewrites them
+    python -m tools.tables --check    rewrites nothing, and fails if one is outdated
+
+`make tables` also rewrites those of NOTEBOOKS.md, which come from the recipes. A table is between
+two marks, <!-- table: NAME --> and <!-- end -->. The experiments that some of them show are run
+first, unless their results are there.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from benchmarks import commits, compare, scale
+from charlm.errors import InputError
+from charlm.models.registry import FITTED_ON_DEV
+from charlm.runtime import argument_parser, run_tool
+from charlm.storage import DATA, METRICS, read_bytes, read_json, write_bytes
+from tools import recipes
+
+FILES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NAMES_SHOWN = 10
+EXPERIMENTS = {
+    "hidden-300": ["mlp.hidden=300"],
+    "block-5": ["contexts.block_size=5"],
+    "smooth-0.3": ["bigram_count.smoothing=0.3"],
+    "smooth-3": ["bigram_count.smoothing=3"],
+    **{f"seed-{seed}": [f"mlp.seed={seed}"] for seed in range(1, 7)},
+    **{f"wide-{seed}": [f"mlp.seed={seed}", "mlp.hidden=300"] for seed in range(1, 4)},
+}
+COMPARISONS = (  # arguments of tools.compare
+    "HEAD block-5 --model mlp",
+    "HEAD smooth-0.3 --model bigram_count",
+    "HEAD smooth-3 --model bigram_count",
+    "HEAD --model mlp --other bigram_count",
+    "seed-1 seed-2 --model mlp",
+    "--a seed-1 seed-2 seed-3 --b wide-1 wide-2 wide-3 --model mlp",
+    "--a seed-1 seed-2 seed-3 --b seed-4 seed-5 seed-6 --model mlp",
+)
+
+
+def names() -> str:
+    """Return the first names that the MLP sampled."""
+    sampled = read_bytes(DATA / "samples/mlp.txt").decode().split("\n")[:NAMES_SHOWN]
+    return f"> {', '.join(sampled)}"
+
+
+def losses() -> str:
+    """Return the losses of all models; those on the split that a model was fitted on are marked."""
+    found = read_json(METRICS / "evaluate.json")
+    rows = []
+    for model, nll in found["nll"].items():
+        mark = " (fitted)" if model in FITTED_ON_DEV else ""
+        unseen = found["nll_unseen"][model]["dev"]
+        cells = (f"{nll['train']:.4f}", f"{nll['dev']:.4f}{mark}", f"{unseen:.4f}{mark}")
+        rows.append((f"`{model}`", *cells))
+    headers = ("model", "train", "dev", "dev names not in train")
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
+
+
+def repeats() -> str:
+    """Return what the last column of the losses is for."""
+    share = 100 * read_json(METRICS / "split.json")["also_in_train"]["dev"]
+    return (
+        f"Of the dev names, {share:.1f} % also occur in train, as in the lecture: the list has\n"
+        "girls' names, then boys' names, and some names are both."
+    )
+
+
+def beat() -> str:
+    """Return the losses, sizes and times of counts, networks and mixtures."""
+    groups, text = recipes.load(), read_bytes(recipes.NOTEBOOKS).decode()
+    ours = {
+        (row.recipe, row.figure.what): row.ours
+        for part in ("splits", "answer", "beyond")
+        for row in recipes.written(part, groups[part], text)
+    }
+    evaluation = read_json(METRICS / "evaluate.json")
+    seconds: dict[str, float] = read_json(compare.RESULTS)["training_seconds"]
+    mlp = [evaluation[metric]["mlp"]["dev"] for metric in ("nll", "nll_unseen")]
+    rows = [
+        (
+            "default MLP",
+            *(f"{nll:.4f} ¹" for nll in mlp),
+            f"{ours['unique-names', 'MLP dev NLL']} ¹",
+            ours["final", "test NLL"],
+            f"{read_json(METRICS / 'mlp.json')['parameters']:,}",
+            f"{seconds['mlp']:.2g} s",
+        )
+    ]
+    for title, recipe, model, size, training in (
+        ("n-grams of order 6", "kneser-ney-6", "n-gram", "n-grams", "ngram_count"),
+        ("both mixed", "kneser-ney-6", "mixture", "", ""),
+        ("`best-mlp`", "best-mlp", "MLP", "parameters", "best-mlp"),
+        ("n-grams and `best-mlp` mixed", "best-mlp", "mixture", "", ""),
+    ):
+        is_fitted = model in FITTED_ON_DEV
+        mark, dev = ("²", f"{model} dev NLL (fitted)") if is_fitted else ("¹", f"{model} dev NLL")
+        rows.append(
+            (
+                title,
+                f"{ours[recipe, dev]} {mark}",
+                f"{ours[recipe, f'{dev} of names not in train']} {mark}",
+                f"{ours[f'{recipe}-unique', dev]} {mark}",
+                ours[recipe, f"{model} test NLL"],
+                ours[recipe, f"number of {size}"] if size else "both",
+                f"{seconds[training]:.2g} s" if training else "both",
+            )
+        )
+    headers = ("model", "dev", "dev names not in train", "dev, no name twice", "test")
+    return tabulate(
+        rows, (*headers, "parameters", "training"), tablefmt="pipe", disable_numparse=True
+    )
+
+
+def verdict() -> str:
+    """Return what tools.compare prints about one experiment."""
+    return f"```\n{compare_runs('HEAD hidden-300 --model mlp').strip()}\n```"
+
+
+def verdicts() -> str:
+    """Return one row for each comparison."""
+    rows = []
+    for arguments in COMPARISONS:
+        printed = compare_runs(f"{arguments} --md").splitlines()
+        *_, last = [line for line in printed if line.startswith("|")]
+        _, _, _, *numbers, _, found, _ = (cell.strip() for cell in last.split("|"))
+        rows.append((f"`{arguments}`", *numbers, found))
+    headers = ("`python -m tools.compare`", "A", "B", "B - A", "95 % interval", "verdict")
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
+
+
+def compare_runs(arguments: str) -> str:
+    """Return what tools.compare prints.
+
+    Raises:
+        InputError: it fails.
+    """
+    command = (sys.executable, "-m", "tools.compare", *arguments.split())
+    finished = subprocess.run(command, check=False, capture_output=True, text=True)
+    if finished.returncode:
+        raise InputError(finished.stderr.strip())
+    return finished.stdout
+
+
+def graph() -> str:
+    """Return the graph of the stages as DVC draws it."""
+    command = (sys.executable, "-m", "dvc", "dag", "--md")
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def benchmark(path: Path, table: Callable[[dict[str, Any], str], str]) -> str:
+    """Return the table of the last benchmark."""
+    found = read_json(path)
+    return table(found if table is scale.table else found["rows"], "pipe")
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "names": names,
+    "losses": losses,
+    "repeats": repeats,
+    "beat": beat,
+    "verdict": verdict,
+    "verdicts": verdicts,
+    "graph": graph,
+    "times": lambda: benchmark(compare.RESULTS, compare.table),
+    "commits": lambda: benchmark(commits.RESULTS, commits.table),
+    "growth": lambda: benchmark(scale.RESULTS, scale.table),
+}
+
+
+def fill_in(text: str, tables: dict[str, Callable[[], str]]) -> str:
+    """Put tables between their marks in a text; those of other names stay as they are.
+
+    >>> fill_in("a\\n<!-- table: x -->\\nold\\n<!-- end -->\\nb", {"x": lambda: "new"})
+    'a\\n<!-- table: x -->\\nnew\\n<!-- end -->\\nb'
+    """
+
+    def filled(marks: re.Match[str]) -> str:
+        known = marks[2] in tables
+        return f"{marks[1]}{tables[marks[2]]()}\n{marks[3]}" if known else marks[0]
+
+    return MARKS.sub(filled, text)
+
+
+def main() -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument("--check", action="store_true", help="only report what is outdated")
+    arguments = parser.parse_args()
+    recipes.run_all(EXPERIMENTS)
+    texts = {path: read_bytes(path).decode() for path in FILES}
+    filled = {path: fill_in(text, TABLES) for path, text in texts.items()}
+    outdated = [path for path in FILES if filled[path] != texts[path]]
+    found = ", ".join(map(str, outdated)) or "nothing"
+    if arguments.check:
+        if outdated:
+            raise InputError(f"tables: outdated: {found}; run `make tables`")
+        return
+    for path in outdated:
+        write_bytes(path, filled[path].encode())
+    print(f"tables: rewrote {found}")
+
+
+if __name__ == "__main__":
+    run_tool(main)
