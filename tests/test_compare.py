@@ -374,7 +374,9 @@ def test_what_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert "the same" in run_compare("low", "high", "--model", "gpt", "--other", "rnn")[0]
     assert "gpt → rnn" in run_compare("low", "high", "--model", "gpt", "--other", "rnn")[0]
     # by 1 nat per name of 6 or 7 characters
-    (row,) = json.loads(run_compare("low", "high", "--json", "--model", "mlp", "--negligible", "1")[0])
+    (row,) = json.loads(
+        run_compare("low", "high", "--json", "--model", "mlp", "--negligible", "1")[0]
+    )
     assert row["verdict"] == "significant but negligible"
 
 
@@ -467,7 +469,9 @@ def test_commits_experiments_workspace_and_models(project: Project):
     (row,) = rows(project, "HEAD", "--model", "mlp", "--other", "bigram_count").values()
     assert row["model"] == "mlp → bigram_count"
     assert row["verdict"] == "worse"
-    run_compare(project, "HEAD", "--model", "mlp", "--other", "bigram_count", "--fail-if-worse", status=1)
+    run_compare(
+        project, "HEAD", "--model", "mlp", "--other", "bigram_count", "--fail-if-worse", status=1
+    )
     run_compare(project, "HEAD", "workspace", "--fail-if-worse")
     assert "| bigram_count  | dev " in run_compare(project, "HEAD", "workspace", "--md")
 

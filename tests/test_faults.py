@@ -547,8 +547,8 @@ def test_cut_dvc_lock_is_named_with_what_mends_it_or_does_no_harm(
             1,
             "",
             (
-                "dvc.lock: damaged, as after a kill or a full disk; repair it with `rm dvc.lock && dvc "
-                "repro`: what was computed comes back from the cache\n"
+                "dvc.lock: damaged, as after a kill or a full disk; repair it with `rm dvc.lock && "
+                "dvc repro`: what was computed comes back from the cache\n"
             ),
         )
         lock.unlink()

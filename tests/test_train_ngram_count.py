@@ -75,7 +75,11 @@ def test_unknown_context_has_the_probabilities_of_its_longest_known_end():
         return model(torch.tensor([context])).exp()[0].tolist()
 
     # bb ends a name, but never follows b or a boundary
-    assert probabilities(2, 2, 2) == probabilities(0, 2, 2) == pytest.approx(stored_probabilities(model, 2, 2))
+    assert (
+        probabilities(2, 2, 2)
+        == probabilities(0, 2, 2)
+        == pytest.approx(stored_probabilities(model, 2, 2))
+    )
     # aa does not occur, a does
     assert probabilities(1, 1, 1) == pytest.approx(stored_probabilities(model, 1))
     # symbols before the last three change nothing

@@ -133,9 +133,7 @@ def load(path: Path = RECIPES) -> dict[str, Group]:
         for experiment in recipe.experiments(name)
     ]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(
-            f"{path}: {', '.join(twice)}: two experiments have this name"
-        )
+        raise InputError(f"{path}: {', '.join(twice)}: two experiments have this name")
     return loaded
 
 

@@ -3,8 +3,8 @@
     dvc repro || python -m tools.rescue
 
 If the network was missing, the pipeline runs on a list of names that needs none; only the lecture's
-list is replaced, never a list of your own. If the disk is full or dvc.lock is damaged, it says how to
-repair that. If `dvc repro` failed for any other reason, this fails too.
+list is replaced, never a list of your own. If the disk is full or dvc.lock is damaged, it says how
+to repair that. If `dvc repro` failed for any other reason, this fails too.
 """
 
 import shutil
@@ -36,7 +36,7 @@ def run(*command: str) -> int:
 
 
 def lock_is_damaged() -> bool:
-    """Tell whether only dvc.lock keeps DVC from reading the pipeline: it is truncated, or was edited."""
+    """Tell whether DVC can read everything but dvc.lock, which was truncated or edited."""
     command = [sys.executable, "-m", "dvc", "stage", "list"]
     listed = subprocess.run(command, check=False, capture_output=True, text=True)
     return listed.returncode != 0 and "dvc.lock" in listed.stderr

@@ -162,6 +162,17 @@ def benchmark(path: Path, table: Callable[[dict[str, Any], str], str]) -> str:
     return table(found if table is scale.table else found["rows"], "pipe")
 
 
+def commit_times() -> str:
+    """Return the table of this commit beside an earlier one, and what an experiment consists of."""
+    experiment = read_json(commits.RESULTS)["rows"]["experiment"]
+    floor, after = experiment["floor"]["cpu"], experiment["cpu"]["after"]
+    return (
+        f"{benchmark(commits.RESULTS, commits.table)}\n\n"
+        f"Of the {after:.1f} s of an experiment, {floor:.1f} s are its floor: four imports of "
+        "torch, and DVC with stages\nthat only unpack results."
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "names": names,
     "losses": losses,
@@ -171,7 +182,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "verdicts": verdicts,
     "graph": graph,
     "times": lambda: benchmark(compare.RESULTS, compare.table),
-    "commits": lambda: benchmark(commits.RESULTS, commits.table),
+    "commits": commit_times,
     "growth": lambda: benchmark(scale.RESULTS, scale.table),
 }
 
