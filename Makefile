@@ -37,9 +37,9 @@ check: $(INSTALLED_DEV)
 test: $(INSTALLED)
 	@$(RUN) pytest
 
-# Kills, full disks, settings of every kind, thousands of generated cases; about 16 minutes.
+# Kills, full disks, settings of every kind, thousands of generated cases; about 12 minutes.
 test-faults: $(INSTALLED)
-	@CASES=many $(RUN) pytest -m "" $(addprefix tests/test_,$(addsuffix .py,\
+	@CASES=many $(RUN) pytest -n3 -m "" $(addprefix tests/test_,$(addsuffix .py,\
 		faults matrix properties words names storage download fetch params stored safety runtime verify))
 
 # Everything anew in a clone with an empty cache: are these the committed bytes?

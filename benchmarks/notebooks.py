@@ -145,8 +145,8 @@ def project_model() -> Model:
     """Read the project's trained MLP, so that both sides sample from the same model."""
     from safetensors.numpy import load_file
 
-    stored = load_file("data/models/mlp.safetensors")
-    return [torch.from_numpy(stored[key]) for key in ("C", "W1", "b1", "W2", "b2")]
+    tensors = load_file("data/models/mlp.safetensors")
+    return [torch.from_numpy(tensors[key]) for key in ("C", "W1", "b1", "W2", "b2")]
 
 
 def timed(name: str) -> dict[str, float]:

@@ -80,7 +80,7 @@ def download(url: str) -> bytes:
         raise InputError(f"fetch: {url}: TLS certificate verification failed ({error})") from None
     except (exceptions.ConnectionError, exceptions.Timeout) as error:
         if error.args and isinstance(error.args[0], ProtocolError):
-            problem = " ".join(str(part) for part in error.args[0].args)
+            problem = " ".join(str(item) for item in error.args[0].args)
             raise InputError(f"fetch: {url}: no valid response ({problem})") from None
         settings = " ".join(f"-S fetch.{key}={value}" for key, value in EMBEDDED.items())
         raise NoNetworkError(

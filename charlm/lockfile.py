@@ -132,8 +132,8 @@ def lookup(settings: Any, key: str) -> Any:
     >>> lookup({"mlp": {"hidden": 200}}, "mlp.hidden")
     200
     """
-    for part in key.split("."):
-        settings = settings.get(part) if isinstance(settings, dict) else None
+    for name in key.split("."):
+        settings = settings.get(name) if isinstance(settings, dict) else None
     return settings
 
 

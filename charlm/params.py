@@ -164,7 +164,7 @@ def explain(error: ValidationError) -> str:
     For example: mlp.hidden: Input should be a valid integer; found '300'
     """
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(item) for item in first["loc"])
     found = SHORT_REPR.repr(first["input"])
     if first["type"] == "value_error":
         return f"{key}: {first['ctx']['error']}"

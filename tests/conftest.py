@@ -247,9 +247,14 @@ def built_once(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of whole pipelines first, on one worker; the other steals some at the end."""
+    """Run the long tests first, so that no worker is left with one at the end."""
     pipelines = {"base", "finished"}
-    items.sort(key=lambda item: pipelines.isdisjoint(getattr(item, "fixturenames", ())))
+
+    def is_short(item: pytest.Item) -> bool:
+        has_cases = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        return not has_cases and pipelines.isdisjoint(getattr(item, "fixturenames", ()))
+
+    items.sort(key=is_short)
 
 
 @pytest.fixture(scope="session")

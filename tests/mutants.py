@@ -121,9 +121,9 @@ def mutants(path: str) -> list[Mutant]:
     skipped = {
         child
         for node in ast.walk(tree)
-        for part in (node, getattr(node, "annotation", None), getattr(node, "returns", None))
-        if part and (part is not node or isinstance(node, ast.JoinedStr) or is_check(node))
-        for child in ast.walk(part)
+        for branch in (node, getattr(node, "annotation", None), getattr(node, "returns", None))
+        if branch and (branch is not node or isinstance(node, ast.JoinedStr) or is_check(node))
+        for child in ast.walk(branch)
     }
     if ast.unparse(tree.body[-1]).startswith("if __name__"):
         skipped |= set(ast.walk(tree.body[-1]))
@@ -188,8 +188,8 @@ def run_tests(arguments: list[str], killer: Path, anew: bool) -> None:
     if anew:  # what torch reads once, it has read already
         os.execv(sys.executable, [sys.executable, "-m", "pytest", *options, *arguments])
     # most mutants fail in the first files, so that the others need not be imported
-    for part in (arguments[:2], arguments[2:]):
-        if part and pytest.main([*options, *part], plugins=[Plugin(killer)]) not in PASSED:
+    for files in (arguments[:2], arguments[2:]):
+        if files and pytest.main([*options, *files], plugins=[Plugin(killer)]) not in PASSED:
             os._exit(1)
     os._exit(0)
 

@@ -568,8 +568,8 @@ class Lab:
         self.splits = split.cut(split.shuffle(names, chosen.seed), chosen.train, chosen.dev)
         self.built = {
             size: {
-                part: examples.build_examples(members, self.itos, size)
-                for part, members in self.splits.items()
+                split: examples.build_examples(members, self.itos, size)
+                for split, members in self.splits.items()
             }
             for size in (1, 3, 5)
         }
@@ -588,8 +588,8 @@ class Lab:
         settings = SETTINGS.mlp.model_copy(update=changes)
         symbols = len(self.itos)
         train, dev = (
-            train_mlp.Examples.of(self.built[block_size][part], symbols)
-            for part in ("train", "dev")
+            train_mlp.Examples.of(self.built[block_size][split], symbols)
+            for split in ("train", "dev")
         )
         generator = Generator().manual_seed(settings.seed)
         model = MLP(symbols, block_size, settings.embedding, settings.hidden)

@@ -155,13 +155,13 @@ def test_registered_model_is_written_by_its_stage_and_is_an_artifact(name: str):
 
 
 def test_every_stored_model_is_registered():
-    stored = {
+    models = {
         out
         for entry in STAGES.values()
         for out in entry.get("outs", [])
         if out.startswith("data/models/")
     }
-    assert stored == {model_path(name).as_posix() for name in MODELS}
+    assert models == {model_path(name).as_posix() for name in MODELS}
     assert set(PIPELINE["artifacts"]) == set(MODELS)
 
 

@@ -69,7 +69,7 @@ def test_shuffle_cell_run_four_times(names: list[str]):
     for _ in range(4):
         random.Random(42).shuffle(shuffled)
     parts = split.cut(shuffled, train=0.8, dev=0.1).values()
-    sizes = [sum(len(name) + 1 for name in part) for part in parts]
+    sizes = [sum(len(name) + 1 for name in names) for names in parts]
     assert sizes == [182441, 22902, 22803]
     assert "182,441 / 22,902 / 22,803" in ERRATA
 

@@ -124,7 +124,7 @@ def load(path: Path = RECIPES) -> dict[str, Group]:
         raise InputError(f"{path}: not groups of recipes: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(item) for item in first["loc"])
         raise InputError(f"{path}: {where}: {first['msg']}; found {first['input']!r}") from None
     names = [
         experiment
@@ -328,7 +328,9 @@ def section(group: Group, rows: list[Row]) -> str:
             if recipe.picture
         ],
     ]
-    return f"## {group.title}\n\n" + "\n\n".join("\n".join(part) for part in parts if part)
+    return f"## {group.title}\n\n" + "\n\n".join(
+        "\n".join(paragraph) for paragraph in parts if paragraph
+    )
 
 
 def picture_path(name: str, picture: str) -> Path:
@@ -336,7 +338,7 @@ def picture_path(name: str, picture: str) -> Path:
     return PICTURES / f"{name}_{Path(picture).name}"
 
 
-def fill_in(text: str, name: str, part: str) -> str:
+def fill_in(text: str, name: str, content: str) -> str:
     """Put a part between its two marks in a text.
 
     >>> fill_in("a\\n<!-- recipes: x -->\\nold\\n<!-- end -->\\nb", "x", "new")
@@ -346,7 +348,7 @@ def fill_in(text: str, name: str, part: str) -> str:
         InputError: the marks are not there.
     """
     marks = re.compile(rf"(<!-- recipes: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-    filled, count = marks.subn(lambda found: f"{found[1]}{part}\n{found[2]}", text)
+    filled, count = marks.subn(lambda found: f"{found[1]}{content}\n{found[2]}", text)
     if count != 1:
         raise InputError(f"{NOTEBOOKS}: needs <!-- recipes: {name} --> and <!-- end --> once")
     return filled
@@ -354,8 +356,8 @@ def fill_in(text: str, name: str, part: str) -> str:
 
 def written(name: str, group: Group, text: str) -> list[Row]:
     """Return the rows of a group that are in the text of NOTEBOOKS.md."""
-    part = text.partition(f"<!-- recipes: {name} -->")[2].partition("<!-- end -->")[0]
-    lines = [line.split("|") for line in part.splitlines() if line.startswith("|")][2:]
+    content = text.partition(f"<!-- recipes: {name} -->")[2].partition("<!-- end -->")[0]
+    lines = [line.split("|") for line in content.splitlines() if line.startswith("|")][2:]
     figures = [(key, item) for key, recipe in group.recipes.items() for item in recipe.figures]
     return [Row(*figure, line[4].strip()) for figure, line in zip(figures, lines, strict=True)]
 
@@ -401,9 +403,9 @@ def main() -> None:
 
     chosen = {
         name: recipe
-        for part, group in groups.items()
+        for group_name, group in groups.items()
         for name, recipe in group.recipes.items()
-        if part in parts or name in arguments.names
+        if group_name in parts or name in arguments.names
     }
     run_all({k: v for name, recipe in chosen.items() for k, v in recipe.experiments(name).items()})
     rows = {

@@ -79,8 +79,8 @@ def beat() -> str:
     groups, text = recipes.load(), read_bytes(recipes.NOTEBOOKS).decode()
     ours = {
         (row.recipe, row.figure.what): row.ours
-        for part in ("splits", "answer", "beyond")
-        for row in recipes.written(part, groups[part], text)
+        for group in ("splits", "answer", "beyond")
+        for row in recipes.written(group, groups[group], text)
     }
     evaluation = read_json(METRICS / "evaluate.json")
     seconds: dict[str, float] = read_json(compare.RESULTS)["training_seconds"]

@@ -44,7 +44,7 @@ class Fault:
         self.middle = json.loads(counted.read_text())["calls"] // 2 if counted.exists() else 0
 
     def on_call(self, frame: FrameType, kind: str, _: object) -> None:
-        if kind != "call" or not any(part in frame.f_code.co_filename for part in PACKAGES):
+        if kind != "call" or not any(package in frame.f_code.co_filename for package in PACKAGES):
             return
         if is_main(frame, self.stage):
             self.working = True
