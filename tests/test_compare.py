@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
 from itertools import count
@@ -524,6 +525,20 @@ def test_stale_scores_are_refused(project: Project):
     for content in ("[]", "null", "- fetch", "fetch: [1]"):
         (project.root / "params.yaml").write_text(content)
         assert "compare: workspace: params.yaml: " in refused("HEAD", "workspace")
+
+
+def test_commit_before_the_library_was_moved_is_read(
+    finished: Project, names: list[str], tmp_path: Path
+):
+    before = "927356f"
+    project = Project(tmp_path / "clone")
+    history = ["git", "-C", str(ROOT), "cat-file", "-e", f"{before}^{{commit}}"]
+    if subprocess.run(history, check=False, capture_output=True).returncode:
+        pytest.skip("the history of this clone is cut off")
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project.root)], check=True)
+    shutil.copytree(finished.root / ".dvc/cache", project.root / ".dvc/cache")
+    found = rows(project, before, "HEAD")
+    assert {row["verdict"] for row in found.values()} == {"the same"}
 
 
 def test_revisions_that_are_no_commit(project: Project):
