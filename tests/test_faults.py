@@ -431,7 +431,8 @@ def test_four_queued_experiments_with_two_workers_are_what_they_are_alone(
         return [line.split()[-1] for line in lines if "seed-" in line]
 
     try:
-        project.run("dvc", "queue", "start", "--jobs", "2")
+        # a worker that DVC leaves idle for ever keeps no pipe open that would be waited for
+        assert start(project, "dvc", "queue", "start", "--jobs", "2").wait(TIMEOUT_S) == 0
         until(lambda: states() == ["Success"] * 4, "four successes")
     finally:
         project.run("dvc", "queue", "stop", "--kill", check=False)
