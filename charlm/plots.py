@@ -1,9 +1,12 @@
 """Every picture of the pipeline, as bytes of an SVG file that are the same on every machine."""
 
 import io
+import re
 import unicodedata
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -11,15 +14,46 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, get_font
+from matplotlib.textpath import text_to_path
 
 if TYPE_CHECKING:
     from charlm.projection import Plane
 
-# with its size, which would otherwise come from the matplotlibrc of whoever runs this
+# every property is set, because the others come from the matplotlibrc of whoever runs this
 FONT_PATH = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
-FONT = FontProperties(fname=FONT_PATH, size=10)
+FONT = FontProperties(
+    family="sans-serif",
+    style="normal",
+    variant="normal",
+    weight="normal",
+    stretch="normal",
+    size=10,
+    fname=FONT_PATH,
+)
+# what a viewer tries, in this order, in a picture with characters that FONT lacks; browsers find
+# some emoji in named fonts only, and the font of emoji comes last because it has digits, too
+VIEWER_FONTS = ["DejaVu Sans", "Noto Sans", "sans-serif", "Noto Color Emoji"]
+MISSING_WIDTH_EM = 1.25  # of a character that FONT lacks: that of the widest emoji
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 MAX_SYMBOLS = 60  # in a picture
+
+COUNTS_CELL_INCHES = 0.6
+PROBABILITIES_CELL_INCHES = 0.34
+CELL_PADDING_INCHES = 0.06
+
+LEFT_TO_RIGHT_MARK = "\u200e"
+NON_JOINER = "\u200c"
+# characters that Python calls printable although they leave no ink: fillers, variation selectors
+INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0\ufe00-\ufe0f"
+    "\U000e0100-\U000e01ef]"
+)
+VOWELS = frozenset(
+    "aeiouæœøə\u0131"  # Latin, with the dotless i
+    "аеиоуыэюяєіәөүұ"  # Cyrillic
+    "αεηιουω"  # Greek
+)
+CYRILLIC_CONSONANTS = frozenset("йў")  # which decompose into a vowel and a breve
 
 
 def _svg(figure: Figure) -> bytes:
@@ -29,11 +63,19 @@ def _svg(figure: Figure) -> bytes:
 
 
 @contextmanager
-def _plain_style() -> Iterator[None]:
-    """Ignore the user's matplotlib settings."""
-    with matplotlib.rc_context():
+def _plain_style(labels: Iterable[str] = ()) -> Iterator[None]:
+    """Ignore the user's matplotlib settings.
+
+    Text is drawn as outlines of FONT. If it lacks a character of the labels, the picture contains
+    text instead, and each viewer takes the glyphs from its own fonts.
+    """
+    with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams["svg.hashsalt"] = "names"
+        if not _is_in_font("".join(labels)):
+            matplotlib.rcParams["svg.fonttype"] = "none"
+            matplotlib.rcParams["font.sans-serif"] = VIEWER_FONTS
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
@@ -46,15 +88,60 @@ def _frequent(frequency: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-frequency, kind="stable")[:MAX_SYMBOLS])
 
 
-def _labels(itos: list[str], shown: np.ndarray) -> list[str]:
-    """Return the symbols, or their code points where the font lacks them or they are blank."""
-    known = get_font(FONT_PATH).get_charmap()
-    return [
-        symbol
-        if symbol.isprintable() and symbol != " " and ord(symbol) in known
-        else f"{ord(symbol):04X}"
-        for symbol in (itos[number] for number in shown)
-    ]
+@cache
+def _is_in_font(text: str) -> bool:
+    return _code_points_in_font().issuperset(map(ord, text))
+
+
+@cache
+def _code_points_in_font() -> frozenset[int]:
+    return frozenset(get_font(FONT_PATH).get_charmap())
+
+
+def _label(symbol: str) -> str:
+    """Return how a symbol is drawn: itself, if that can be seen.
+
+    >>> [_label(symbol) for symbol in ("a", " ", "\\u200d", "\\u0301", "<START>", "<.>")]
+    ['a', '␣', '200D', '◌́', '<S>', '<.>']
+    """
+    if re.fullmatch("<.{2,}>", symbol):  # the boundaries, as makemore's first lecture draws them
+        return f"<{symbol[1]}>"
+    if symbol == " ":
+        return "␣"
+    category = unicodedata.category(symbol[0])
+    # fonts draw enclosing marks, such as that of the keycap emoji, around few characters only
+    if not symbol.isprintable() or INVISIBLE.match(symbol) or category == "Me":
+        return f"{ord(symbol):04X}"
+    return f"◌{symbol}" if category.startswith("M") else symbol
+
+
+def _pair(first: str, second: str) -> str:
+    """Return two labels, the first one on the left, and not joined, whatever their script.
+
+    Characters that FONT lacks could be joined, too: two halves of a flag, an emoji and its colour.
+    """
+    has_code_point = any(len(label) > 1 and label.isalnum() for label in (first, second))
+    space = " " if has_code_point else ""
+    both = first + second
+    is_right_to_left = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in both)
+    if is_right_to_left or not _is_in_font(both):
+        return f"{LEFT_TO_RIGHT_MARK}{first}{space}{NON_JOINER}{LEFT_TO_RIGHT_MARK}{second}"
+    return f"{first}{space}{second}"
+
+
+@cache
+def _width_em(text: str) -> float:
+    """Return the width of a text at size 1, generous where FONT lacks a character."""
+    letters = [letter for letter in text if not unicodedata.category(letter).startswith("M")]
+    known = "".join(filter(_is_in_font, letters))
+    width, _, _ = text_to_path.get_text_width_height_descent(known, FONT, ismath=False)
+    return float(width) / FONT.get_size() + MISSING_WIDTH_EM * (len(letters) - len(known))
+
+
+def _fitting_size(text: str, largest: float, cell_inches: float) -> float:
+    """Return the size, in points, at which a text fits into a cell, or the largest allowed."""
+    room_pt = 72 * (cell_inches - CELL_PADDING_INCHES)
+    return min(largest, round(room_pt / _width_em(text), 1))
 
 
 def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
@@ -65,19 +152,27 @@ def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
         itos: the symbols.
     """
     shown = _frequent(counts.sum(axis=0))
-    counts, labels = counts[np.ix_(shown, shown)], _labels(itos, shown)
-    side = 0.6 * len(labels)
-    with _plain_style():
+    counts, labels = counts[np.ix_(shown, shown)], [_label(itos[number]) for number in shown]
+    side = COUNTS_CELL_INCHES * len(labels)
+    is_outlined = _is_in_font("".join(labels))
+    with _plain_style(labels):
         figure = Figure(figsize=(side, side))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.imshow(counts, cmap="Blues")
         axes.axis("off")
         for (row, column), count in np.ndenumerate(counts):
             color = "white" if count > counts.max() / 2 else "black"
-            pair = labels[row] + labels[column]
-            size = 9 if len(pair) <= 5 else 7
+            pair = _pair(labels[row], labels[column])
+            widest = max(pair, str(count), key=_width_em)
+            size = _fitting_size(widest, 9, COUNTS_CELL_INCHES)
             style = CENTRED | {"color": color, "size": size, "parse_math": False}
-            axes.text(column, row, f"{pair}\n{count}", fontproperties=FONT, **style)
+            if is_outlined:
+                axes.text(column, row, f"{pair}\n{count}", fontproperties=FONT, **style)
+            else:  # a viewer centres only single lines of text
+                axes.text(column, row - 0.03, pair, fontproperties=FONT, **style | {"va": "bottom"})
+                axes.text(
+                    column, row + 0.03, str(count), fontproperties=FONT, **style | {"va": "top"}
+                )
         return _svg(figure)
 
 
@@ -92,10 +187,10 @@ def draw_probabilities(
         frequency: (symbols,), of each; the most frequent are shown.
     """
     shown = _frequent(frequency)
-    labels = _labels(itos, shown)
-    side, margin = 0.34 * len(labels), 0.7
+    labels = [_label(itos[number]) for number in shown]
+    side, margin = PROBABILITIES_CELL_INCHES * len(labels), 0.7
     width, height = (side + margin) * len(tables), side + margin
-    with _plain_style():
+    with _plain_style(labels):
         figure = Figure(figsize=(width, height))
         for number, (title, whole) in enumerate(tables.items()):
             table = whole[np.ix_(shown, shown)]
@@ -106,6 +201,8 @@ def draw_probabilities(
             axes.xaxis.tick_top()
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_ticks(range(len(labels)), labels, fontproperties=FONT, parse_math=False)
+                for tick, label in zip(axis.get_ticklabels(), labels, strict=True):
+                    tick.set_fontsize(_fitting_size(label, 10, PROBABILITIES_CELL_INCHES))
             axes.tick_params(length=0)
             for (row, column), share in np.ndenumerate(table):
                 if share >= 0.005:
@@ -124,18 +221,21 @@ def draw_embedding(planes: "dict[str, Plane]", itos: list[str], frequency: np.nd
         frequency: (symbols,), of each; the most frequent are shown.
     """
     shown = _frequent(frequency)
-    labels = _labels(itos, shown)
-    with _plain_style():
-        figure = Figure(figsize=(5.5 * len(planes), 5.5), layout="constrained")
+    labels = [_label(itos[number]) for number in shown]
+    with _plain_style(labels):
+        side = 5.5 * max(1, len(labels) / 30) ** 0.5  # inches
+        figure = Figure(figsize=(side * len(planes), side), layout="constrained")
         subplots = figure.subplots(1, len(planes), squeeze=False)[0]
         for axes, (title, plane) in zip(subplots, planes.items(), strict=True):
             places = np.array(plane["places"])
-            colors = ["crimson" if _is_vowel(symbol) else "steelblue" for symbol in labels]
+            colors = ["crimson" if _is_vowel(itos[number]) else "steelblue" for number in shown]
             axes.scatter(*places[shown].T, s=180, c=colors)
-            for place, symbol in zip(places[shown], labels, strict=True):
-                size = 10 if len(symbol) == 1 else 5
-                style = CENTRED | {"color": "white", "size": size, "parse_math": False}
-                axes.text(*place, symbol, fontproperties=FONT, **style)
+            for place, label, color in zip(places[shown], labels, colors, strict=True):
+                style = CENTRED | {"color": "white", "parse_math": False}
+                if _width_em(label) > MISSING_WIDTH_EM:  # the point would be too small
+                    box = {"boxstyle": "round,pad=0.4", "facecolor": color, "edgecolor": "none"}
+                    style |= {"size": 8, "bbox": box}
+                axes.text(*place, label, fontproperties=FONT, **style)
             axes.set_title(title, fontproperties=FONT)
             axes.set_xlabel(plane["axes"][0], fontproperties=FONT)
             axes.set_ylabel(plane["axes"][1], fontproperties=FONT)
@@ -146,7 +246,9 @@ def draw_embedding(planes: "dict[str, Plane]", itos: list[str], frequency: np.nd
 
 
 def _is_vowel(symbol: str) -> bool:
-    return unicodedata.normalize("NFD", symbol)[0] in "aeiou"
+    """Return whether a Latin, Cyrillic or Greek letter is a vowel, with or without accents."""
+    letter = unicodedata.normalize("NFC", symbol.casefold())
+    return letter not in CYRILLIC_CONSONANTS and unicodedata.normalize("NFD", letter)[0] in VOWELS
 
 
 def _use_font(axes: Axes) -> None:

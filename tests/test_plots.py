@@ -1,4 +1,10 @@
+import os
 import re
+import subprocess
+import sys
+import warnings
+import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -6,6 +12,8 @@ import pytest
 
 from charlm import plots
 
+LEFT = "\u200e"  # from here on, left to right
+APART = "\u200c\u200e"  # the next letter does not join, either
 COUNTS = np.array([[0, 3], [12, 1]])
 CURVE = {
     "exponent": np.array([-1.0, 0.0]),
@@ -18,6 +26,12 @@ CURVE = {
 def drawn_text(svg: bytes) -> list[str]:
     # matplotlib draws text as outlines and names what it draws in a comment
     return re.findall(r"<!-- (.+?) -->", svg.decode())
+
+
+def texts(svg: bytes) -> list[str]:
+    """The text of a picture whose glyphs come from the viewer's fonts."""
+    found = ET.fromstring(svg.decode()).iter("{http://www.w3.org/2000/svg}text")
+    return [element.text or "" for element in found]
 
 
 def plane(places: object) -> dict:
@@ -135,16 +149,162 @@ def test_of_many_symbols_the_most_frequent_are_drawn_in_their_order(
     counts = np.zeros((10, 10), dtype=int)
     counts[0] = np.arange(10)  # how often each follows the boundary
     places = plane(np.eye(10)[:, :2])
-    text = drawn_text(plots.draw_embedding({"one": places, "two": places}, itos, counts[0]))
-    assert [label for label in text if label.startswith("4E")] == [
-        f"{ord(symbol):04X}" for symbol in itos[4:]
-    ] * 2
-    assert plots.draw_counts(counts, itos).count(b"<!-- 4E") == 6 * 6
+    text = texts(plots.draw_embedding({"one": places, "two": places}, itos, counts[0]))
+    assert [label for label in text if label in itos] == itos[4:] * 2
+    pairs = [label for label in texts(plots.draw_counts(counts, itos)) if not label.isdigit()]
+    assert pairs == [f"{LEFT}{first}{APART}{second}" for first in itos[4:] for second in itos[4:]]
     probabilities = {"one": np.full((10, 10), 0.1)}
-    assert plots.draw_probabilities(probabilities, itos, counts[0]).count(b"<!-- 10 -->") == 6 * 6
+    assert texts(plots.draw_probabilities(probabilities, itos, counts[0])).count("10") == 6 * 6
 
 
-def test_symbol_that_the_font_lacks_or_that_is_blank_is_its_code_point():
-    tables = {"one": np.eye(5)}
-    text = drawn_text(plots.draw_probabilities(tables, [".", " ", "ə", "\u200d", "花"], np.ones(5)))
-    assert text[:5] == [".", "0020", "ə", "200D", "82B1"]
+@pytest.mark.parametrize(
+    ("symbol", "label"),
+    [
+        ("a", "a"),
+        ("<", "<"),
+        (".", "."),
+        ("<.>", "<.>"),
+        ("<START>", "<S>"),
+        ("<END>", "<E>"),
+        (" ", "␣"),
+        ("\u00a0", "00A0"),
+        ("\u3000", "3000"),
+        ("\u200d", "200D"),
+        ("\ufeff", "FEFF"),
+        ("\ufe0f", "FE0F"),
+        ("\u3164", "3164"),  # a Hangul filler: a letter without ink
+        ("\U000e0067", "E0067"),
+        ("\u20e3", "20E3"),
+        ("\u0323", "◌\u0323"),
+        ("\u093e", "◌\u093e"),  # a Devanagari vowel, which takes room of its own
+        ("花", "花"),
+        ("😀", "😀"),
+    ],
+)
+def test_every_symbol_has_a_label_that_can_be_seen(symbol: str, label: str):
+    places = plane([[0, 1], [2, 3]])
+    svg = plots.draw_embedding({"one": places}, ["花", symbol], np.ones(2))
+    assert label in texts(svg)
+
+
+@pytest.mark.parametrize(
+    ("vowels", "others"),
+    [
+        ("aeiouAEIOUéÖåİ\u0131æŒø", "ybZñç"),
+        ("аеиоуыэюяАЁёїЄѝ", "йЙўбьъ"),
+        ("αεηιουωΑΆϊΰ", "βΨσ"),
+        ("", ".<␣0花김あア한अ😀عא"),
+    ],
+    ids=["Latin", "Cyrillic", "Greek", "others"],
+)
+def test_vowels_of_three_scripts_have_another_colour(vowels: str, others: str):
+    itos = ["<END>", *others, *vowels]
+    places = plane(np.zeros((len(itos), 2)))
+    svg = plots.draw_embedding({"one": places}, itos, np.ones(len(itos))).decode()
+    points = svg[svg.index('id="PathCollection_1"') :].split('id="patch_')[0]
+    colors = re.findall(r"<use [^>]*fill: #(\w+)", points)
+    assert colors == ["4682b4"] * (1 + len(others)) + ["dc143c"] * len(vowels)
+
+
+def pictures(itos: list[str]) -> list[bytes]:
+    """One picture of each kind that shows symbols."""
+    table = np.eye(len(itos))
+    frequency = np.ones(len(itos))
+    places = plane(np.arange(2 * len(itos)).reshape(-1, 2))
+    return [
+        plots.draw_counts(table.astype(int), itos),
+        plots.draw_probabilities({"one": table}, itos, frequency),
+        plots.draw_embedding({"one": places}, itos, frequency),
+    ]
+
+
+@pytest.mark.parametrize("symbols", ["aZé", "дЙ", "ωΆ", "שل", " \u200d\u0301"])
+def test_what_the_font_has_is_drawn_as_outlines(symbols: str):
+    for svg in pictures([".", *symbols]):
+        assert b"<text" not in svg
+        assert b"DejaVuSans-" in svg
+
+
+@pytest.mark.parametrize("symbols", ["花", "김a", "あ", "👍🏿", "क\u094d", "ก"])
+def test_what_the_font_lacks_is_text_for_the_fonts_of_the_viewer(symbols: str):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = pictures([".", *symbols])
+    for svg in drawn:
+        assert b"font-family: 'DejaVu Sans', 'Noto Sans', sans-serif, 'Noto Color Emoji';" in svg
+        assert b"DejaVuSans-" not in svg
+        assert symbols[0] in "".join(texts(svg))
+
+
+def test_one_missing_symbol_changes_no_other_picture():
+    alone = pictures([".", "a"])
+    pictures([".", "花"])
+    assert pictures([".", "a"]) == alone
+
+
+def test_two_symbols_in_a_cell_are_not_joined_and_the_first_is_on_the_left():
+    counts = np.ones((2, 2), dtype=int)
+    arabic = drawn_text(plots.draw_counts(counts, [".", "ل"]))[::2]
+    assert arabic == ["..", f"{LEFT}.{APART}ل", f"{LEFT}ل{APART}.", f"{LEFT}ل{APART}ل"]
+    flag = texts(plots.draw_counts(counts, ["🇩", "🇪"]))[::2]
+    assert flag == [f"{LEFT}{first}{APART}{second}" for first in "🇩🇪" for second in "🇩🇪"]
+    invisible = drawn_text(plots.draw_counts(counts, ["a", "\u200d"]))[::2]
+    assert invisible == ["aa", "a 200D", "200D a", "200D 200D"]
+
+
+def sizes(svg: bytes) -> dict[str, float]:
+    """The size of each text of a picture whose glyphs come from the viewer's fonts."""
+    found = ET.fromstring(svg.decode()).iter("{http://www.w3.org/2000/svg}text")
+    size = re.compile(r"font-size: ([\d.]+)px")
+    return {
+        element.text or "": float(match[1])
+        for element in found
+        if (match := size.search(element.get("style", "")))
+    }
+
+
+def test_long_labels_and_counts_are_smaller_so_that_they_fit_into_their_cell():
+    counts = np.array([[9_999, 9_999_999], [1, 1]])
+    size = sizes(plots.draw_counts(counts, ["花", "<START>"]))
+    assert size["9999"] == size[f"{LEFT}花{APART}花"] == 9
+    # a digit is 0.636 of the size wide; a cell has room for 0.54 inches, or 38.9 points
+    assert size["9999999"] * 7 * 0.636 <= 38.9
+    assert 8 < size["9999999"] == size[f"{LEFT}花{APART}<S>"]
+    ticks = sizes(plots.draw_probabilities({"one": np.eye(2)}, ["花", "\U000e0067"], np.ones(2)))
+    assert ticks["花"] == 10
+    assert 6 < ticks["E0067"] <= 20.2 / (5 * 0.63)
+
+
+def test_long_labels_of_the_embedding_have_a_box_of_the_colour_of_their_point():
+    places = {"one": plane([[0, 1], [2, 3], [4, 5]])}
+    plain = plots.draw_embedding(places, [".", "a", "b"], np.ones(3)).decode()
+    boxed = plots.draw_embedding(places, ["<START>", "<END>", "b"], np.ones(3)).decode()
+    assert boxed.count('<g id="patch_') == plain.count('<g id="patch_') + 2
+    boxes = re.findall(
+        r'<g id="text_\d+">\s*<g id="patch_\d+">\s*<path d="[^"]+" style="([^"]+)"', boxed
+    )
+    assert [style.split(";")[0] for style in boxes] == ["fill: #4682b4"] * 2
+
+
+def test_text_for_the_fonts_of_the_viewer_has_the_same_bytes_on_every_machine(tmp_path: Path):
+    (tmp_path / "matplotlibrc").write_text(
+        "font.family: monospace\nfont.weight: bold\nfont.style: italic\nfont.stretch: condensed\n"
+        "font.sans-serif: Comic Sans MS\nsvg.fonttype: path\n"
+    )
+    code = (
+        "import hashlib\nfrom tests.test_plots import pictures\n"
+        "print(hashlib.sha256(b''.join(pictures(['.', 'a', '花', '🏿']))).hexdigest())"
+    )
+    hashes = set()
+    for changed in ({}, {"MPLCONFIGDIR": str(tmp_path), "LC_ALL": "C", "PYTHONHASHSEED": "7"}):
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | changed,
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert not ran.stderr
+        hashes.add(ran.stdout)
+    assert len(hashes) == 1
