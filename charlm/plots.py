@@ -130,12 +130,18 @@ def _pair(first: str, second: str) -> str:
 
 
 @cache
+def _letter_width_em(letter: str) -> float:
+    if unicodedata.category(letter).startswith("M"):  # it is drawn over another letter
+        return 0
+    if not _is_in_font(letter):
+        return MISSING_WIDTH_EM
+    width, _, _ = text_to_path.get_text_width_height_descent(letter, FONT, ismath=False)
+    return float(width) / FONT.get_size()
+
+
 def _width_em(text: str) -> float:
     """Return the width of a text at size 1, generous where FONT lacks a character."""
-    letters = [letter for letter in text if not unicodedata.category(letter).startswith("M")]
-    known = "".join(filter(_is_in_font, letters))
-    width, _, _ = text_to_path.get_text_width_height_descent(known, FONT, ismath=False)
-    return float(width) / FONT.get_size() + MISSING_WIDTH_EM * (len(letters) - len(known))
+    return sum(map(_letter_width_em, text))
 
 
 def _fitting_size(text: str, largest: float, cell_inches: float) -> float:
