@@ -123,6 +123,30 @@ def test_where_splits_differ_shared_names_count_and_it_is_said():
         compare.compare_runs([one], [run(table(many(50, first=30), [2.0] * 50))], MLP_ONLY, 0.003)
 
 
+def test_list_that_is_too_short_is_said_with_the_size_it_needs():
+    long = run(table(many(40), [1.0] * 40), split={"dev": 0.1})
+
+    def refused(names: list[str], in_train: list[bool], **split: float) -> str:
+        short = run(table(names, [2.0] * len(names), in_train=in_train), "short", split=split)
+        with pytest.raises(InputError) as error:
+            compare.compare_runs([long], [short], MLP_ONLY, 0.003)
+        return str(error.value)
+
+    # 4 of 40 names: 30 are a tenth of 300
+    assert refused(many(4), [False] * 4, dev=0.1) == (
+        "compare: short: the list is too short: 4 names of it are in dev and not in train, and at "
+        "least 30 are needed; use a list of about 300 names, or a larger split.dev, now 0.1"
+    )
+    # 20 of 200 names, of which 10 also occur in train: three times as many are needed
+    line = refused(many(20), [False] * 10 + [True] * 10, dev=0.1)
+    assert "10 names of it" in line
+    assert "about 600 names" in line
+    assert refused(many(4), [False] * 4).endswith("use a longer list, or a smaller split.train")
+    # two lists of which each is long enough
+    with pytest.raises(InputError, match=r"compare runs with the same fetch\.url and split"):
+        compare.compare_runs([long], [run(table(many(40, 40), [2.0] * 40))], MLP_ONLY, 0.003)
+
+
 def test_name_weighs_as_often_as_it_occurs_on_every_side():
     one = run(table([*many(40), "name0"], [6.0] * 41))
     other = run(table([*many(40), "name0", "name0"], [12.0, *[6.0] * 39, 12.0, 12.0]))
@@ -137,7 +161,7 @@ def test_thirty_names_are_enough():
         compare.compare_runs([one], [other], MLP_ONLY, 0.003)
 
     compare_first(30)
-    with pytest.raises(InputError, match="29 names are held out"):
+    with pytest.raises(InputError, match="29 names of it are in dev"):
         compare_first(29)
 
 

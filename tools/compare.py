@@ -27,7 +27,7 @@ from tabulate import tabulate
 from charlm import stats
 from charlm.comparison import POWER, Difference, difference
 from charlm.errors import InputError
-from charlm.lockfile import PARAMS, check_lock, parse_sections
+from charlm.lockfile import PARAMS, check_lock, lookup, parse_sections
 from charlm.models.registry import FITTED_ON_DEV, MODELS
 from charlm.revisions import WORKSPACE, Files
 from charlm.runtime import argument_parser, run_tool
@@ -162,6 +162,9 @@ def align_names(runs: list[Run], split: str) -> list[pd.DataFrame]:
         InputError: there are too few of these.
     """
     tables = [held_out(run.evaluation, split) for run in runs]
+    for run, table in zip(runs, tables, strict=True):
+        if len(table) < MIN_NAMES:
+            raise InputError(f"compare: {run.revision}: {short_list(run, split, len(table))}")
     shared = reduce(pd.Index.intersection, [table.index for table in tables])
     if len(shared) < MIN_NAMES:
         sizes = ", ".join(f"{run.revision} {len(t):,}" for run, t in zip(runs, tables, strict=True))
@@ -172,6 +175,24 @@ def align_names(runs: list[Run], split: str) -> list[pd.DataFrame]:
         )
     count = reduce(np.minimum, [table.loc[shared, "count"] for table in tables])
     return [table.loc[shared].assign(count=count) for table in tables]
+
+
+def short_list(run: Run, split: str, names: int) -> str:
+    """Say that a run holds out too few names, and about how many its list needs.
+
+    Args:
+        names: unique names of the split that are not in train.
+    """
+    line = (
+        f"the list is too short: {names} names of it are in {split} and not in train, and at least "
+        f"{MIN_NAMES} are needed; "
+    )
+    share = lookup(run.settings, f"split.{split}")
+    if not isinstance(share, float):
+        return f"{line}use a longer list, or a smaller split.train"
+    lines = (run.evaluation["split"] == split).sum() / share
+    needed = math.ceil(lines * MIN_NAMES / max(names, 1))
+    return f"{line}use a list of about {needed:,} names, or a larger split.{split}, now {share:g}"
 
 
 def check_models(a: list[Run], b: list[Run], models: dict[str, tuple[str, str]]) -> None:
@@ -261,7 +282,8 @@ def compare_runs(
     ]
     if not splits:
         raise InputError(
-            "compare: no held-out split was scored on both sides; add dev to evaluate.splits"
+            "compare: no held-out split was scored on both sides; add dev to evaluate.splits, or "
+            "use a longer list if dev is empty"
         )
     rows = []
     for split in splits:
