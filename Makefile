@@ -40,7 +40,7 @@ test: $(INSTALLED)
 # Kills, full disks, settings of every kind, thousands of generated cases; about 12 minutes.
 test-faults: $(INSTALLED)
 	@CASES=many $(RUN) pytest -n3 -m "" $(addprefix tests/test_,$(addsuffix .py,\
-		faults matrix properties words names storage download fetch params stored safety runtime verify))
+		faults matrix properties words names storage download fetch params stored safety runtime verify subfolder))
 
 # Everything anew in a clone with an empty cache: are these the committed bytes?
 verify: $(INSTALLED)
@@ -67,7 +67,7 @@ bench-scale: $(INSTALLED)
 	@$(RUN) benchmarks.scale
 
 $(INSTALLED): pyproject.toml $(PINS) $(REBUILD)
-	@test -e .git || { echo 'This is not a git clone, and DVC needs one: git clone the repository instead of downloading its files.' >&2; exit 1; }
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo 'This is not a git clone, and DVC needs one: git clone the repository instead of downloading its files.' >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv --clear .venv
 	$(INSTALL) '.[embedded,test]'

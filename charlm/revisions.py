@@ -20,14 +20,17 @@ class Files:
         Raises:
             InputError: DVC does not know it, or it is not a commit.
         """
-        self.commit = "" if revision == WORKSPACE else resolve_commit(revision)
+        self.commit = self.folder = ""
+        if revision != WORKSPACE:
+            self.commit, self.folder = resolve_commit(revision)
 
     @cached_property
     def tree(self) -> Any:
         """The files as DVC sees them, outputs included."""
         from dvc.api import DVCFileSystem  # slow, and rarely needed for the workspace
 
-        return DVCFileSystem(rev=self.commit or None)
+        # without subrepos DVC looks for a project only at the root of the git repository
+        return DVCFileSystem(rev=self.commit or None, subrepos=True)
 
     def read(self, path: str) -> bytes:
         """Return the content of a file.
@@ -36,7 +39,7 @@ class Files:
             FileNotFoundError: there is none, or it is not in DVC's cache.
         """
         if self.commit:
-            content: bytes = self.tree.read_bytes(path)
+            content: bytes = self.tree.read_bytes(self.folder + path)
             return content
         return Path(path).read_bytes()
 
@@ -49,15 +52,17 @@ class Files:
         from dvc_data.index import DataIndexDirError
 
         try:
-            info = self.tree.info(path)
+            info = self.tree.info(self.folder + path)
         except DataIndexDirError:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
         md5: str = info["dvc_info"]["md5"]
         return md5
 
 
-def resolve_commit(revision: str) -> str:
-    """Return the hash of a revision's commit.
+def resolve_commit(revision: str) -> tuple[str, str]:
+    """Return the hash of a revision's commit, and where in the git repository this project is.
+
+    The latter is empty, or ends in a slash.
 
     Raises:
         InputError: DVC does not know it, or it is not a commit.
@@ -70,9 +75,10 @@ def resolve_commit(revision: str) -> str:
             # an experiment's name needs DVC, and what it names may be a file or a folder
             found = resolve_rev(repo.scm, revision)
             commit: str = resolve_rev(repo.scm, f"{found}^{{commit}}")
+            folder = Path(repo.root_dir).relative_to(repo.scm.root_dir)
     except (RevError, UnicodeError):
         raise InputError(
             "unknown Git revision, or not a commit; `git log --oneline` and `dvc exp list -A` list "
             f"what there is, and {WORKSPACE} is the folder as it is"
         ) from None
-    return commit
+    return commit, "".join(f"{part}/" for part in folder.parts)

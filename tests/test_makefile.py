@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     """A clone as far as the Makefile looks."""
     for name in FILES:
         shutil.copy(ROOT / name, tmp_path)
-    (tmp_path / ".git").mkdir()
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     return tmp_path
 
 
@@ -67,11 +67,20 @@ def test_unsound_environment_is_built_anew(folder: Path, script: str):
 
 
 def test_files_without_git_are_refused_before_anything_is_installed(folder: Path):
-    (folder / ".git").rmdir()
+    shutil.rmtree(folder / ".git")
     refused = make(folder, "repro")
     assert refused.returncode != 0
     assert "This is not a git clone" in refused.stderr
     assert not (folder / ".venv").exists()
+
+
+def test_project_may_be_in_a_subfolder_of_a_git_repository(folder: Path):
+    below = folder / "names"
+    below.mkdir()
+    for name in FILES:
+        shutil.copy(ROOT / name, below)
+    program = write_program(folder / "new", 'echo "built: $*"')
+    assert "built: -m venv --clear .venv\n" in make(below, "repro", f"PYTHON={program}").stdout
 
 
 def test_python_that_is_too_old_is_named(folder: Path):

@@ -172,6 +172,15 @@ def git(*arguments: str) -> bytes:
     return finished.stdout
 
 
+def file_of(commit: str, path: str | Path) -> bytes:
+    """Return the content of a file of this folder in a commit.
+
+    Raises:
+        InputError: the commit does not have it.
+    """
+    return git("show", f"{commit}:./{path}")  # without ./ the path would start at git's root
+
+
 def experiment_ref(name: str) -> str:
     """Return where git keeps the experiment of this name that started from HEAD."""
     head = git("rev-parse", "HEAD").decode().strip()
@@ -193,7 +202,7 @@ def find(name: str, overrides: list[str]) -> str | None:
     if (
         commit
         and not git("diff", "--name-only", commit, "--", *CODE)
-        and parse_yaml(git("show", f"{commit}:{PARAMS}")) == overridden(overrides)
+        and parse_yaml(file_of(commit, PARAMS)) == overridden(overrides)
     ):
         return commit
     return None
@@ -290,7 +299,7 @@ def results(recipes: dict[str, Recipe]) -> Iterator[Row]:
     for name, recipe in recipes.items():
         commits = [found(*experiment) for experiment in recipe.experiments(name).items()]
         for figure in recipe.figures:
-            values = [value(figure, git("show", f"{commit}:{figure.file}")) for commit in commits]
+            values = [value(figure, file_of(commit, figure.file)) for commit in commits]
             yield Row.of(name, figure, values)
 
 
@@ -370,7 +379,7 @@ def write(groups: dict[str, Group], rows: dict[str, list[Row]]) -> None:
         for recipe_name, recipe in group.recipes.items():
             if recipe.picture:
                 experiment = next(iter(recipe.experiments(recipe_name).items()))
-                picture = git("show", f"{found(*experiment)}:{recipe.picture}")
+                picture = file_of(found(*experiment), recipe.picture)
                 write_bytes(picture_path(recipe_name, recipe.picture), picture)
     write_bytes(NOTEBOOKS, text.encode())
 

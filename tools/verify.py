@@ -180,8 +180,13 @@ def main() -> None:
         for path in damaged(cache)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        clone = Path(folder, "clone")
-        run("git", "clone", "--quiet", str(here), str(clone), folder=here)
+        # the project may be in a subfolder of the git repository
+        root, below = (
+            run("git", "rev-parse", f"--show-{what}", folder=here).removesuffix("\n")
+            for what in ("toplevel", "prefix")
+        )
+        run("git", "clone", "--quiet", root, str(Path(folder, "clone")), folder=here)
+        clone = Path(folder, "clone", below)
         committed = read_lock(clone)
         settings = params.load(clone / "params.yaml").fetch
         mirror = os.environ.get("NAMES_MIRROR") or mirror_of_names(Path(folder, "names"), settings)
