@@ -17,7 +17,7 @@ from charlm.errors import InputError
 from charlm.examples import bigram_counts, build_examples
 from charlm.vocabulary import build_vocabulary
 from stages import split, train_bigram_count
-from tests.conftest import ROOT, STAGES, Project, declared, run_stages
+from tests.conftest import ROOT, STAGES, Project, clone, declared, run_stages
 from tools import deps, recipes
 from tools.recipes import Figure, Recipe, Row
 
@@ -396,6 +396,21 @@ def test_shallow_clone_is_told_how_to_become_a_whole_one(tmp_path: Path):
         "recipes: this is a shallow clone, in which DVC saves no experiments; run "
         "`git fetch --unshallow`\n"
     )
+
+
+def test_path_that_is_not_ascii_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = clone(tmp_path / "café")
+    refused = tool(project, "final", status=1)
+    assert refused.stderr == (
+        f"recipes: {project.root}/.dvc/cache: DVC cannot run experiments in temporary folders "
+        "while the path of its cache has characters outside ASCII; rename the folder, or keep the "
+        "cache in another one: `dvc cache dir --local FOLDER`\n"
+    )
+    project.run("dvc", "cache", "dir", "--local", str(tmp_path / "cache"))
+    monkeypatch.chdir(project.root)
+    recipes.check_cache_path()
 
 
 def test_list_names_every_recipe():

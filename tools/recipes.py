@@ -235,11 +235,29 @@ def run(name: str, overrides: list[str]) -> str | None:
     return None
 
 
+def check_cache_path() -> None:
+    """Check that DVC can run experiments in temporary folders.
+
+    Raises:
+        InputError: the path of its cache is not ASCII, which DVC cannot write into their settings.
+    """
+    from dvc.repo import Repo  # slow, and not needed where all experiments exist
+
+    with Repo() as repo:
+        path = repo.cache.local_cache_dir
+    if not path.isascii():
+        raise InputError(
+            f"recipes: {path}: DVC cannot run experiments in temporary folders while the path of "
+            "its cache has characters outside ASCII; rename the folder, or keep the cache in "
+            "another one: `dvc cache dir --local FOLDER`"
+        )
+
+
 def run_all(experiments: dict[str, list[str]]) -> None:
     """Run those experiments that do not exist yet, one per core.
 
     Raises:
-        InputError: some failed, or the clone is shallow.
+        InputError: some failed, or none can be run here.
     """
     missing = [name for name, overrides in experiments.items() if not find(name, overrides)]
     if missing and git("rev-parse", "--is-shallow-repository").strip() == b"true":
@@ -247,6 +265,8 @@ def run_all(experiments: dict[str, list[str]]) -> None:
             "recipes: this is a shallow clone, in which DVC saves no experiments; run "
             "`git fetch --unshallow`"
         )
+    if missing:
+        check_cache_path()
     # the longest first, so that no core waits for another at the end
     missing.sort(key=lambda name: -overridden(experiments[name])["mlp"]["steps"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
