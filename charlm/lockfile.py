@@ -12,6 +12,7 @@ from dvc.exceptions import DvcException
 from dvc.utils.serialize import parse_yaml
 
 from charlm.errors import InputError
+from charlm.yaml_files import has_conflict
 
 PIPELINE, LOCK, PARAMS = "dvc.yaml", "dvc.lock", "params.yaml"
 MAX_CHANGES = 3  # named in a message; the rest are counted
@@ -28,11 +29,24 @@ def parse_mapping(content: bytes, path: str) -> dict[str, Any]:
     try:
         value = parse_yaml(content.decode("utf-8"), path)
     except (DvcException, ValueError, RecursionError) as error:
+        if has_conflict(content):
+            raise InputError(conflict_message(path)) from None
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict) or not value:
         found = f"a {type(value).__name__}" if value else "nothing"
         raise InputError(f"{path}: must be a mapping; found {found}")
     return value
+
+
+def conflict_message(path: str) -> str:
+    """Say that a file has a merge conflict, and how to resolve it."""
+    advice = "edit it and delete the marks"
+    if path == LOCK:
+        advice = (
+            f"first resolve those of {PARAMS} and the code, then run `git checkout --ours {LOCK} "
+            f"&& dvc repro` and `git add {LOCK} metrics plots`"
+        )
+    return f"{path}: has a merge conflict, which begins with <<<<<<<; {advice}"
 
 
 def parse_sections(content: bytes, path: str) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+CONFLICT_MARK = b"<<<<<<< "  # begins a line where git could not merge
 MAX_VALUES = 10_000  # of a file; aliases of aliases can stand for billions
 
 
@@ -22,8 +23,21 @@ def parse_yaml(content: bytes) -> Any:
         value = YAML(typ="safe").load(content.decode("utf-8"))
         count_values(value)
     except (YAMLError, ValueError, RecursionError) as error:
+        if has_conflict(content):
+            raise ValueError(
+                "has a merge conflict, which begins with <<<<<<<; edit it and delete the marks"
+            ) from None
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from None
     return value
+
+
+def has_conflict(content: bytes) -> bool:
+    """Tell whether git marked a merge conflict in a file.
+
+    >>> has_conflict(b"a: 1\\n<<<<<<< HEAD\\nb: 2\\n=======\\nb: 3\\n>>>>>>> main\\n")
+    True
+    """
+    return any(line.startswith(CONFLICT_MARK) for line in content.splitlines())
 
 
 def count_values(value: Any, counted: int = 0) -> int:

@@ -85,7 +85,7 @@ def test_inputs_as_recorded_pass():
         ("out.csv", b"", r"out\.csv: dvc\.lock records MD5 \w{32}, found d41d8cd98f00b204"),
         ("dvc.lock", b"", r"dvc\.lock: must be a mapping; found nothing"),
         ("dvc.lock", b"stages: [1]", r"dvc\.lock: must have a mapping of stages"),
-        ("dvc.lock", b"<<<<<<< HEAD\na: [", r"dvc\.lock: not valid YAML"),
+        ("dvc.lock", b"a: [", r"dvc\.lock: not valid YAML"),
         ("dvc.yaml", b"\xff\xfea", r"dvc\.yaml: not valid YAML"),
         ("dvc.yaml", b"stages: {split: {cmd: x}}", r"dvc\.yaml: no stage writes out\.csv"),
         ("dvc.lock", b"stages: {split: {outs: [1]}}", "not as DVC writes it"),

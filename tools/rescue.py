@@ -3,8 +3,9 @@
     dvc repro || python -m tools.rescue
 
 If the network was missing, the pipeline runs on a list of names that needs none; only the lecture's
-list is replaced, never a list of your own. If the disk is full or dvc.lock is damaged, it says how
-to repair that. If `dvc repro` failed for any other reason, this fails too.
+list is replaced, never a list of your own. If the disk is full, or dvc.lock is damaged or has a
+merge conflict, it says how to repair that. If `dvc repro` failed for any other reason, this fails
+too.
 """
 
 import shutil
@@ -15,8 +16,10 @@ from pathlib import Path
 from charlm import params
 from charlm.download import EMBEDDED, NoNetworkError
 from charlm.errors import InputError
+from charlm.lockfile import LOCK, PARAMS, PIPELINE, conflict_message
 from charlm.runtime import argument_parser, run_tool
-from charlm.storage import DATA
+from charlm.storage import DATA, read_bytes
+from charlm.yaml_files import has_conflict
 
 MIN_FREE_BYTES = 10_000_000  # a disk with less counts as full
 NOTICE = """
@@ -50,6 +53,9 @@ def main() -> None:
             f"{Path.cwd()}: the disk is full, {free // 1000:,} kB are free; make room and run "
             "`dvc repro` again"
         )
+    for path in (PARAMS, PIPELINE, LOCK):
+        if Path(path).exists() and has_conflict(read_bytes(Path(path))):
+            raise InputError(conflict_message(path))
     if lock_is_damaged():
         raise InputError(
             "dvc.lock: damaged, as after a kill or a full disk; repair it with `rm dvc.lock && dvc "
