@@ -8,6 +8,7 @@ and is not recorded.
 import hashlib
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -313,8 +314,7 @@ def verify_hash(content: bytes, expected: str | None, url: str) -> str:
         advice = (
             "the mirror has another file of this name: correct or unset NAMES_MIRROR"
             if location and expected
-            else "if this is the list you want, put this line under fetch in params.yaml: "
-            f"`sha256: {found}`"
+            else f"if this is the list you want, run `python -m tools.use {shlex.quote(url)}`"
         )
         raise InputError(
             f"fetch: {without_password(location or url)}: expected sha256 "

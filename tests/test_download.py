@@ -364,13 +364,14 @@ def test_hash_of_a_mirrored_list_is_given_where_none_was_expected(
     with pytest.raises(InputError) as error:
         download.verify_hash(LIST, None, "https://example.invalid/own.txt")
     assert str(error.value).startswith("fetch: /lists/own.txt: expected sha256 (none given), got ")
-    assert str(error.value).endswith(f"`sha256: {HASH}`")
+    assert f"got {HASH} (15 bytes" in str(error.value)
+    assert str(error.value).endswith("`python -m tools.use https://example.invalid/own.txt`")
 
 
 def test_mirror_plays_no_part_in_a_wrong_hash_of_a_file(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NAMES_MIRROR", "/lists")
-    with pytest.raises(InputError, match=r"^fetch: names\.txt: expected .*put this line"):
-        download.verify_hash(LIST, "0" * 64, "names.txt")
+    with pytest.raises(InputError, match=r"^fetch: o'n\.txt: .*tools\.use 'o'\"'\"'n\.txt'`"):
+        download.verify_hash(LIST, "0" * 64, "o'n.txt")
 
 
 @pytest.mark.parametrize("mirror", ["{folder}", "relative", "{server}", "http://127.0.0.1:9"])
@@ -416,14 +417,14 @@ def test_embedded_list_is_girls_then_boys_by_frequency():
 # --- helpers ----------------------------------------------------------------------------------
 
 
-def test_hash_is_returned_or_refused_with_the_line_to_paste():
+def test_hash_is_returned_or_refused_with_what_to_do():
     assert download.verify_hash(LIST, HASH, "names.txt") == HASH
     with pytest.raises(InputError) as error:
         download.verify_hash(LIST, "0" * 64, "names.txt")
     assert str(error.value) == (
         f"fetch: names.txt: expected sha256 {'0' * 64}, got {HASH} (15 bytes, beginning "
-        "b'emma\\nolivia\\nava'); if this is the list you want, put this line under fetch in "
-        f"params.yaml: `sha256: {HASH}`"
+        "b'emma\\nolivia\\nava'); if this is the list you want, run "
+        "`python -m tools.use names.txt`"
     )
 
 

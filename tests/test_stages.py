@@ -56,7 +56,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     values["fetch"] = {"url": "words.txt", "sha256": None}
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
     refused = stage(folder, "fetch")
-    values["fetch"]["sha256"] = refused.stderr.split("`sha256: ")[1][:64]
+    values["fetch"]["sha256"] = refused.stderr.split(", got ")[1][:64]
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
     tiny = Tiny(folder, {}, {})
     for name in STAGES:
