@@ -39,7 +39,7 @@ SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/__init__.py": ("layout", "runtime", "models"),
     "charlm/errors.py": ("fetch", "runtime"),
     "charlm/revisions.py": ("compare",),
-    "charlm/yaml_files.py": ("params",),
+    "charlm/yaml_files.py": ("params", "rescue"),
     "charlm/examples.py": ("stored",),
     "charlm/scoring.py": ("evaluate",),
     "charlm/vocabulary.py": ("stored", "words"),

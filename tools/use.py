@@ -35,9 +35,6 @@ def fetch_url(text: str) -> str:
 
     A path becomes absolute, unless it is of a file that git tracks in this folder. One that DVC
     would change becomes an address, file:///…
-
-    Raises:
-        InputError: a folder on the way has a name that is not text.
     """
     if "://" in text or text.startswith(EMBEDDED_SCHEME):
         return text
@@ -49,10 +46,6 @@ def fetch_url(text: str) -> str:
         relative = f"./{relative}" if ":" in relative else relative
         if survives(relative):
             return relative
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{os.fsencode(path)!r}: not text in UTF-8; rename it") from None
     return str(path) if survives(str(path)) else path.as_uri()
 
 
