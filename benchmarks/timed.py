@@ -14,64 +14,63 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from charlm import params
 from charlm.examples import build_examples, next_counts
 from charlm.models.mlp import MLP
 from charlm.names import read_names
 from charlm.sampling import sample_names
-from charlm.scoring import Characters, score_characters
+from charlm.scoring import Characters, score
 from charlm.storage import split_path
-from charlm.vocabulary import read_vocabulary
+from charlm.vocabulary import Vocabulary, read_vocabulary
 
 Work = Callable[[], object]
 REPEATS = 20  # of what is too short to be timed once
 
 
-def contexts(names: list[str], itos: list[str]) -> tuple[Work, Work, int]:
+def contexts(names: list[str], vocabulary: Vocabulary) -> tuple[Work, Work, int]:
     """Build the contexts of all training names."""
     return (
-        lambda: build_examples(names[:100], itos, block_size=3),
-        lambda: build_examples(names, itos, block_size=3),
+        lambda: build_examples(names[:100], vocabulary, block_size=3),
+        lambda: build_examples(names, vocabulary, block_size=3),
         1,
     )
 
 
-def full_loss(names: list[str], itos: list[str]) -> tuple[Work, Work, int]:
+def full_loss(names: list[str], vocabulary: Vocabulary) -> tuple[Work, Work, int]:
     """Compute the MLP's loss over all training examples, by their unique contexts."""
-    model = MLP.load(len(itos))
-    examples = build_examples(names, itos, model.block_size)
-    found = next_counts(examples["contexts"], examples["targets"], len(itos))
+    model = MLP.load(len(vocabulary))
+    examples = build_examples(names, vocabulary, model.block_size)
+    found = next_counts(examples["contexts"], examples["targets"], len(vocabulary))
     unique = torch.from_numpy(found.contexts).long()
+    rows, following = torch.from_numpy(found.rows), torch.from_numpy(found.next)
     shares = torch.from_numpy(found.counts / found.counts.sum()).float()
 
     def losses() -> None:
         for _ in range(REPEATS):
-            -(shares * F.log_softmax(model(unique), dim=1)).sum()
+            -(shares * F.log_softmax(model(unique), dim=1)[rows, following]).sum()
 
     return losses, losses, REPEATS
 
 
-def scores(names: list[str], itos: list[str]) -> tuple[Work, Work, int]:
+def scores(names: list[str], vocabulary: Vocabulary) -> tuple[Work, Work, int]:
     """Score all training names under the MLP."""
-    model = MLP.load(len(itos))
+    model = MLP.load(len(vocabulary))
     number: dict[str, int] = {}
     unique_name = [number.setdefault(name, len(number)) for name in names]
-    examples = build_examples(names, itos, model.block_size)
-    characters = Characters.of(examples, torch.tensor(unique_name).numpy())
+    examples = build_examples(names, vocabulary, model.block_size)
+    characters = Characters.of(examples, torch.tensor(unique_name).numpy(), vocabulary.end)
 
-    def score() -> None:
-        score_characters(model, characters)
+    def work() -> None:
+        score(model, characters.contexts, characters.targets)
 
-    return score, score, 1
+    return work, work, 1
 
 
-def sampling(_: list[str], itos: list[str]) -> tuple[Work, Work, int]:
+def sampling(_: list[str], vocabulary: Vocabulary) -> tuple[Work, Work, int]:
     """Sample 10,000 names from the MLP."""
-    model = MLP.load(len(itos))
-    settings = params.load().sample.model_copy(update={"temperature": 1.0, "max_length": 30})
+    model = MLP.load(len(vocabulary))
 
     def sample(count: int) -> None:
-        sample_names(model, itos, count, settings, Generator().manual_seed(1))
+        sample_names(model, vocabulary, count, 1.0, 30, Generator().manual_seed(1))
 
     return lambda: sample(10), lambda: sample(10_000), 1
 

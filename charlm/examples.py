@@ -1,20 +1,21 @@
 """Examples: a context of symbols, and the symbol that follows it; and how often it follows."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from charlm import vocabulary
 from charlm.runtime import check_table_memory
 from charlm.storage import DATA, damaged
 from charlm.tensors import Arrays, read_tensors
-from charlm.vocabulary import BOUNDARY
+from charlm.vocabulary import Vocabulary
 
+MAX_CELLS = 27 * 2**16  # contexts times symbols that are computed at once
 FOLDERS = ("bigram", "mlp", "ngram")  # of data/contexts: one per length of context
 
 
-def build_examples(names: list[str], itos: list[str], block_size: int) -> Arrays:
+def build_examples(names: list[str], vocabulary: Vocabulary, block_size: int) -> Arrays:
     """Return all examples of the names, in order.
 
     Those of `emma` at block size 3 are `... → e`, `..e → m`, `.em → m`, `emm → a`, `mma → .`
@@ -22,23 +23,28 @@ def build_examples(names: list[str], itos: list[str], block_size: int) -> Arrays
     Returns:
         contexts: (examples, block size), and targets: (examples,), symbol numbers in the
         smallest unsigned type that can hold them. A name of n characters has n + 1 examples.
+
+    Raises:
+        ValueError: a character is not in the vocabulary.
+        InputError: so many contexts need too much memory.
     """
     characters = sum(map(len, names)) + len(names)
     check_table_memory(
         f"contexts of {block_size} symbols for {characters:,} characters",
         rows=characters,
         columns=block_size + 1,
-        itemsize_bytes=np.min_scalar_type(len(itos) - 1).itemsize,
+        itemsize_bytes=vocabulary.dtype.itemsize,
         advice="lower contexts.block_size or ngram_count.order, or use fewer names",
     )
-    padding = BOUNDARY * block_size
-    # the last boundary gives even an empty list one window, which is then dropped
-    text = vocabulary.encode(f"{padding}{padding.join(names)}{padding}{BOUNDARY}", itos)
-    is_letter = text != 0
-    # of the boundaries between two names only the first is a target: the one after a letter
-    is_target = is_letter[block_size - 1 : -1] | is_letter[block_size:]
-    windows = sliding_window_view(text, block_size + 1)[is_target]
-    return {"contexts": windows[:, :-1], "targets": windows[:, -1]}
+    lengths = np.fromiter(map(len, names), dtype=np.int64, count=len(names))
+    targets = np.insert(vocabulary.encode("".join(names)), lengths.cumsum(), vocabulary.end)
+    # before the first name and after each, as many starts as a context has symbols
+    runs = np.column_stack((lengths + 1, np.full(len(names), block_size)))
+    is_target = np.repeat(np.tile([True, False], len(names)), runs.ravel())
+    text = np.full(block_size + len(is_target), vocabulary.start, dtype=vocabulary.dtype)
+    text[block_size:][is_target] = targets
+    contexts = sliding_window_view(text, block_size)[:-1][is_target]
+    return {"contexts": contexts, "targets": targets}
 
 
 class UniqueContexts(NamedTuple):
@@ -63,16 +69,40 @@ def unique_contexts(contexts: np.ndarray) -> UniqueContexts:
     return UniqueContexts(contexts[first], inverse)
 
 
+class Group(NamedTuple):
+    """Some of the unique contexts of a set of examples, and the examples that have them."""
+
+    contexts: np.ndarray  # (unique, block size), each context once
+    rows: np.ndarray  # (examples of the group,) int64: their rows in the set
+    inverse: np.ndarray  # (examples of the group,) int64: the row in `contexts` of each
+
+
+def context_groups(contexts: np.ndarray, symbols: int) -> Iterator[Group]:
+    """Yield the unique contexts in groups so small that a row of all symbols fits for each.
+
+    Args:
+        contexts: (examples, block size), symbol numbers of any unsigned type.
+        symbols: size of the vocabulary.
+    """
+    unique, inverse = unique_contexts(contexts)
+    size = max(1, MAX_CELLS // symbols)
+    for first in range(0, len(unique), size):
+        rows = np.flatnonzero((inverse >= first) & (inverse < first + size))
+        yield Group(unique[first : first + size], rows, inverse[rows] - first)
+
+
 class NextCounts(NamedTuple):
-    """The unique contexts of a set of examples, and how often each symbol follows each."""
+    """The unique contexts of a set of examples, and how often which symbol follows each."""
 
     contexts: np.ndarray  # (unique, block size), each context once, in ascending order
-    counts: np.ndarray  # (unique, symbols) int64
     inverse: np.ndarray  # (examples,) int64: the row of each example's context
+    rows: np.ndarray  # (n-grams,) int64: the row of its context, in ascending order
+    next: np.ndarray  # (n-grams,) int64: the symbol that follows, ascending after one context
+    counts: np.ndarray  # (n-grams,) int64: how often, at least once
 
 
 def next_counts(contexts: np.ndarray, targets: np.ndarray, symbols: int) -> NextCounts:
-    """Count how often each symbol follows each unique context.
+    """Count how often each symbol follows each unique context, where it does.
 
     A loss over all examples equals the one over the unique contexts, weighted by these counts.
 
@@ -82,18 +112,28 @@ def next_counts(contexts: np.ndarray, targets: np.ndarray, symbols: int) -> Next
         symbols: size of the vocabulary.
     """
     unique, inverse = unique_contexts(contexts)
-    check_table_memory(
-        f"counts of {symbols:,} symbols after {len(unique):,} contexts",
-        rows=len(unique),
-        columns=symbols,
-        advice="use fewer names, or names of fewer different characters",
-    )
-    counts = np.bincount(inverse * symbols + targets, minlength=len(unique) * symbols)
-    return NextCounts(unique, counts.reshape(len(unique), symbols), inverse)
+    return NextCounts(unique, inverse, *count_pairs(inverse, targets, symbols))
+
+
+def count_pairs(
+    rows: np.ndarray, targets: np.ndarray, symbols: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the unique pairs of a row and a symbol in ascending order, and how often each occurs.
+
+    >>> count_pairs(np.array([1, 0, 1]), np.array([2, 0, 2]), symbols=3)
+    (array([0, 1]), array([0, 2]), array([1, 2]))
+
+    Args:
+        rows: (pairs,) int64, at least 0.
+        targets: (pairs,), symbol numbers.
+        symbols: size of the vocabulary.
+    """
+    pairs, counts = np.unique(rows * symbols + targets, return_counts=True)
+    return *np.divmod(pairs, symbols), counts
 
 
 def bigram_counts(examples: Arrays, symbols: int) -> np.ndarray:
-    """Count how often each symbol follows each symbol: `next_counts` as a square table.
+    """Count how often each symbol follows each symbol.
 
     >>> examples = {"contexts": np.uint8([[0], [1], [1]]), "targets": np.uint8([1, 1, 0])}
     >>> bigram_counts(examples, symbols=2)  # of "aa"
@@ -107,16 +147,23 @@ def bigram_counts(examples: Arrays, symbols: int) -> np.ndarray:
     Returns:
         (symbols, symbols) int64, row: context, column: next.
     """
+    check_bigram_memory(symbols)
+    pairs = examples["contexts"][:, 0].astype(np.int64) * symbols + examples["targets"]
+    return np.bincount(pairs, minlength=symbols**2).reshape(symbols, symbols)
+
+
+def check_bigram_memory(symbols: int) -> None:
+    """Refuse a vocabulary whose bigrams need too much memory.
+
+    Raises:
+        InputError: they do.
+    """
     check_table_memory(
         f"a table of {symbols:,} by {symbols:,} symbols",
         rows=symbols,
         columns=symbols,
         advice="use names of fewer different characters",
     )
-    table = np.zeros((symbols, symbols), dtype=np.int64)
-    found = next_counts(examples["contexts"], examples["targets"], symbols)
-    table[found.contexts[:, 0]] = found.counts
-    return table
 
 
 def read_examples(folder: str, split: str, symbols: int) -> Arrays:

@@ -71,6 +71,11 @@ class Split(Section):
         return self
 
 
+class Vocabulary(Section):
+    boundary: Literal["one", "two"]
+    boundary_place: Literal["first", "last"]
+
+
 class Contexts(Section):
     block_size: Annotated[Whole, Field(ge=1, le=64)]
 
@@ -105,6 +110,7 @@ class Mlp(Section):
     steps: Steps
     batch_size: Annotated[Whole, Field(ge=1, le=10_000_000)] | None
     targets: Literal["expected", "drawn"]
+    keep: Literal["last", "best_on_dev"]
 
 
 class FindLearningRate(Section):
@@ -139,7 +145,7 @@ class Sample(Section):
     count: Annotated[Whole, Field(ge=1, le=10_000_000)]
     measured: Annotated[Whole, Field(ge=1, le=10_000_000)]
     temperature: Annotated[Number, Field(gt=0)]
-    max_length: Annotated[Whole, Field(ge=1, le=10_000)]
+    max_length: Annotated[Whole, Field(ge=1, le=10_000)] | None
 
 
 class Params(Section):
@@ -148,6 +154,7 @@ class Params(Section):
     environment: Environment
     fetch: Fetch
     split: Split
+    vocabulary: Vocabulary
     contexts: Contexts
     bigram_count: BigramCount
     bigram_neural: BigramNeural

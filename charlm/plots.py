@@ -157,7 +157,8 @@ def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
         counts: (symbols, symbols), row: first symbol, column: the one that follows.
         itos: the symbols.
     """
-    shown = _frequent(counts.sum(axis=0))
+    # <START> is never a target, <END> never a context
+    shown = _frequent(np.maximum(counts.sum(axis=0), counts.sum(axis=1)))
     counts, labels = counts[np.ix_(shown, shown)], [_label(itos[number]) for number in shown]
     side = COUNTS_CELL_INCHES * len(labels)
     is_outlined = _is_in_font("".join(labels))

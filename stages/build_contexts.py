@@ -8,12 +8,13 @@ those of the counting n-gram model `ngram_count.order` - 1. They are three outpu
 different length does not rerun the other models.
 """
 
-from charlm import params, vocabulary
-from charlm.examples import FOLDERS, build_examples
+from charlm import params
+from charlm.examples import FOLDERS, build_examples, check_bigram_memory
 from charlm.names import read_names
 from charlm.runtime import run_stage
 from charlm.storage import DATA, SPLITS, split_path, write_json
 from charlm.tensors import write_tensors
+from charlm.vocabulary import PATH, build_vocabulary
 
 
 def main() -> None:
@@ -21,17 +22,24 @@ def main() -> None:
     block_sizes = dict(
         zip(FOLDERS, (1, settings.contexts.block_size, settings.ngram_count.order - 1), strict=True)
     )
-    itos = vocabulary.build_vocabulary(read_names(DATA / "names.txt"))
+    vocabulary = build_vocabulary(read_names(DATA / "names.txt"), settings.vocabulary)
+    check_bigram_memory(len(vocabulary))
     splits = {split: read_names(split_path(split)) for split in SPLITS}
 
-    write_json(vocabulary.PATH, itos)
+    write_json(PATH, vocabulary.itos)
     for folder, block_size in block_sizes.items():
         for split, names in splits.items():
-            examples = build_examples(names, itos, block_size)
+            examples = build_examples(names, vocabulary, block_size)
             write_tensors(DATA / "contexts" / folder / f"{split}.safetensors", examples)
     count = sum(sum(map(len, names)) + len(names) for names in splits.values())
     sizes = ", ".join(map(str, block_sizes.values()))
-    print(f"build_contexts: {len(itos)} symbols, {count:,} examples at block sizes {sizes}")
+    boundary = " and ".join(
+        dict.fromkeys(vocabulary.decode([n]) for n in (vocabulary.start, vocabulary.end))
+    )
+    print(
+        f"build_contexts: {len(vocabulary):,} symbols, of which {boundary} for start and end, "
+        f"{count:,} examples at block sizes {sizes}"
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from charlm.models.base import Model
 from charlm.models.registry import load_models
 from charlm.names import read_names
 from charlm.runtime import run_stage
-from charlm.scoring import Characters, Scores, score_characters
+from charlm.scoring import Characters, Scores, score
 from charlm.storage import DATA, METRICS, PLOTS, split_path, write_json
 from charlm.tables import write_rows
 from charlm.tensors import Arrays
@@ -102,6 +102,7 @@ def evaluate_split(
     examples: Arrays,
     train: set[str],
     models: dict[str, Model],
+    end: int,
 ) -> tuple[Columns, list[Position], ByModel]:
     """Evaluate all models on one split.
 
@@ -111,6 +112,7 @@ def evaluate_split(
         examples: its `contexts` and `targets`.
         train: the training names.
         models: the trained models, by name.
+        end: the symbol that ends a name.
 
     Returns:
         The columns of data/evaluation.csv, one entry per name: its summed NLL under each model,
@@ -133,7 +135,7 @@ def evaluate_split(
         "characters": np.array([len(name) + 1 for name in names]),
         "in_train": np.array([name in train for name in names]),
     }
-    lengths = np.diff(np.flatnonzero(examples["targets"] == 0), prepend=-1)
+    lengths = np.diff(np.flatnonzero(examples["targets"] == end), prepend=-1)
     if not np.array_equal(lengths, columns["characters"]):
         raise InputError(
             f"evaluate: data/splits/{split}.txt and data/contexts/*/{split}.safetensors "
@@ -141,11 +143,11 @@ def evaluate_split(
         )
     _, first, repeats = np.unique(unique_name, return_index=True, return_counts=True)
     in_train = columns["in_train"][first]
-    characters = Characters.of(examples, unique_name)
+    characters = Characters.of(examples, unique_name, end)
     del names, examples, numbers  # everything that follows is smaller, except for the columns
     positions, metrics = [], {}
     for name, model in models.items():
-        scores = score_characters(model, characters)
+        scores = score(model, characters.contexts, characters.targets)
         by_name = add_up(scores, characters.name)
         columns[name] = np.where(by_name.zeros > 0, math.nan, by_name.nll)[unique_name]
         metrics[name] = summarise(Sums(*(column * repeats for column in by_name)), in_train)
@@ -187,9 +189,29 @@ def bars(nll: ByModel) -> Iterable[tuple[str, float]]:
             yield f"{model} ({split})", value
 
 
+def warnings(metrics: dict[str, ByModel], symbols: int) -> Iterable[str]:
+    """Yield what a reader should know about the metrics.
+
+    Args:
+        metrics: {metric: {model: {split: value}}}.
+        symbols: size of the vocabulary.
+    """
+    for model, by_split in metrics.get("zero_probability", {}).items():
+        for split, count in by_split.items():
+            problem = f"{model} gives {count} characters of {split} probability 0"
+            yield f"{problem}, so it has no nll there"
+    for model, by_split in metrics.get("nll", {}).items():
+        for split, nll in by_split.items():
+            # as printed, so that the guess itself is not worse by its last bit
+            if round(nll, 4) > round(math.log(symbols), 4):
+                uniform = f"a uniform guess, ln {symbols} = {math.log(symbols):.4f}"
+                yield f"{model} is worse on {split} than {uniform}: {nll:.4f}"
+
+
 def main() -> None:
     settings = params.load().evaluate
-    symbols = len(read_vocabulary())
+    vocabulary = read_vocabulary()
+    symbols = len(vocabulary)
     models = load_models(symbols)
     train = set(read_names(split_path("train")))
     tables: list[Columns] = []
@@ -197,7 +219,9 @@ def main() -> None:
     metrics_of: dict[str, ByModel] = {}
     for split in settings.splits:
         names, examples = read_names(split_path(split)), read_longest_examples(split, symbols)
-        columns, found, metrics_of[split] = evaluate_split(split, names, examples, train, models)
+        columns, found, metrics_of[split] = evaluate_split(
+            split, names, examples, train, models, vocabulary.end
+        )
         tables.append(columns)
         positions += found
     metrics = by_metric(metrics_of)
@@ -207,10 +231,8 @@ def main() -> None:
     write_rows(PLOTS / "models.csv", ["model", "nll"], bars(metrics.get("nll", {})))
     write_rows(PLOTS / "positions.csv", POSITION_COLUMNS, positions)
     write_json(METRICS / "evaluate.json", metrics)
-    for model, by_split in metrics.get("zero_probability", {}).items():
-        for name, count in by_split.items():
-            problem = f"{model} gives {count} characters of {name} probability 0"
-            print(f"evaluate: warning: {problem}, so it has no nll there", file=sys.stderr)
+    for warning in warnings(metrics, symbols):
+        print(f"evaluate: warning: {warning}", file=sys.stderr)
     last = settings.splits[-1]
     shown = [
         f"{model} {found['nll']:.4f}" if "nll" in found else f"{model} none"

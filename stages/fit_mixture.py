@@ -13,7 +13,7 @@ from torch import Tensor
 from charlm.examples import read_longest_examples
 from charlm.models.mixture import Mixture
 from charlm.runtime import run_stage
-from charlm.scoring import next_log_probabilities
+from charlm.scoring import score
 from charlm.storage import METRICS, model_path, write_json
 from charlm.tensors import write_tensors
 from charlm.vocabulary import read_vocabulary
@@ -42,12 +42,11 @@ def fit(first: Tensor, second: Tensor) -> float:
 def main() -> None:
     symbols = len(read_vocabulary())
     examples = read_longest_examples("dev", symbols)
-    targets = torch.from_numpy(examples["targets"]).long()
-    probabilities = []
-    for component in Mixture.components:
-        found, inverse = next_log_probabilities(component.load(symbols), examples["contexts"])
-        probabilities.append(found[torch.from_numpy(inverse), targets].exp())
-    weight = fit(*probabilities)
+    first, second = (
+        score(component.load(symbols), examples["contexts"], examples["targets"]).nll
+        for component in Mixture.components
+    )
+    weight = fit(torch.from_numpy(-first).exp(), torch.from_numpy(-second).exp())
 
     write_tensors(model_path("mixture"), {"weight": np.array(weight)})
     write_json(METRICS / "mixture.json", {"weight": weight})

@@ -5,6 +5,8 @@ python -m stages.plot_bigrams    data/contexts/bigram/train.safetensors,
     → plots/bigram_counts.svg, plots/bigram_probabilities.svg
 """
 
+import numpy as np
+
 from charlm import plots
 from charlm.examples import bigram_counts, read_examples
 from charlm.models.bigram_neural import BigramNeural
@@ -14,9 +16,10 @@ from charlm.vocabulary import read_vocabulary
 
 
 def main() -> None:
-    itos = read_vocabulary()
+    itos = read_vocabulary().itos
     counts = bigram_counts(read_examples("bigram", "train", len(itos)), len(itos))
-    frequency = counts.sum(axis=0)
+    # <START> is never a target, <END> never a context
+    frequency = np.maximum(counts.sum(axis=0), counts.sum(axis=1))
     tables = {
         "counted, in percent": counts / counts.sum(axis=1, keepdims=True).clip(min=1),
         "learned by gradient descent, in percent": (

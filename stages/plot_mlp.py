@@ -57,9 +57,11 @@ def read_curve(path: Path) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    itos = read_vocabulary()
-    targets = read_examples("bigram", "train", len(itos))["targets"]
-    frequency = np.bincount(targets, minlength=len(itos))
+    itos = read_vocabulary().itos
+    examples = read_examples("bigram", "train", len(itos))
+    # <START> is never a target, <END> never a context
+    columns = (examples["contexts"][:, 0], examples["targets"])
+    frequency = np.maximum(*(np.bincount(column, minlength=len(itos)) for column in columns))
     planes = read_planes(EMBEDDING, len(itos))
     curve = read_curve(LEARNING_RATE)
 

@@ -6,6 +6,7 @@ python -m stages.sample    data/models/*, data/vocabulary.json, data/splits/{tra
 Every model samples with the same seed: models with the same probabilities make the same names.
 """
 
+import sys
 from statistics import fmean
 
 import numpy as np
@@ -15,12 +16,13 @@ from charlm import params
 from charlm.models.registry import load_models
 from charlm.names import read_names
 from charlm.runtime import run_stage
-from charlm.sampling import sample_names
+from charlm.sampling import Samples, default_max_length, sample_names
 from charlm.storage import DATA, METRICS, PLOTS, split_path, write_json, write_lines
 from charlm.tables import write_rows
 from charlm.vocabulary import read_vocabulary
 
 SHOWN = 5  # names of the last model in the printed line
+MAX_CUT_OFF = 0.01  # share of the samples that nothing is said about
 
 
 def length_shares(names: list[str], longest: int) -> np.ndarray:
@@ -32,11 +34,11 @@ def length_shares(names: list[str], longest: int) -> np.ndarray:
     return np.bincount([len(name) for name in names], minlength=longest + 1) / len(names)
 
 
-def measure(names: list[str], train: set[str], dev: list[str]) -> dict[str, float]:
+def measure(samples: Samples, train: set[str], dev: list[str]) -> dict[str, float]:
     """Measure the quality of samples.
 
     Args:
-        names: the samples.
+        samples: names that a model made up.
         train: the training names.
         dev: the dev names.
 
@@ -44,6 +46,7 @@ def measure(names: list[str], train: set[str], dev: list[str]) -> dict[str, floa
         in_train: share that occurs in train, learned or memorised.
         distinct: share that is left when repeats are removed.
         at_most_one_letter: share of names of at most one letter.
+        cut_off: share that was cut off at the maximal length.
         in_dev: share that occurs in dev and not in train: real names that the model never saw. A
             model that only memorises samples none of these.
         length_distance: total variation distance between their lengths and those of dev, from 0
@@ -51,10 +54,12 @@ def measure(names: list[str], train: set[str], dev: list[str]) -> dict[str, floa
 
         The last two are left out if there are no dev names.
     """
+    names = samples.names
     metrics = {
         "in_train": fmean(name in train for name in names),
         "distinct": len(set(names)) / len(names),
         "at_most_one_letter": fmean(len(name) <= 1 for name in names),
+        "cut_off": samples.cut_off / len(names),
     }
     if dev:
         unseen = set(dev) - train
@@ -82,30 +87,46 @@ def length_rows(lists: dict[str, list[str]]) -> list[tuple[int, str, float]]:
 
 def main() -> None:
     settings = params.load().sample
-    itos = read_vocabulary()
-    train, dev = set(read_names(split_path("train"))), read_names(split_path("dev"))
-    kept, measured = {}, {}
-    for name, model in load_models(len(itos)).items():
-        kept[name], measured[name] = (
-            sample_names(model, itos, count, settings, Generator().manual_seed(settings.seed))
+    vocabulary = read_vocabulary()
+    train, dev = read_names(split_path("train")), read_names(split_path("dev"))
+    max_length = settings.max_length or default_max_length(train)
+    kept, measured, found = {}, {}, {}
+    for name, model in load_models(len(vocabulary)).items():
+        kept[name], samples = (
+            sample_names(
+                model,
+                vocabulary,
+                count,
+                settings.temperature,
+                max_length,
+                Generator().manual_seed(settings.seed),
+            )
             for count in (settings.count, settings.measured)
         )
-    found = {name: measure(names, train, dev) for name, names in measured.items()}
+        measured[name] = samples.names
+        found[name] = measure(samples, set(train), dev)
     metrics = {
         metric: {name: values[metric] for name, values in found.items()}
         for metric in next(iter(found.values()))
     }
 
-    for name, names in kept.items():
-        write_lines(DATA / "samples" / f"{name}.txt", names)
+    for name, samples in kept.items():
+        write_lines(DATA / "samples" / f"{name}.txt", samples.names)
     rows = length_rows({"dev": dev} | measured)
     write_rows(PLOTS / "lengths.csv", ["length", "model", "share"], rows)
     write_json(METRICS / "sample.json", metrics)
+    for name, share in metrics["cut_off"].items():
+        if share > MAX_CUT_OFF:
+            print(
+                f"sample: warning: {share:.1%} of the names of {name} were cut off at "
+                f"{max_length} characters; raise sample.max_length",
+                file=sys.stderr,
+            )
     shares = ", ".join(f"{name} {share:.1%}" for name, share in metrics["in_train"].items())
     last = list(kept)[-1]
     print(
-        f"sample: {last}: {', '.join(kept[last][:SHOWN])}; share of {settings.measured:,} names "
-        f"that occur in train: {shares}"
+        f"sample: {last}: {', '.join(kept[last].names[:SHOWN])}; share of {settings.measured:,} "
+        f"names that occur in train: {shares}"
     )
 
 

@@ -38,13 +38,18 @@ def cut(names: list[str], train: float, dev: float) -> dict[str, list[str]]:
     {'train': ['a', 'b', 'c'], 'dev': ['d'], 'test': ['e']}
 
     Raises:
-        InputError: train would be empty.
+        InputError: train would be empty, or dev although a share of the names is meant for it.
     """
     # rounded first, because 0.7 + 0.1 is 0.7999999999999999
     first, second = (int(round(share * len(names), 6)) for share in (train, train + dev))
     if first == 0:
         raise InputError(
             f"split: {train:g} of {len(names)} names leaves train empty; raise split.train"
+        )
+    if dev > 0 and first == second:
+        raise InputError(
+            f"split: {dev:g} of {len(names)} names leaves dev empty; use more names, or set "
+            "split.dev to 0 and evaluate.splits to [train]"
         )
     return {"train": names[:first], "dev": names[first:second], "test": names[second:]}
 

@@ -34,14 +34,15 @@ def normalise(counts: np.ndarray, smoothing: float) -> np.ndarray:
 
 def main() -> None:
     settings = params.load().bigram_count
-    itos = read_vocabulary()
-    counts = bigram_counts(read_examples("bigram", "train", len(itos)), len(itos))
+    vocabulary = read_vocabulary()
+    symbols = len(vocabulary)
+    counts = bigram_counts(read_examples("bigram", "train", symbols), symbols)
 
     write_tensors(model_path("bigram_count"), {"P": normalise(counts, settings.smoothing)})
-    first, second = np.unravel_index(counts.argmax(), counts.shape)
+    pair = vocabulary.decode(divmod(int(counts.argmax()), symbols))
     print(
         f"train_bigram_count: {counts.sum():,} pairs, {(counts > 0).sum():,} of {counts.size:,} "
-        f"possible ones, most often {itos[first]}{itos[second]} ({counts.max():,} times)"
+        f"possible ones, most often {pair} ({counts.max():,} times)"
     )
 
 

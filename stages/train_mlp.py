@@ -6,8 +6,10 @@ python -m stages.train_mlp    data/contexts/mlp/{train,dev}.safetensors
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from typing import NamedTuple, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -15,7 +17,7 @@ from tqdm import tqdm
 
 from charlm import params
 from charlm.errors import InputError
-from charlm.examples import next_counts, read_examples
+from charlm.examples import MAX_CELLS, next_counts, read_examples
 from charlm.models.mlp import MLP, count_parameters
 from charlm.optimizers import OPTIMIZERS
 from charlm.projection import principal_plane
@@ -26,7 +28,8 @@ from charlm.tensors import Arrays, write_tensors
 from charlm.vocabulary import read_vocabulary
 
 MAX_TRAIN_POINTS = 500  # rows of plots/mlp.csv
-MAX_DEV_POINTS = 21  # rows of plots/mlp_dev.csv
+MAX_DEV_POINTS = {"last": 21, "best_on_dev": 201}  # rows of plots/mlp_dev.csv
+WORTH_KEEPING = 0.01  # nats per character by which the last loss on dev is above the lowest
 
 Curve = list[tuple[int, float]]  # step and NLL
 Dropout = Callable[[Tensor], Tensor]
@@ -36,20 +39,36 @@ class Examples(NamedTuple):
     """The examples of a split, grouped by their unique contexts."""
 
     contexts: Tensor  # (unique, block size) int64: each context once
-    shares: Tensor  # (unique, symbols) float32: share of all examples, by context and next symbol
     inverse: Tensor  # (examples,) int64: the row of each example's context
     targets: Tensor  # (examples,) int64: the symbol that follows
+    ends: np.ndarray  # (unique,) int64: where the n-grams of each context end in the next two
+    next: np.ndarray  # (n-grams,) int64: each symbol that follows a context
+    shares: np.ndarray  # (n-grams,) float32: share of all examples
+    symbols: int  # size of the vocabulary
 
     @classmethod
     def of(cls, arrays: Arrays, symbols: int) -> Self:
-        """Group stored examples by their contexts, as tensors."""
+        """Group stored examples by their contexts."""
         found = next_counts(arrays["contexts"], arrays["targets"], symbols)
         return cls(
             contexts=torch.from_numpy(found.contexts).long(),
-            shares=torch.from_numpy(found.counts / max(1, found.counts.sum())).float(),
             inverse=torch.from_numpy(found.inverse),
             targets=torch.from_numpy(arrays["targets"]).long(),
+            ends=np.bincount(found.rows, minlength=len(found.contexts)).cumsum(),
+            next=found.next,
+            shares=(found.counts / max(1, found.counts.sum())).astype(np.float32),
+            symbols=symbols,
         )
+
+    def table(self, rows: np.ndarray) -> Tensor:
+        """Return the shares of all symbols after some contexts: (rows, symbols) float32."""
+        sizes = np.diff(self.ends, prepend=0)[rows]
+        row = np.repeat(np.arange(len(rows)), sizes)
+        # the n-grams of a context follow each other
+        ngram = np.arange(len(row)) + (self.ends[rows] - sizes.cumsum())[row]
+        table = np.zeros((len(rows), self.symbols), dtype=np.float32)
+        table[row, self.next[ngram]] = self.shares[ngram]
+        return torch.from_numpy(table)
 
 
 def learning_rate(step: int, settings: params.Mlp) -> float:
@@ -72,8 +91,23 @@ def learning_rate(step: int, settings: params.Mlp) -> float:
 
 def full_loss(model: MLP, examples: Examples, drop: Dropout | None = None) -> Tensor:
     """Return the average negative log-likelihood of all examples, in nats per character."""
-    logits = model(examples.contexts, drop)
-    return -(examples.shares * F.log_softmax(logits, dim=1)).sum()
+    size = max(1, MAX_CELLS // examples.symbols)
+    parts = []
+    for first in range(0, len(examples.contexts), size):
+        contexts = examples.contexts[first : first + size]
+        shares = examples.table(np.arange(first, first + len(contexts)))
+        parts.append((shares * F.log_softmax(model(contexts, drop), dim=1)).sum())
+    return -torch.stack(parts).sum()
+
+
+@torch.no_grad()
+def measured_loss(model: MLP, examples: Examples, step: int, settings: params.Mlp) -> float:
+    """Return `full_loss` as a number, computed without memory for gradients.
+
+    Raises:
+        InputError: it is no longer finite.
+    """
+    return check_finite(full_loss(model, examples), step, settings)
 
 
 def batch_loss(
@@ -98,7 +132,7 @@ def batch_loss(
     unique, inverse, counts = examples.inverse[rows].unique(return_inverse=True, return_counts=True)
     logits = model(examples.contexts[unique], drop)
     if settings.targets == "expected":
-        shares = examples.shares[unique]
+        shares = examples.table(unique.numpy())
         weights = shares * (counts / shares.sum(dim=1)).unsqueeze(1)
     else:
         pairs = inverse * logits.shape[1] + examples.targets[rows]
@@ -135,25 +169,33 @@ def train(
 ) -> tuple[Curve, Curve]:
     """Train the model in place.
 
+    With `keep: best_on_dev` it ends with the parameters that had the lowest loss on dev.
+
     Returns:
         Step and batch loss before its update, with dropout; and number of updates and dev loss
         after them. Both are at evenly spaced steps; the second is empty if dev is.
 
     Raises:
-        InputError: a loss is no longer finite.
+        InputError: a loss is no longer finite, or there are no dev names to choose the best step.
     """
+    keeps_best = settings.keep == "best_on_dev"
+    if keeps_best and not len(dev.targets):
+        raise InputError("train_mlp: dev is empty; raise split.dev, or set mlp.keep to last")
     model.requires_grad_()
     drop = dropout(settings.dropout, generator)
     optimizer = OPTIMIZERS[settings.optimizer]([*model.parameters()], settings.weight_decay)
     curve: Curve = []
     dev_curve: Curve = []
     curve_steps = evenly_spaced(settings.steps - 1, MAX_TRAIN_POINTS)
-    dev_steps = evenly_spaced(settings.steps, MAX_DEV_POINTS) if len(dev.targets) else set()
+    dev_points = MAX_DEV_POINTS[settings.keep] if len(dev.targets) else 0
+    dev_steps = evenly_spaced(settings.steps, dev_points) if dev_points else set()
 
     progress = tqdm(range(settings.steps), desc="train_mlp", disable=None)
     for step in progress:
         if step in dev_steps:
-            dev_curve.append((step, check_finite(full_loss(model, dev), step, settings)))
+            dev_curve.append((step, measured_loss(model, dev, step, settings)))
+            if keeps_best and lowest(dev_curve)[0] == step:
+                best = deepcopy(model.state_dict())
         if settings.batch_size is None:
             loss = full_loss(model, examples, drop)
         else:
@@ -171,9 +213,19 @@ def train(
     for parameter in model.parameters():
         check_finite(parameter.abs().max(), settings.steps, settings, "a parameter")
     if dev_steps:
-        dev_nll = check_finite(full_loss(model, dev), settings.steps, settings)
-        dev_curve.append((settings.steps, dev_nll))
+        dev_curve.append((settings.steps, measured_loss(model, dev, settings.steps, settings)))
+    if keeps_best and lowest(dev_curve)[0] < settings.steps:
+        model.load_state_dict(best)
     return curve, dev_curve
+
+
+def lowest(curve: Curve) -> tuple[int, float]:
+    """Return the first point of a curve with the lowest loss.
+
+    >>> lowest([(0, 3.3), (10, 2.1), (20, 2.4)])
+    (10, 2.1)
+    """
+    return min(curve, key=lambda point: point[1])
 
 
 def check_finite(value: Tensor, step: int, settings: params.Mlp, what: str = "the loss") -> float:
@@ -190,6 +242,23 @@ def check_finite(value: Tensor, step: int, settings: params.Mlp, what: str = "th
     return number
 
 
+def describe_dev(curve: Curve, keep: str) -> str:
+    """Return what is printed about the losses on dev.
+
+    >>> describe_dev([(0, 3.3), (10, 2.1), (20, 2.4)], keep="last")
+    ', 2.4000 on dev (lowest after step 10: 2.1000; to keep that: mlp.keep=best_on_dev)'
+    """
+    if not curve:
+        return ""
+    (step, best), (last_step, last) = lowest(curve), curve[-1]
+    if keep == "best_on_dev":
+        return f", {best:.4f} on dev (kept: after step {step:,}, the lowest)"
+    if step == last_step:
+        return f", {last:.4f} on dev (the lowest)"
+    how = "; to keep that: mlp.keep=best_on_dev" if last - best > WORTH_KEEPING else ""
+    return f", {last:.4f} on dev (lowest after step {step:,}: {best:.4f}{how})"
+
+
 def main() -> None:
     settings = params.load().mlp
     symbols = len(read_vocabulary())
@@ -198,11 +267,14 @@ def main() -> None:
     )
     sizes = (symbols, examples.contexts.shape[1], settings.embedding, settings.hidden)
     parameters, units = count_parameters(*sizes, settings.layers)
+    # all contexts in one step, or a batch; else only as many as `full_loss` computes at once
+    rows = min(len(examples.contexts), settings.batch_size or len(examples.contexts))
+    rows = max(rows, min(MAX_CELLS // symbols, max(len(examples.contexts), len(dev.contexts))))
     check_network_memory(
         "training this MLP",
         parameters,
-        activations=units * max(len(examples.contexts), len(dev.contexts)),
-        advice="lower mlp.hidden, mlp.embedding or mlp.layers",
+        activations=units * rows,
+        advice="lower mlp.hidden, mlp.embedding, mlp.layers, mlp.batch_size or contexts.block_size",
     )
     generator = Generator().manual_seed(settings.seed)
     model = MLP(*sizes, settings.layers, settings.activation)
@@ -210,7 +282,7 @@ def main() -> None:
     planes = {"before training": principal_plane(model.C)}
     curve, dev_curve = train(model, examples, dev, settings, generator)
     planes["after"] = principal_plane(model.C)
-    train_nll = check_finite(full_loss(model, examples), settings.steps, settings)
+    train_nll = measured_loss(model, examples, settings.steps, settings)
     first_nll, last_nll = curve[0][1], curve[-1][1]
 
     write_tensors(model_path("mlp"), model.arrays())
@@ -219,10 +291,9 @@ def main() -> None:
     write_json(DATA / "embedding.json", planes)
     metrics = {"nll_first": first_nll, "nll_last": last_nll, "parameters": parameters}
     write_json(METRICS / "mlp.json", metrics)
-    on_dev = f", {dev_curve[-1][1]:.4f} on dev" if dev_curve else ""
     print(
         f"train_mlp: {parameters:,} parameters, {settings.steps:,} steps: "
-        f"nll {first_nll:.4f} → {train_nll:.4f} on train{on_dev}"
+        f"nll {first_nll:.4f} → {train_nll:.4f} on train{describe_dev(dev_curve, settings.keep)}"
     )
 
 

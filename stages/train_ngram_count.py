@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.examples import next_counts, read_examples, unique_contexts
-from charlm.runtime import check_table_memory, run_stage
+from charlm.examples import count_pairs, next_counts, read_examples, unique_contexts
+from charlm.runtime import run_stage
 from charlm.storage import METRICS, model_path, write_json
 from charlm.tensors import Arrays, write_tensors
 from charlm.vocabulary import read_vocabulary
@@ -22,8 +22,10 @@ class Level(NamedTuple):
     """The unique contexts of one length, and what follows them."""
 
     contexts: np.ndarray  # (contexts, length), the last symbol first, in ascending order
-    counts: np.ndarray  # (contexts, symbols) int64
     shorter: np.ndarray  # (contexts,) int64: row of the next level, without the first symbol
+    rows: np.ndarray  # (n-grams,) int64: the row of its context, in ascending order
+    next: np.ndarray  # (n-grams,) int64: the symbol that follows
+    counts: np.ndarray  # (n-grams,) int64: how often
 
 
 def count_levels(examples: Arrays, symbols: int) -> list[Level]:
@@ -39,39 +41,31 @@ def count_levels(examples: Arrays, symbols: int) -> list[Level]:
         symbols: size of the vocabulary.
     """
     last_first = examples["contexts"][:, ::-1]
-    contexts, counts, _ = next_counts(last_first, examples["targets"], symbols)
-    longest = contexts.shape[1]
-    check_table_memory(
-        f"contexts of up to {longest} symbols, {len(contexts):,} of them that long,",
-        rows=len(contexts) * (longest + 1),
-        columns=symbols,
-        advice="lower ngram_count.order, or use fewer names",
-    )
+    contexts, _, rows, following, counts = next_counts(last_first, examples["targets"], symbols)
     levels = []
     while contexts.shape[1]:
         shorter, inverse = unique_contexts(contexts[:, :-1])
-        levels.append(Level(contexts, counts, inverse))
-        continuations = np.zeros((len(shorter), symbols), dtype=np.int64)
-        np.add.at(continuations, inverse, counts > 0)
-        contexts, counts = shorter, continuations
-    return [*levels, Level(contexts, counts, np.zeros(1, dtype=np.int64))]
+        levels.append(Level(contexts, inverse, rows, following, counts))
+        contexts = shorter
+        rows, following, counts = count_pairs(inverse[rows], following, symbols)
+    return [*levels, Level(contexts, np.zeros(1, dtype=np.int64), rows, following, counts)]
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:
     """Estimate what to take away from a count of 0, of 1, of 2 and of 3 or more.
 
-    With n_i pairs that were counted i times and Y = n_1 / (n_1 + 2 n_2), the discount is
+    With n_i n-grams that were counted i times and Y = n_1 / (n_1 + 2 n_2), the discount is
     i - (i + 1) Y n_(i+1) / n_i (Chen & Goodman 1998). Unusual counts can make it negative or
     undefined: it is at least a tenth of i, so that something is left for unseen pairs, and half
     of i where there are too few counts to estimate it.
 
     Args:
-        counts: of any shape, int64.
+        counts: (n-grams,) int64, at least 1.
 
     Returns:
         (4,) float64.
     """
-    n = np.bincount(np.minimum(counts, 5).ravel(), minlength=6)
+    n = np.bincount(np.minimum(counts, 5), minlength=6)
     taken = [0.0]
     for i in (1, 2, 3):
         if n[1] and n[2] and n[i] and n[i + 1]:
@@ -82,37 +76,21 @@ def discounts(counts: np.ndarray) -> np.ndarray:
     return np.array(taken)
 
 
-def interpolate(counts: np.ndarray, D: np.ndarray, shorter: np.ndarray) -> np.ndarray:
-    """Return the probability of each next symbol; every row sums to 1.
+def train(levels: list[Level], symbols: int) -> Arrays:
+    """Return the tensors of the model; see `charlm.models.ngram_count`.
 
     Args:
-        counts: (contexts, symbols) int64, no row of zeros.
-        D: (4,), the discount of a count of 0, of 1, of 2 and of 3 or more.
-        shorter: (contexts, symbols) float64, the probabilities after the next shorter contexts;
-            what was taken away is redistributed by them.
+        levels: from the longest contexts down to the empty one.
+        symbols: size of the vocabulary.
     """
-    capped = np.minimum(counts, 3)
-    taken = sum(D[i] * (capped == i).sum(axis=1, keepdims=True) for i in (1, 2, 3))
-    smoothed: np.ndarray = (counts - D[capped] + taken * shorter) / counts.sum(
-        axis=1, keepdims=True
-    )
-    return smoothed
-
-
-def train(levels: list[Level], symbols: int) -> Arrays:
-    """Return the tensors of the model: for each length, the keys and probabilities of its contexts.
-
-    The key of a context is the row of the next shorter one, times the number of symbols, plus its
-    first symbol. Keys are ascending, for a binary search; see
-    `charlm.models.ngram_count`.
-    """
-    P = np.full((1, symbols), 1 / symbols)
-    tensors = {}
+    D = np.stack([discounts(level.counts) for level in reversed(levels)])
+    tensors = {"size": np.array(symbols), "D": D}
     for length, level in enumerate(reversed(levels)):
-        P = interpolate(level.counts, discounts(level.counts), P[level.shorter])
-        tensors[f"P{length}"] = P
-        if length:
-            tensors[f"keys{length}"] = level.shorter * symbols + level.contexts[:, -1]
+        first = level.contexts[:, -1] if length else 0
+        tensors[f"keys{length}"] = level.shorter * symbols + first
+        tensors[f"ngrams{length}"] = np.bincount(level.rows).astype(np.int32)
+        tensors[f"next{length}"] = level.next.astype(np.int32)
+        tensors[f"counts{length}"] = level.counts.astype(np.int32)
     return tensors
 
 
@@ -121,7 +99,7 @@ def main() -> None:
     levels = count_levels(read_examples("ngram", "train", symbols), symbols)
     metrics = {
         "contexts": sum(len(level.contexts) for level in levels),
-        "ngrams": int(sum((level.counts > 0).sum() for level in levels)),
+        "ngrams": sum(len(level.counts) for level in levels),
     }
 
     write_tensors(model_path("ngram_count"), train(levels, symbols))

@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from charlm import params, runtime, storage
 from charlm.download import EMBEDDED, NoNetworkError, read_url
-from charlm.names import parse_names
+from charlm.names import parse_list
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -263,7 +263,7 @@ def names_or_none() -> list[str] | None:
         content = read_url(SETTINGS.fetch.url)
     except NoNetworkError:
         return None
-    return parse_names(content, "names.txt")
+    return parse_list(content, "names.txt").names
 
 
 @pytest.fixture(scope="session")

@@ -18,12 +18,13 @@ from charlm.examples import bigram_counts, build_examples
 from charlm.models.mlp import MLP
 from charlm.storage import write_json, write_lines
 from charlm.tensors import write_tensors
+from charlm.vocabulary import Vocabulary
 from stages import train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS
 from tools import deps
 
 WORDS = ["emma", "olivia", "ava", "emma"]
-ITOS = list(notebooks.ITOS.values())
+VOCABULARY = Vocabulary.of(list(notebooks.ITOS.values()))
 PROJECT = {"benchmarks", "charlm", "stages", "tools"}  # packages
 linux = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 
@@ -31,10 +32,10 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read 
 def test_contexts_and_counts_are_the_projects():
     for block_size in (1, 3):
         X, Y = notebooks.build_dataset(WORDS, block_size)
-        ours = build_examples(WORDS, ITOS, block_size)
+        ours = build_examples(WORDS, VOCABULARY, block_size)
         assert X.tolist() == ours["contexts"].tolist()
         assert Y.tolist() == ours["targets"].tolist()
-    counts = bigram_counts(build_examples(WORDS, ITOS, 1), 27)
+    counts = bigram_counts(build_examples(WORDS, VOCABULARY, 1), 27)
     P = train_bigram_count.normalise(counts, smoothing=1)
     assert torch.allclose(notebooks.count(WORDS).double(), torch.from_numpy(P), atol=1e-6)
 
@@ -45,7 +46,7 @@ def test_start_and_loss_of_the_mlp_are_the_projects():
     model.initialise("normal", generator)
     for theirs, ours in zip(notebooks.start(), model.parameters(), strict=True):
         assert torch.equal(theirs, ours)
-    examples = train_mlp.Examples.of(build_examples(WORDS, ITOS, 3), 27)
+    examples = train_mlp.Examples.of(build_examples(WORDS, VOCABULARY, 3), 27)
     theirs = torch.tensor(notebooks.loss(notebooks.start(), *notebooks.build_dataset(WORDS, 3)))
     assert torch.allclose(theirs, train_mlp.full_loss(model, examples), rtol=1e-6)
 
@@ -82,7 +83,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
     for split in ("train", "dev"):
         write_lines(tmp_path / f"data/splits/{split}.txt", WORDS)
-    write_json(tmp_path / "data/vocabulary.json", ITOS)
+    write_json(tmp_path / "data/vocabulary.json", VOCABULARY.itos)
     model = MLP(27, 3, embedding=10, hidden=200)
     model.initialise("scaled", Generator().manual_seed(1))
     arrays = model.requires_grad_(False).arrays()

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charlm.errors import InputError
 from charlm.examples import FOLDERS, read_examples, read_longest_examples
 from charlm.storage import SPLITS
-from charlm.vocabulary import decode, read_vocabulary
-from tests.conftest import ROOT, run_stages
+from charlm.vocabulary import read_vocabulary
+from tests.conftest import ROOT, limit_memory, run_stages
 
 SLOW_IMPORTS = {"torch", "pandas", "matplotlib"}
 NEEDED = {
@@ -30,21 +31,56 @@ def test_every_folder_has_every_split_with_contexts_of_its_length(
     run_stages(tmp_path, content, changes, ["fetch", "split", "build_contexts"])
     # 10 names of 28 characters altogether, and an end mark each
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "build_contexts: 9 symbols, 39 examples at block sizes 1, 2, 3"
+        "build_contexts: 9 symbols, of which . for start and end, 39 examples at block sizes "
+        "1, 2, 3"
     )
     monkeypatch.chdir(tmp_path)
-    itos = read_vocabulary()
-    assert itos == [".", *"abdemnov"]
+    vocabulary = read_vocabulary()
+    assert vocabulary.itos == [".", *"abdemnov"]
     for folder, block_size in zip(FOLDERS, (1, 2, 3), strict=True):
         for split in SPLITS:
-            examples = read_examples(folder, split, len(itos))
+            examples = read_examples(folder, split, len(vocabulary))
             names = Path(f"data/splits/{split}.txt").read_text().split()
             assert examples["contexts"].shape[1] == block_size
-            assert decode(examples["targets"], itos) == "".join(f"{name}." for name in names)
-    longest = read_longest_examples("dev", len(itos))
+            assert vocabulary.decode(examples["targets"]) == "".join(f"{name}." for name in names)
+    longest = read_longest_examples("dev", len(vocabulary))
     np.testing.assert_array_equal(
-        longest["contexts"], read_examples("ngram", "dev", len(itos))["contexts"]
+        longest["contexts"], read_examples("ngram", "dev", len(vocabulary))["contexts"]
     )
+
+
+def test_two_boundary_symbols_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    content = b"ava\nbo\nada\nbea\nabe\noda\nana\nbob\neve\nmae\n"
+    changes = {"vocabulary.boundary": "two", "vocabulary.boundary_place": "last"}
+    run_stages(tmp_path, content, changes, ["fetch", "split", "build_contexts"])
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[-1]
+        .startswith(
+            "build_contexts: 10 symbols, of which <START> and <END> for start and end, 39 examples"
+        )
+    )
+    monkeypatch.chdir(tmp_path)
+    assert read_vocabulary().itos == [*"abdemnov", "<START>", "<END>"]
+    for folder in FOLDERS:
+        for split in SPLITS:
+            examples = read_examples(folder, split, 10)
+            assert 8 not in examples["targets"]
+            assert 9 not in examples["contexts"]
+
+
+def test_alphabet_that_needs_too_much_memory_is_refused_before_any_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    content = "\n".join(chr(0x4E00 + number) for number in range(100)).encode()
+    limit_memory(monkeypatch, 6 * 101 * 101 * 8 - 1)
+    with pytest.raises(InputError, match=r"^a table of 101 by 101 symbols would take about "):
+        run_stages(tmp_path, content, {}, ["fetch", "split", "build_contexts"])
+    assert not (tmp_path / "data/contexts").exists()
+    limit_memory(monkeypatch, 6 * 101 * 101 * 8)
+    run_stages(tmp_path, content, {}, ["fetch", "split", "build_contexts"])
 
 
 @pytest.mark.parametrize("stage", NEEDED)

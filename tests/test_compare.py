@@ -602,12 +602,12 @@ class Lab:
     """What the stages give for the lecture's names under other parameters, without DVC."""
 
     def __init__(self, names: list[str]):
-        self.itos = vocabulary.build_vocabulary(names)
+        self.vocabulary = vocabulary.build_vocabulary(names, SETTINGS.vocabulary)
         chosen = SETTINGS.split
         self.splits = split.cut(split.shuffle(names, chosen.seed), chosen.train, chosen.dev)
         self.built = {
             size: {
-                split: examples.build_examples(members, self.itos, size)
+                split: examples.build_examples(members, self.vocabulary, size)
                 for split, members in self.splits.items()
             }
             for size in (1, 3, 5)
@@ -620,12 +620,13 @@ class Lab:
             self.built[block_size]["dev"],
             set(self.splits["train"]),
             {name: model},
+            self.vocabulary.end,
         )
         return run(pd.DataFrame(evaluation))
 
     def mlp(self, block_size: int = 3, **changes: int) -> Run:
         settings = SETTINGS.mlp.model_copy(update=changes)
-        symbols = len(self.itos)
+        symbols = len(self.vocabulary)
         train, dev = (
             train_mlp.Examples.of(self.built[block_size][split], symbols)
             for split in ("train", "dev")
@@ -637,9 +638,10 @@ class Lab:
         return self.score("mlp", block_size, model)
 
     def bigram_count(self, smoothing: float) -> Run:
-        counts = examples.bigram_counts(self.built[1]["train"], len(self.itos))
+        symbols = len(self.vocabulary)
+        counts = examples.bigram_counts(self.built[1]["train"], symbols)
         P = torch.from_numpy(train_bigram_count.normalise(counts, smoothing))
-        return self.score("bigram_count", 1, BigramCount.from_tensors({"P": P}, len(self.itos)))
+        return self.score("bigram_count", 1, BigramCount.from_tensors({"P": P}, symbols))
 
 
 def in_docs(arguments: str, row: Row) -> bool:

@@ -12,24 +12,24 @@ from charlm import params
 from charlm.examples import bigram_counts, build_examples
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
+from charlm.vocabulary import Vocabulary
 from stages import split, train_bigram_count, train_bigram_neural
 from tests.conftest import ROOT
 
-ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+ONE_SYMBOL = Vocabulary.of([".", *LETTERS])
+TWO_SYMBOLS = Vocabulary.of([*LETTERS, "<START>", "<END>"])
 ERRATA = (ROOT / "NOTEBOOKS.md").read_text().partition("## Errata")[2]
 
 
 def pairs(names: list[str]) -> np.ndarray:
     """Counts with one symbol for both ends, (27, 27)."""
-    return bigram_counts(build_examples(names, ITOS, 1), 27)
+    return bigram_counts(build_examples(names, ONE_SYMBOL, 1), 27)
 
 
 def start_end_pairs(names: list[str]) -> np.ndarray:
-    """Counts with a symbol for either end, (28, 28): no pair leads to 0 or away from 27."""
-    counts = np.zeros((28, 28), dtype=np.int64)
-    counts[:27, 1:27] = pairs(names)[:, 1:]
-    counts[:27, 27] = pairs(names)[:, 0]
-    return counts
+    """Counts with a symbol for either end, (28, 28): letters from 0, then <START> and <END>."""
+    return bigram_counts(build_examples(names, TWO_SYMBOLS, 1), 28)
 
 
 def mean_length(P: np.ndarray) -> float:
@@ -79,7 +79,7 @@ def test_shuffle_cell_run_four_times(names: list[str]):
     [(True, [19.5052, 17.0845, 15.7765]), (False, [19.5052, 17.0845, 15.0139])],
 )
 def test_gradients_never_zeroed(names: list[str], zeroed: bool, expected: list[float]):
-    examples = build_examples(names, ITOS, 3)
+    examples = build_examples(names, ONE_SYMBOL, 3)
     rows, targets = (torch.from_numpy(examples[key]).long() for key in ("contexts", "targets"))
     generator = Generator().manual_seed(2147483647)
     model = MLP(27, 3, embedding=2, hidden=100)
@@ -105,6 +105,16 @@ def test_examples_split_instead_of_names(names: list[str]):
     held_out = set(parts["dev"])
     whole = len(held_out - set(parts["train"]))
     assert f"all but {whole} of {len(held_out):,} names" in ERRATA
+
+
+def test_counts_with_two_symbols_are_those_that_one_notebook_prints(names: list[str]):
+    counts = start_end_pairs(names)
+    assert counts[0, :10].tolist() == [556, 541, 470, 1042, 692, 134, 168, 2332, 1650, 175]
+    assert counts[9, :10].tolist() == [1473, 1, 4, 4, 440, 0, 0, 45, 119, 2]
+    assert counts[:, 26].sum() == counts[27].sum() == 0
+    assert counts[26].sum() == counts[:, 27].sum() == 32_033
+    assert counts[[13, 0], 27].tolist() == [6763, 6640]
+    assert counts[26, 0] == 4410
 
 
 def test_two_symbols_for_the_ends_give_the_same_loss_until_it_is_smoothed(names: list[str]):

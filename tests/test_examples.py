@@ -1,18 +1,19 @@
 import numpy as np
 import pytest
 
-from charlm import examples, vocabulary
+from charlm import examples
 from charlm.errors import InputError
+from charlm.vocabulary import Vocabulary, build_vocabulary
 from stages import split
-from tests.conftest import limit_memory
+from tests.conftest import SETTINGS, limit_memory
 
-ITOS = [".", "a", "b"]
-ALPHABET = [".", *"abcdefghijklmnopqrstuvwxyz"]
+VOCABULARY = Vocabulary.of([".", "a", "b"])
+ALPHABET = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])
 
 
-def decoded(found: dict[str, np.ndarray], itos: list[str]) -> list[tuple[str, str]]:
+def decoded(found: dict[str, np.ndarray], vocabulary: Vocabulary) -> list[tuple[str, str]]:
     rows = zip(found["contexts"], found["targets"], strict=True)
-    return [(vocabulary.decode(context, itos), itos[target]) for context, target in rows]
+    return [(vocabulary.decode(context), vocabulary.itos[target]) for context, target in rows]
 
 
 def test_five_contexts_of_emma():
@@ -28,6 +29,40 @@ def test_five_contexts_of_emma():
         "contexts": np.uint8,
         "targets": np.uint8,
     }
+
+
+@pytest.mark.parametrize(
+    "itos",
+    [
+        ["<START>", "<END>", *"abcdefghijklmnopqrstuvwxyz"],
+        [*"abcdefghijklmnopqrstuvwxyz", "<START>", "<END>"],
+    ],
+)
+def test_five_contexts_of_emma_between_two_boundary_symbols(itos: list[str]):
+    vocabulary = Vocabulary.of(itos)
+    found = examples.build_examples(["emma", "a"], vocabulary, 3)
+    assert decoded(found, vocabulary) == [
+        ("<START><START><START>", "e"),
+        ("<START><START>e", "m"),
+        ("<START>em", "m"),
+        ("emm", "a"),
+        ("mma", "<END>"),
+        ("<START><START><START>", "a"),
+        ("<START><START>a", "<END>"),
+    ]
+    assert vocabulary.start not in found["targets"]
+    assert vocabulary.end not in found["contexts"]
+
+
+def test_full_stop_of_a_name_is_not_its_end():
+    vocabulary = Vocabulary.of(["<.>", ".", "a"])
+    assert decoded(examples.build_examples(["a.", "."], vocabulary, 2), vocabulary) == [
+        ("<.><.>", "a"),
+        ("<.>a", "."),
+        ("a.", "<.>"),
+        ("<.><.>", "."),
+        ("<.>.", "<.>"),
+    ]
 
 
 @pytest.mark.parametrize("block_size", [1, 2, 3, 8])
@@ -61,23 +96,14 @@ def test_memory_of_examples_is_estimated(
     monkeypatch: pytest.MonkeyPatch, symbols: int, itemsize_bytes: int
 ):
     itos = [".", *map(chr, range(ord("a"), ord("a") + symbols - 1))]
+    vocabulary = Vocabulary.of(itos)
     # six tables of 3 symbols and a target for each of 7 characters, two of them end marks
     needed = 6 * 7 * (3 + 1) * itemsize_bytes
     limit_memory(monkeypatch, needed)
-    assert len(examples.build_examples(["abba", "b"], itos, 3)["targets"]) == 7
+    assert len(examples.build_examples(["abba", "b"], vocabulary, 3)["targets"]) == 7
     limit_memory(monkeypatch, needed - 1)
     with pytest.raises(InputError, match="contexts of 3 symbols for 7 characters would"):
-        examples.build_examples(["abba", "b"], itos, 3)
-
-
-def test_memory_of_counts_is_estimated(monkeypatch: pytest.MonkeyPatch):
-    built = examples.build_examples(["ab", "aab"], ITOS, 2)
-    # six tables of 3 symbols after 4 contexts: .. .a aa ab
-    limit_memory(monkeypatch, 6 * 3 * 4 * 8)
-    assert len(examples.next_counts(built["contexts"], built["targets"], 3).counts) == 4
-    limit_memory(monkeypatch, 6 * 3 * 4 * 8 - 1)
-    with pytest.raises(InputError, match="counts of 3 symbols after 4 contexts would"):
-        examples.next_counts(built["contexts"], built["targets"], 3)
+        examples.build_examples(["abba", "b"], vocabulary, 3)
 
 
 def test_first_five_names_give_32_examples(names: list[str]):
@@ -87,28 +113,61 @@ def test_first_five_names_give_32_examples(names: list[str]):
 
 
 def test_examples_decode_into_the_exact_text(names: list[str]):
-    itos = vocabulary.build_vocabulary(names)
-    assert itos == ALPHABET
-    found = examples.build_examples(names, itos, 15)
+    vocabulary = build_vocabulary(names, SETTINGS.vocabulary)
+    assert vocabulary == ALPHABET
+    found = examples.build_examples(names, vocabulary, 15)
     assert len(found["targets"]) == 228146
-    text = vocabulary.decode(found["targets"], itos)
+    text = vocabulary.decode(found["targets"])
     assert text == "".join(f"{name}." for name in names)
     # at an end mark the context contains the whole name, because no name is longer than 15
     endings = found["contexts"][found["targets"] == 0]
-    assert [vocabulary.decode(context, itos).lstrip(".") for context in endings] == names
+    assert [vocabulary.decode(context).lstrip(".") for context in endings] == names
 
 
 def test_bigram_counts_by_hand():
-    found = examples.build_examples(["ab", "aab"], ITOS, 1)  # .a ab b. .a aa ab b.
+    found = examples.build_examples(["ab", "aab"], VOCABULARY, 1)  # .a ab b. .a aa ab b.
     counts = examples.bigram_counts(found, 3)
     assert counts.tolist() == [[0, 2, 0], [0, 1, 2], [2, 0, 0]]
 
 
+def test_counts_of_pairs_by_hand_between_two_boundary_symbols():
+    vocabulary = Vocabulary.of(["a", "b", "<START>", "<END>"])
+    found = examples.build_examples(["ab", "aab"], vocabulary, 1)
+    # as in the notebooks, the row of the end and the column of the start are zero
+    assert examples.bigram_counts(found, 4).tolist() == [
+        [1, 2, 0, 0],
+        [0, 0, 0, 2],
+        [2, 0, 0, 0],
+        [0, 0, 0, 0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("max_cells", "sizes"), [(1, [1, 1, 1]), (6, [2, 1]), (8, [2, 1]), (9, [3]), (2**20, [3])]
+)
+def test_groups_have_each_context_once_and_each_example_once(
+    monkeypatch: pytest.MonkeyPatch, max_cells: int, sizes: list[int]
+):
+    monkeypatch.setattr(examples, "MAX_CELLS", max_cells)
+    contexts = np.array([[2, 0], [0, 1], [2, 0], [1, 1], [0, 1]], dtype=np.uint8)
+    groups = [*examples.context_groups(contexts, 3)]
+    assert [len(group.contexts) for group in groups] == sizes
+    unique = np.concatenate([group.contexts for group in groups])
+    assert unique.tolist() == [[0, 1], [1, 1], [2, 0]]
+    assert sorted(np.concatenate([group.rows for group in groups])) == [0, 1, 2, 3, 4]
+    for group in groups:
+        np.testing.assert_array_equal(group.contexts[group.inverse], contexts[group.rows])
+    assert [*examples.context_groups(contexts[:0], 3)] == []
+
+
 def test_counts_after_contexts_of_two_by_hand():
-    built = examples.build_examples(["ab", "aab"], ITOS, 2)
+    built = examples.build_examples(["ab", "aab"], VOCABULARY, 2)
     found = examples.next_counts(built["contexts"], built["targets"], 3)
     assert found.contexts.tolist() == [[0, 0], [0, 1], [1, 1], [1, 2]]
-    assert found.counts.tolist() == [[0, 2, 0], [0, 1, 1], [0, 0, 1], [2, 0, 0]]
+    # 2 a; 1 a and 1 b; 1 b; 2 .
+    assert found.rows.tolist() == [0, 1, 1, 2, 3]
+    assert found.next.tolist() == [1, 1, 2, 2, 0]
+    assert found.counts.tolist() == [2, 1, 1, 1, 2]
     assert found.inverse.tolist() == [0, 1, 3, 0, 1, 2, 3]
 
 
@@ -147,21 +206,27 @@ def test_bigram_table_that_needs_too_much_memory_is_refused(
     assert str(error.value).startswith(
         f"a table of {symbols:,} by {symbols:,} symbols would take about {gigabytes} GB of memory; "
     )
+    with pytest.raises(InputError) as other:
+        examples.check_bigram_memory(symbols)
+    assert str(other.value) == str(error.value)
+    examples.check_bigram_memory(symbols=2_401)
 
 
 def test_reference_unique_contexts_of_train(names: list[str]):
     train = split.cut(split.shuffle(names, seed=42), train=0.8, dev=0.1)["train"]
-    built = examples.build_examples(train, vocabulary.build_vocabulary(names), 3)
+    built = examples.build_examples(train, ALPHABET, 3)
     assert len(built["targets"]) == 182_625
     found = examples.next_counts(built["contexts"], built["targets"], 27)
-    assert (len(found.contexts), (found.counts > 0).sum()) == (5438, 22_701)
+    assert (len(found.contexts), len(found.counts)) == (5438, 22_701)
+    assert found.counts.min() == 1
+    assert found.counts.sum() == 182_625
     assert len(examples.unique_contexts(built["contexts"]).contexts) == 5438
 
 
 def test_reference_counts(names: list[str]):
     counts = examples.bigram_counts(examples.build_examples(names, ALPHABET, 1), 27)
     largest = np.argsort(-counts, axis=None)[:10]
-    assert [(ALPHABET[n // 27] + ALPHABET[n % 27], int(counts.flat[n])) for n in largest] == [
+    assert [(ALPHABET.decode(divmod(n, 27)), int(counts.flat[n])) for n in largest] == [
         ("n.", 6763),
         ("a.", 6640),
         ("an", 5438),

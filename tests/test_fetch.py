@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from charlm.names import NameList
 from charlm.storage import read_json
 from stages import fetch
 from tests.conftest import NO_NETWORK, ROOT, SETTINGS, Project
@@ -130,13 +131,63 @@ def test_hash_of_null_tells_the_hash(tmp_path: Path):
 
 def test_right_hash_of_what_is_no_list_is_refused(tmp_path: Path):
     source = tmp_path.parent / f"{tmp_path.name}.txt"
-    source.write_bytes(b"emma\n\nava\n")
+    source.write_bytes(b"emma\na\tva\n")
     line = refused(tmp_path, str(source), hashlib.sha256(source.read_bytes()).hexdigest())
-    assert "line 2: '' is not a name" in line
+    assert "line 2: 'a\\tva' is not a name" in line
+
+
+def mended(folder: Path, content: bytes) -> tuple[str, bytes, dict[str, object]]:
+    """Run the stage on a list; return what it printed, and its outputs."""
+    (folder / "words.txt").write_bytes(content)
+    finished = run(folder, "words.txt", hashlib.sha256(content).hexdigest())
+    assert (finished.returncode, finished.stderr) == (0, "")
+    return finished.stdout, *outputs(folder)
+
+
+def test_hash_is_of_the_bytes_and_the_rest_of_what_is_meant(tmp_path: Path):
+    content = "\ufeffAda \r\nZoe\u0308\r\n\r\nBea\r\n\r\n".encode()
+    printed, stored, metrics = mended(tmp_path, content)
+    assert printed == (
+        "fetch: 3 names, 3 of them unique, 3 to 3 characters, from words.txt; removed a byte-order "
+        "mark, converted the ends of 5 lines, composed the accents of 1 line, stripped 1 line, "
+        "dropped 2 blank lines\n"
+    )
+    assert stored.decode() == "Ada\nZoë\nBea\n"
+    assert metrics == {
+        "dataset": "words.txt",
+        "sha256": hashlib.sha256(content).hexdigest()[:12],
+        "lines": 3,
+        "distinct": 3,
+        "shortest": 3,
+        "longest": 3,
+        "mended": {
+            "byte_order_mark": 1,
+            "line_ends": 5,
+            "composed": 1,
+            "stripped": 1,
+            "blank": 2,
+        },
+    }
+
+
+def test_list_that_needs_nothing_is_kept_byte_for_byte(tmp_path: Path):
+    for content in (b"emma\nSt. Elm", b"emma\nSt. Elm\n"):
+        printed, stored, metrics = mended(tmp_path, content)
+        assert printed.endswith(", from words.txt\n")
+        assert stored == content
+        assert "mended" not in metrics
+
+
+@pytest.mark.parametrize(("first", "hint"), [("name", 1), ("Names", 1), ("Nameera", 0)])
+def test_header_is_a_name_with_a_hint(tmp_path: Path, first: str, hint: int):
+    printed, stored, metrics = mended(tmp_path, f"{first}\nAda\n".encode())
+    assert printed.endswith(f"; is the first line, {first}, a header?\n") == hint
+    assert stored.decode() == f"{first}\nAda\n"
+    assert metrics["lines"] == 2
 
 
 def test_reference_facts_of_the_lectures_list(names: list[str]):
-    described = fetch.describe(names, SETTINGS.fetch.url, SETTINGS.fetch.sha256)
+    described = fetch.describe(NameList(names, {}), SETTINGS.fetch.url, SETTINGS.fetch.sha256)
     assert described == {
         "dataset": "names.txt",
         "sha256": "0a30b5557f19",

@@ -8,11 +8,12 @@ from torch import Generator
 from charlm.errors import InputError
 from charlm.examples import build_examples
 from charlm.models.mlp import MLP
+from charlm.vocabulary import Vocabulary
 from stages import find_learning_rate, split
 from stages.train_mlp import Examples, full_loss
 from tests.conftest import limit_memory, run_stages
 
-ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
+VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])
 
 
 def start(seed: int = 1) -> tuple[MLP, Generator]:
@@ -22,7 +23,7 @@ def start(seed: int = 1) -> tuple[MLP, Generator]:
 
 
 def tensors(names: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    examples = build_examples(names, ITOS, 3)
+    examples = build_examples(names, VOCABULARY, 3)
     return tuple(torch.from_numpy(examples[key]).long() for key in ("contexts", "targets"))
 
 
@@ -70,7 +71,7 @@ def test_reference_valley(names: list[str], seed: int):
     train = split.cut(split.shuffle(names, 42), 0.8, 0.1)["train"]
     contexts, targets = tensors(train)
     model, generator = start(seed)
-    before = full_loss(model, Examples.of(build_examples(train, ITOS, 3), 27)).item()
+    before = full_loss(model, Examples.of(build_examples(train, VOCABULARY, 3), 27)).item()
     exponents = find_learning_rate.evenly_spaced(-3, 0, 1000)
     losses = find_learning_rate.search(model, contexts, targets, exponents, 32, generator)
     smoothed = find_learning_rate.smooth(pd.Series(losses))

@@ -18,9 +18,34 @@ from charlm.models.mlp import MLP, count_parameters
 from charlm.models.ngram_count import NgramCount
 from charlm.models.registry import FITTED_ON_DEV, MODELS, model_class
 from charlm.scoring import log_probabilities
+from charlm.vocabulary import Vocabulary
 from tests.conftest import ROOT, STAGES, Project
 
-ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
+VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])
+
+
+def ngram_tensors(*levels: dict[int, list[int]]) -> dict[str, Tensor]:
+    """Return the tensors of a counting n-gram model without discounts.
+
+    Its probabilities are the shares of the counts, as long as a context is known.
+
+    Args:
+        levels: for each length of contexts, from 0, the counts of all symbols by key.
+    """
+    tensors = {"D": torch.zeros((len(levels), 4), dtype=torch.float64)}
+    tensors["size"] = torch.tensor(len(levels[0][0]))
+    for length, level in enumerate(levels):
+        counts = torch.tensor([*level.values()], dtype=torch.int32)
+        rows, following = counts.nonzero(as_tuple=True)
+        tensors |= {
+            f"keys{length}": torch.tensor([*level]),
+            f"ngrams{length}": (counts > 0).sum(dim=1, dtype=torch.int32),
+            f"next{length}": following.int(),
+            f"counts{length}": counts[rows, following],
+        }
+    return tensors
+
+
 SHALLOW = {
     "C": torch.tensor([[0.0], [1.0]]),
     "W1": torch.tensor([[1.0], [2.0]]),
@@ -38,11 +63,8 @@ DEEP = {
     "b3": torch.tensor([0.0, 0.25]),
 }
 GELU = {"activation": torch.tensor(1)}
-NGRAM = {
-    "P0": torch.tensor([[0.2, 0.2, 0.6]], dtype=torch.float64),
-    "keys1": torch.tensor([1]),
-    "P1": torch.tensor([[0.0, 0.5, 0.5]], dtype=torch.float64),
-}
+# 0.2, 0.2, 0.6; after symbol 1: 0, 0.5, 0.5
+NGRAM = ngram_tensors({0: [1, 1, 3]}, {1: [0, 1, 1]})
 
 
 def lecture_mlp(
@@ -130,14 +152,25 @@ def test_number_of_parameters_is_known_before_the_model_is_built(layers: int, ac
 def test_sizes_of_the_other_models():
     assert sum(tensor.numel() for tensor in BigramNeural(27).parameters()) == 27 * 27
     # counted, not learned by gradient descent
-    for model in (BigramCount(27), NgramCount(27, [26, 300]), small_mixture(0.5)):
+    ngram = NgramCount(27, [1, 26, 300], [27, 400, 900])
+    for model in (BigramCount(27), ngram, small_mixture(0.5)):
         assert list(model.parameters()) == []
-    assert {key: array.shape for key, array in NgramCount(27, [26, 300]).arrays().items()} == {
-        "P0": (1, 27),
-        "P1": (26, 27),
-        "keys1": (26,),
-        "P2": (300, 27),
-        "keys2": (300,),
+    found = {key: (array.shape, array.dtype) for key, array in ngram.arrays().items()}
+    assert found == {
+        "size": ((), np.int64),
+        "D": ((3, 4), np.float64),
+        "keys0": ((1,), np.int64),
+        "ngrams0": ((1,), np.int32),
+        "next0": ((27,), np.int32),
+        "counts0": ((27,), np.int32),
+        "keys1": ((26,), np.int64),
+        "ngrams1": ((26,), np.int32),
+        "next1": ((400,), np.int32),
+        "counts1": ((400,), np.int32),
+        "keys2": ((300,), np.int64),
+        "ngrams2": ((300,), np.int32),
+        "next2": ((900,), np.int32),
+        "counts2": ((900,), np.int32),
     }
 
 
@@ -236,12 +269,11 @@ def test_deeper_start_has_a_first_loss_close_to_a_uniform_guess():
 
 def test_ngram_probabilities_by_hand():
     first, second, third = [0.5, 0.25, 0.25], [0.125, 0.125, 0.75], [0.25, 0.5, 0.25]
-    tensors = NGRAM | {
-        "keys1": torch.tensor([0, 2]),  # of the contexts . and b
-        "P1": torch.tensor([first, second], dtype=torch.float64),
-        "keys2": torch.tensor([1 * 3 + 1]),  # of ab: b is row 1 of the contexts above, a is 1
-        "P2": torch.tensor([third], dtype=torch.float64),
-    }
+    tensors = ngram_tensors(
+        {0: [1, 1, 3]},
+        {0: [2, 1, 1], 2: [1, 1, 6]},  # after . and b
+        {1 * 3 + 1: [1, 2, 1]},  # after ab: b is row 1 of the contexts above, a is 1
+    )
     model = NgramCount.from_tensors(tensors, 3)
     assert model.block_size == 2
     # ab is known, of bb only the last b, of aa nothing, of b. only the boundary
@@ -258,9 +290,9 @@ def test_mixture_of_probabilities_by_hand():
     expected = [[1 / 12, 1 / 12 + 3 / 8, 1 / 12 + 3 / 8]]
     expected += [[1 / 12 + 0.15, 1 / 12 + 0.15, 1 / 12 + 0.45]]
     np.testing.assert_allclose(P.numpy(), expected, rtol=1e-6)
-    for weight, component in ((0.0, NGRAM["P1"][0]), (1.0, torch.full((3,), 1 / 3))):
+    for weight, component in ((0.0, [0, 0.5, 0.5]), (1.0, [1 / 3] * 3)):
         P = small_mixture(weight)(torch.tensor([[1]])).exp()
-        np.testing.assert_allclose(P[0].numpy(), component.numpy(), rtol=1e-6)
+        np.testing.assert_allclose(P[0].numpy(), component, rtol=1e-6)
 
 
 def test_mixture_has_the_longer_block_size_and_each_model_its_own():
@@ -300,7 +332,7 @@ def test_block_size_is_read_from_the_shapes():
     assert MLP.from_tensors(lecture_mlp().state_dict(), 27).block_size == 3
     assert MLP.from_tensors(SHALLOW, 2).block_size == 2
     assert BigramNeural.from_tensors({"W": torch.zeros(27, 27)}, 27).block_size == 1
-    assert NgramCount.from_tensors({"P0": NGRAM["P0"]}, 3).block_size == 1
+    assert NgramCount.from_tensors(ngram_tensors({0: [1, 1, 3]}), 3).block_size == 1
 
 
 @pytest.mark.parametrize("tensors", [SHALLOW, DEEP, DEEP | GELU], ids=["1", "2", "2 gelu"])
@@ -337,7 +369,7 @@ def test_tensors_of_another_model_are_a_value_error(
 
 
 def test_reference_loss_of_the_lecture_start_on_all_names(names: list[str]):
-    examples = build_examples(names, ITOS, 3)
+    examples = build_examples(names, VOCABULARY, 3)
     logits = lecture_mlp()(torch.from_numpy(examples["contexts"]).long())
     loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(examples["targets"]).long())
     assert loss.item() == pytest.approx(19.5052, abs=5e-5)

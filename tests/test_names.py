@@ -1,58 +1,241 @@
+import gzip
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from charlm import names, storage
 from charlm.errors import InputError
+from charlm.names import NameList
+
+# what is mended in a list, and what was done to how many lines
+MENDED = {
+    "nothing": (b"emma\nava\n", ["emma", "ava"], {}),
+    "no final newline": (b"emma\nava", ["emma", "ava"], {}),
+    "byte-order mark": (b"\xef\xbb\xbfemma\nava\n", ["emma", "ava"], {"byte_order_mark": 1}),
+    "Windows line ends": (b"emma\r\nava\r\n", ["emma", "ava"], {"line_ends": 2}),
+    "Windows, the last one missing": (b"emma\r\nava", ["emma", "ava"], {"line_ends": 1}),
+    "old Mac line ends": (b"emma\rava\r", ["emma", "ava"], {"line_ends": 2}),
+    "line ends of each kind": (b"emma\rava\r\nmia\n", ["emma", "ava", "mia"], {"line_ends": 2}),
+    "blank line between": (b"emma\n\nava\n", ["emma", "ava"], {"blank": 1}),
+    "blank lines at the end": (b"emma\nava\n\n\n", ["emma", "ava"], {"blank": 2}),
+    "blank line first": (b"\nemma\n", ["emma"], {"blank": 1}),
+    "lines of blanks": (b"emma\n  \n\t\nava\n", ["emma", "ava"], {"blank": 2}),
+    "spaces": (b" emma\nava \nmary ann\n", ["emma", "ava", "mary ann"], {"stripped": 2}),
+    "no-break space": ("emma\u00a0\nava\n".encode(), ["emma", "ava"], {"stripped": 1}),
+    "ideographic space": ("\u3000愛子\n陽 菜\n".encode(), ["愛子", "陽 菜"], {"stripped": 1}),
+    "tabs at the ends": (b"\temma\nava\t\n", ["emma", "ava"], {"stripped": 2}),
+    "a second byte-order mark": (
+        "\ufeffemma\n\ufeffava\n".encode(),
+        ["emma", "ava"],
+        {"byte_order_mark": 1, "stripped": 1},
+    ),
+    "accents stored apart": (
+        "zoe\u0308\nava\nlea\u0301\n".encode(),
+        ["zoë", "ava", "leá"],
+        {"composed": 2},
+    ),
+    "everything at once": (
+        "\ufeffzoe\u0308\u00a0\r\n\r\n ava\r\n\u3000\r\nmia\n".encode(),
+        ["zoë", "ava", "mia"],
+        {"byte_order_mark": 1, "line_ends": 4, "composed": 1, "stripped": 2, "blank": 2},
+    ),
+}
 
 
-@pytest.mark.parametrize("content", [b"emma\nava", b"emma\nava\n"])
-def test_names_with_and_without_a_final_newline(content: bytes):
-    assert names.parse_names(content, "list") == ["emma", "ava"]
+@pytest.mark.parametrize(("content", "expected", "mended"), MENDED.values(), ids=MENDED)
+def test_list_is_read_as_it_is_meant(content: bytes, expected: list[str], mended: dict[str, int]):
+    found = names.parse_list(content, "list")
+    assert found == NameList(expected, mended)
+    # what was mended needs nothing more
+    assert names.parse_list("\n".join(found.names).encode(), "list") == NameList(expected, {})
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Emma", "mary ann", "o'neil"],
+        ["Şəhla", "Çinarə"],
+        ["さくら", "陽菜"],
+        ["👨‍👩‍👧", "zoë"],
+        ["St. Louis", "Dinosaur Jr.", "...", "."],
+        ["Apple, Inc.", "Alphabet, Inc.", "Johnson & Johnson"],
+        ["<START>", "<.>", "<b>"],
+        ["name", "ava"],
+        ["-", ",", ";", "#1", '"'],
+    ],
+)
+def test_names_of_other_alphabets_and_kinds_are_names(lines: list[str]):
+    assert names.parse_list("\n".join(lines).encode(), "list") == NameList(lines, {})
+
+
+NO_NAMES = "list: contains no names; one name per line is needed"
+PAGE = (
+    "list: a page of HTML or XML, not a list of names; use the address of the list itself, such as "
+    "that of the raw file"
+)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "list: contains no names; one name per line is needed$"),
-        (b"\n", "list: contains no names; one name per line is needed$"),
-        (b"emma\n\nava\n", "list, line 2: '' is not a name: the line is empty; remove it$"),
-        (b"emma\n ava\n", "list, line 2: ' ava' is not a name: it begins or ends with a space;"),
+        (b"", NO_NAMES),
+        (b"\n", NO_NAMES),
+        (b"\xef\xbb\xbf", NO_NAMES),
+        ("\r\n \u00a0\n\u3000\n\t".encode(), NO_NAMES),
         (
-            b"emma\r\nava\r\n",
-            r"list, line 1: 'emma\\r' is not a name: the line ends as on Windows;",
+            b"emma\nav\xe9\nmia\n",
+            "list, line 2: byte 0xe9 is not UTF-8; save the list as UTF-8",
         ),
-        (b"emma\na.va\n", r"list, line 2: 'a.va' is not a name: it contains '\.', which marks"),
-        (b"emma\nav\xe9\n", "list, line 2: byte 0xe9 is not UTF-8"),
-        (b"\xef\xbb\xbfemma\n", "list: begins with a byte-order mark"),
-        (b"emma\na\x00va\n", r"list, line 2: 'a\\x00va' is not a name: it contains the control"),
         (
-            b"emma\na\tva\n",
-            r"list, line 2: 'a\\tva' is not a name: it contains the control character '\\t'",
+            b"emma\r\nava\rzo\xeb\r",
+            "list, line 3: byte 0xeb is not UTF-8; save the list as UTF-8",
         ),
-        ("emma\nzoe\u0308\n".encode(), "list, line 2: .* is not in Unicode normal form C"),
-        (b"emma\n" + b"a" * 10_001, "list, line 2: 'a{50}…' is not a name: it has 10,001 char"),
-        (b"emma\n" + b"a" * 10_000_000, "list, line 2: 'a{50}…' is not a name"),
-        (b"emma\nava \n", "list, line 2: 'ava ' is not a name"),
-        (b"<!DOCTYPE html>\n<html>\n\n</html>", "list, line 3: '' is not a name"),
+        (
+            "emma\nava\n".encode("utf-16"),
+            "list, line 1: byte 0xff is not UTF-8; save the list as UTF-8",
+        ),
+        (
+            b"\xfe\xff" + "emma\n".encode("utf-16-be"),
+            "list, line 1: byte 0xfe is not UTF-8; save the list as UTF-8",
+        ),
+        (b"<!DOCTYPE html>\n<html>\n\n</html>", PAGE),
+        (b"\xef\xbb\xbf\r\n <HTML lang='en'>", PAGE),
+        (b'<?xml version="1.0"?>\n<names/>', PAGE),
+        (
+            b"emma\na\x07va\n",
+            (
+                r"list, line 2: 'a\x07va' is not a name: it contains the control character '\x07'; "
+                "remove it"
+            ),
+        ),
+        (
+            "emma\na\u2028va\n".encode(),
+            (
+                r"list, line 2: 'a\u2028va' is not a name: it contains the control character "
+                r"'\u2028'; remove it"
+            ),
+        ),
+        (
+            b"\nemma\na\tva\n",
+            (
+                r"list, line 3: 'a\tva' is not a name: it contains a tab; replace it with a space, "
+                "or take one column of the table"
+            ),
+        ),
+        (
+            b"emma\n" + b"a" * 10_001,
+            (
+                f"list, line 2: '{'a' * 50}…' is not a name: it has 10,001 characters; at most "
+                "10,000 are allowed"
+            ),
+        ),
+        (
+            b"a\x01b\nemma\nava\na\tb\n" + b"a\x02b\n",
+            (
+                r"list, line 1: 'a\x01b' is not a name: it contains the control character '\x01'; "
+                "remove it; 2 more such lines: 4, 5"
+            ),
+        ),
+        (
+            b"a\x01b\n" * 6 + b"emma\n",
+            (
+                r"list, line 1: 'a\x01b' is not a name: it contains the control character '\x01'; "
+                "remove it; 5 more such lines: 2, 3, 4, 5, 6"
+            ),
+        ),
+        (
+            b"a\x01b\n" * 1_200,
+            (
+                r"list, line 1: 'a\x01b' is not a name: it contains the control character '\x01'; "
+                "remove it; 1,199 more such lines: 2, 3, 4, 5, 6, …"
+            ),
+        ),
     ],
 )
-def test_anything_but_a_list_of_names_is_refused_with_its_line(content: bytes, message: str):
-    with pytest.raises(InputError, match=message):
-        names.parse_names(content, "list")
+def test_what_is_no_list_is_refused_with_the_reason(content: bytes, message: str):
+    with pytest.raises(InputError) as error:
+        names.parse_list(content, "list")
+    assert str(error.value) == message
 
 
-def test_longest_allowed_name_is_a_name():
-    name = "a" * names.MAX_NAME_LENGTH
-    assert names.parse_names(name.encode(), "list") == [name]
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"emma\na\0va\n",
+        "emma\nava\n".encode("utf-16-le"),
+        b"%PDF-1.7\n1 0 obj\n",
+        b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+        b"PK\x03\x04\x14\x00\x00\x00",
+        b"PK\x03\x04\x14\xff\xfe",
+        gzip.compress(b"emma\nava\n"),
+        b"\x89PNG\r\n\x1a\n\x00\x00",
+        b"\xff\xd8\xff\xe0\x00\x10JFIF",
+    ],
+)
+def test_binary_file_is_refused_with_its_first_bytes(content: bytes):
+    with pytest.raises(InputError) as error:
+        names.parse_list(content, "list")
+    assert str(error.value) == (
+        f"list: not text (it begins {content[:8]!r}); a list of names in UTF-8 is needed, one per "
+        "line"
+    )
+
+
+TABLES = {
+    "commas": (b"Ada,F,100\r\nBea,F,99\r\n", "2 of 2 lines have 2 commas", "cut -d, -f1"),
+    "one comma": (b"Ada,100\nBea,99\n", "2 of 2 lines have 1 comma", "cut -d, -f1"),
+    "tabs": (b"Ada\tF\nBea\tF\n", "2 of 2 lines have 1 tab", "cut -f1"),
+    "semicolons": (b"Ada;F;1\n\nBea;F;2\n", "2 of 2 lines have 2 semicolons", "cut -d';' -f1"),
+    "quoted names": (b'"Lee, Ada",F\n"Ray, Bea",F\n', "2 of 2 lines have 1 comma", "cut -d, -f1"),
+    "nine of ten": (b"Ada,F\n" * 9 + b"Bea\n", "9 of 10 lines have 1 comma", "cut -d, -f1"),
+    "one line": (b"Ada,F", "1 of 1 lines have 1 comma", "cut -d, -f1"),
+}
+
+
+@pytest.mark.parametrize(("content", "what", "command"), TABLES.values(), ids=TABLES)
+def test_table_is_refused_with_the_command_that_takes_a_column(
+    content: bytes, what: str, command: str
+):
+    for source, file in {
+        "names.txt": "names.txt",
+        "my lists/it's.csv": """'my lists/it'"'"'s.csv'""",
+        "https://example.org/lists/a.csv": "a.csv",
+    }.items():
+        with pytest.raises(InputError) as error:
+            names.parse_list(content, source)
+        # the list itself must not be what the shell overwrites
+        assert str(error.value) == (
+            f"{source}: a table, not a list of names: {what}; use one of its columns: {command} "
+            f"{file} > column.txt && python -m tools.use column.txt"
+        )
 
 
 @pytest.mark.parametrize(
     "lines",
-    [["Emma", "mary ann", "o'neil"], ["Şəhla", "Çinarə"], ["さくら", "陽菜"], ["👨‍👩‍👧", "zoë"]],
+    [
+        ["Ada,F"] * 89 + ["Bea"] * 11,
+        ["Ada,F", "Bea,F,1", "Cleo,F,1,2"],  # no number of commas has 90 % of the lines
+        ["Apple, Inc."] * 10,
+        ["Ada; F"] * 10,
+        ["Ada,F"] * 5 + ["Bea;F"] * 5,
+    ],
 )
-def test_names_of_other_alphabets_and_kinds_are_names(lines: list[str]):
-    assert names.parse_names("\n".join(lines).encode(), "list") == lines
+def test_separators_that_make_no_table_are_part_of_names(lines: list[str]):
+    assert names.parse_list("\n".join(lines).encode(), "list") == NameList(lines, {})
+
+
+def test_longest_allowed_name_is_a_name():
+    name = "a" * names.MAX_NAME_LENGTH
+    assert names.parse_list(name.encode(), "list") == NameList([name], {})
+
+
+def test_single_names_are_mended_as_those_of_a_list():
+    found = names.parse_names([" ava ", "", "zoe\u0308", "St. Elm"], "arguments")
+    assert found == ["ava", "zoë", "St. Elm"]
+    assert unicodedata.is_normalized("NFC", found[1])
+    with pytest.raises(InputError, match=r"^arguments, line 2: 'a\\nb' is not a name: "):
+        names.parse_names(["ava", "a\nb"], "arguments")
 
 
 def test_lines_written_are_names_read(tmp_path: Path):

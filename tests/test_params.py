@@ -67,6 +67,10 @@ def test_the_committed_file_is_valid_and_has_a_comment_on_every_key():
         ("split__unique", "yes"),
         ("split__limit", 0),
         ("split__seed", -1),
+        ("vocabulary__boundary", 1),
+        ("vocabulary__boundary", "three"),
+        ("vocabulary__boundary_place", "middle"),
+        ("mlp__keep", "first"),
         ("evaluate__splits", []),
         ("evaluate__splits", ["dev", "dev"]),
         ("evaluate__splits", ["validation"]),
@@ -250,7 +254,13 @@ def test_long_wrong_value_is_shortened(tmp_path: Path):
 
 
 KEYS = [(section, key) for section, keys in GOOD.items() for key in keys]
-MAY_BE_NULL = {"fetch.sha256", "split.seed", "split.limit", "mlp.batch_size"}
+MAY_BE_NULL = {
+    "fetch.sha256",
+    "split.seed",
+    "split.limit",
+    "mlp.batch_size",
+    "sample.max_length",
+}
 WORDS = {"fetch.url", "fetch.sha256"}
 # as DVC or a person may write them
 NO_NUMBERS = [".nan", ".NaN", ".NAN", "nan", "'.nan'", ".inf", "-.inf", ".INF", "inf", "'.inf'"]

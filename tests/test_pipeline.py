@@ -51,6 +51,7 @@ def test_stage_needs_only_what_it_declares(quick: Project, tmp_path: Path, stage
     others = {
         "fetch": {"url": "nowhere", "sha256": None},
         "split": {"seed": None, "limit": 7},
+        "vocabulary": {"boundary": "two", "boundary_place": "last"},
         "contexts": {"block_size": 5},
         "bigram_count": {"smoothing": 9},
         "bigram_neural": {"steps": 3},
@@ -91,6 +92,8 @@ RERUNS = {
     }
     | EVERY_MODEL,
     "split.seed=43": AFTER_FETCH,
+    "vocabulary.boundary=two": AFTER_FETCH - {"split"},
+    "vocabulary.boundary_place=last": AFTER_FETCH - {"split"},
     "sample.count=5": {"sample"},
     "find_learning_rate.steps=50": {"find_learning_rate", "plot_mlp"},
     "evaluate.splits=[test]": {"evaluate"},

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 import xml.etree.ElementTree as ET
+from html import unescape
 from pathlib import Path
 
 import matplotlib
@@ -25,7 +26,7 @@ CURVE = {
 
 def drawn_text(svg: bytes) -> list[str]:
     # matplotlib draws text as outlines and names what it draws in a comment
-    return re.findall(r"<!-- (.+?) -->", svg.decode())
+    return [unescape(text) for text in re.findall(r"<!-- (.+?) -->", svg.decode())]
 
 
 def texts(svg: bytes) -> list[str]:
@@ -146,15 +147,31 @@ def test_of_many_symbols_the_most_frequent_are_drawn_in_their_order(
 ):
     monkeypatch.setattr(plots, "MAX_SYMBOLS", 6)
     itos = [".", *map(chr, range(0x4E00, 0x4E00 + 9))]
-    counts = np.zeros((10, 10), dtype=int)
-    counts[0] = np.arange(10)  # how often each follows the boundary
+    frequency = np.arange(10)
+    counts = np.diag(frequency)
     places = plane(np.eye(10)[:, :2])
-    text = texts(plots.draw_embedding({"one": places, "two": places}, itos, counts[0]))
+    text = texts(plots.draw_embedding({"one": places, "two": places}, itos, frequency))
     assert [label for label in text if label in itos] == itos[4:] * 2
     pairs = [label for label in texts(plots.draw_counts(counts, itos)) if not label.isdigit()]
     assert pairs == [f"{LEFT}{first}{APART}{second}" for first in itos[4:] for second in itos[4:]]
     probabilities = {"one": np.full((10, 10), 0.1)}
-    assert texts(plots.draw_probabilities(probabilities, itos, counts[0])).count("10") == 6 * 6
+    assert texts(plots.draw_probabilities(probabilities, itos, frequency)).count("10") == 6 * 6
+
+
+def test_start_and_end_are_among_the_most_frequent(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(plots, "MAX_SYMBOLS", 3)
+    # "ab", "ac", "ab": <START> follows nothing, and nothing follows <END>
+    itos = ["a", "b", "c", "<START>", "<END>"]
+    counts = np.zeros((5, 5), dtype=int)
+    counts[3, 0] = 3
+    counts[0, 1], counts[0, 2] = 2, 1
+    counts[1, 4], counts[2, 4] = 2, 1
+    shown = drawn_text(plots.draw_counts(counts, itos))
+    assert [label for label in shown if not label.isdigit()] == [
+        *("aa", "a<S>", "a<E>"),
+        *("<S>a", "<S><S>", "<S><E>"),
+        *("<E>a", "<E><S>", "<E><E>"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -286,9 +303,35 @@ def test_long_labels_of_the_embedding_have_a_box_of_the_colour_of_their_point():
     assert [style.split(";")[0] for style in boxes] == ["fill: #4682b4"] * 2
 
 
+def test_marks_take_no_room_of_their_own_in_the_embedding():
+    places = {"one": plane([[0, 1], [2, 3]])}
+    plain = plots.draw_embedding(places, ["花", "a"], np.ones(2)).decode()
+    mark = plots.draw_embedding(places, ["花", "\u094d"], np.ones(2)).decode()  # a virama
+    assert mark.count('<g id="patch_') == plain.count('<g id="patch_')
+
+
+def test_viewers_centre_both_lines_of_a_cell():
+    svg = plots.draw_counts(COUNTS, [".", "花"]).decode()
+    assert svg.count("<text") == svg.count("text-anchor: middle") == 2 * 4
+
+
+def test_the_embedding_is_larger_if_it_shows_many_symbols():
+    def width_pt(symbols: int) -> float:
+        places = plane(np.arange(2 * symbols).reshape(-1, 2))
+        itos = [chr(ord("A") + number) for number in range(symbols)]
+        svg = plots.draw_embedding({"one": places}, itos, np.ones(symbols)).decode()
+        match = re.search(r'<svg [^>]*width="([\d.]+)pt"', svg)
+        assert match
+        return float(match[1])
+
+    assert width_pt(2) == width_pt(30) == 5.5 * 72
+    assert width_pt(60) == pytest.approx(5.5 * 72 * 2**0.5)
+
+
 def test_text_for_the_fonts_of_the_viewer_has_the_same_bytes_on_every_machine(tmp_path: Path):
     (tmp_path / "matplotlibrc").write_text(
         "font.family: monospace\nfont.weight: bold\nfont.style: italic\nfont.stretch: condensed\n"
+        "font.variant: small-caps\n"
         "font.sans-serif: Comic Sans MS\nsvg.fonttype: path\n"
     )
     code = (

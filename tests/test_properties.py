@@ -5,18 +5,23 @@
 
 import json
 import math
+import re
 import tempfile
+import unicodedata
 from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 import safetensors.numpy
+import safetensors.torch
+import torch
 import yaml
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-from charlm import params, vocabulary
+from charlm import params
 from charlm.errors import InputError
+from charlm.models.registry import model_class
 from charlm.names import read_names
 from charlm.storage import SPLITS
 from tests.conftest import ROOT, run_stages
@@ -50,6 +55,13 @@ def one_line(error: InputError, beginning: str = "") -> None:
     event("refused")
 
 
+def meant(content: bytes) -> list[str]:
+    """Return the names of a list, as people mean it."""
+    lines = re.split("\r\n|\r|\n", content.decode())
+    names = (unicodedata.normalize("NFC", line).strip().strip("\ufeff").strip() for line in lines)
+    return [name for name in names if name]
+
+
 def finite(value: object) -> bool:
     """Tell whether all numbers in nested dicts are finite."""
     if isinstance(value, dict):
@@ -66,6 +78,8 @@ def finite(value: object) -> bool:
     limit=st.none() | st.integers(1, 20),
     block_size=st.integers(1, 64),
     order=st.integers(2, 16),
+    boundary=st.sampled_from(["one", "two"]),
+    boundary_place=st.sampled_from(["first", "last"]),
 )
 def test_names_are_split_and_contexts_give_them_back(content: bytes, **values: object):
     changes = {f"split.{key}": values[key] for key in ("seed", "train", "dev", "unique", "limit")}
@@ -73,6 +87,7 @@ def test_names_are_split_and_contexts_give_them_back(content: bytes, **values: o
         "contexts.block_size": values["block_size"],
         "ngram_count.order": values["order"],
     }
+    changes |= {f"vocabulary.{key}": values[key] for key in ("boundary", "boundary_place")}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
@@ -81,25 +96,36 @@ def test_names_are_split_and_contexts_give_them_back(content: bytes, **values: o
             one_line(error)
             assert not list(folder.rglob("*.tmp"))
             return
-        names = content.decode().removesuffix("\n").split("\n")
+        names = meant(content)
+        stored = (folder / "data/names.txt").read_bytes()
+        if content.decode().removesuffix("\n").split("\n") == names:
+            assert stored == content
+        else:
+            assert stored.decode() == "".join(f"{name}\n" for name in names)
         used = (list(dict.fromkeys(names)) if values["unique"] else names)[: values["limit"]]
         splits = {split: read_names(folder / f"data/splits/{split}.txt") for split in SPLITS}
         assert sorted(chain(*splits.values())) == sorted(used)
         itos = json.loads((folder / "data/vocabulary.json").read_text())
-        assert itos == [".", *sorted(set("".join(names)))]
+        characters = sorted(set("".join(names)))
+        boundary = ["<.>" if "." in characters else "."]
+        if values["boundary"] == "two":
+            boundary = ["<START>", "<END>"]
+        is_first = values["boundary_place"] == "first"
+        assert itos == (boundary + characters if is_first else characters + boundary)
+        start, end = boundary[0], boundary[-1]
         lengths = {"bigram": 1, "mlp": values["block_size"], "ngram": values["order"] - 1}
         for kind, block_size in lengths.items():
             for split, members in splits.items():
                 path = folder / f"data/contexts/{kind}/{split}.safetensors"
                 examples = safetensors.numpy.load_file(path)
-                text = vocabulary.decode(examples["targets"], itos)
-                assert text == "".join(f"{member}." for member in members)
+                text = [itos[target] for target in examples["targets"]]
+                assert text == [symbol for member in members for symbol in (*member, end)]
                 assert examples["contexts"].shape == (len(text), block_size)
                 # each context is the end of the text before it
-                before = "." * block_size
+                before = [start] * block_size
                 for row, symbol in zip(examples["contexts"], text, strict=True):
-                    assert vocabulary.decode(row, itos) == before
-                    before = "." * block_size if symbol == "." else before[1:] + symbol
+                    assert [itos[number] for number in row] == before
+                    before = [start] * block_size if symbol == end else [*before[1:], symbol]
 
 
 @settings(
@@ -125,14 +151,19 @@ def test_names_are_split_and_contexts_give_them_back(content: bytes, **values: o
     order=st.integers(2, 6),
     splits=st.lists(st.sampled_from(SPLITS), min_size=1, max_size=3, unique=True),
     temperature=st.floats(1e-6, 1e6) | st.just(1.0),
-    max_length=st.integers(1, 12),
+    max_length=st.none() | st.integers(1, 12),
+    boundary=st.sampled_from(["one", "two"]),
+    boundary_place=st.sampled_from(["first", "last"]),
+    keep=st.sampled_from(["last", "best_on_dev"]),
 )
 def test_models_are_finite_and_their_rows_sum_to_one(words: list[str], **values: object):
     embedding, hidden, block_size, count = values["sizes"]
     names = ("layers", "activation", "dropout", "init", "optimizer", "schedule", "batch_size")
-    changes = {f"mlp.{key}": values[key] for key in (*names, "targets", "steps")} | {
+    changes = {f"mlp.{key}": values[key] for key in (*names, "targets", "steps", "keep")} | {
         "split.train": 0.5,
         "split.dev": 0.25,
+        "vocabulary.boundary": values["boundary"],
+        "vocabulary.boundary_place": values["boundary_place"],
         "contexts.block_size": block_size,
         "bigram_count.smoothing": values["smoothing"],
         "bigram_neural.lr": 10 ** values["rates"][0],
@@ -158,10 +189,14 @@ def test_models_are_finite_and_their_rows_sum_to_one(words: list[str], **values:
             one_line(error)
         assert not list(folder.rglob("*.tmp"))
         for path in folder.glob("data/models/*_count.safetensors"):
-            for key, tensor in safetensors.numpy.load_file(path).items():
-                if key.startswith("P"):
-                    assert (tensor >= 0).all()
-                    assert abs(tensor.sum(axis=1) - 1).max() < 1e-9
+            cls = model_class(path.stem)
+            symbols = len(json.loads((folder / "data/vocabulary.json").read_text()))
+            model = cls.from_tensors(safetensors.torch.load_file(path), symbols)
+            examples = folder / "data/contexts/ngram/train.safetensors"
+            contexts = safetensors.torch.load_file(examples)["contexts"].long()
+            P = model(torch.cat((contexts, contexts.flip(0, 1)))).exp()
+            assert (P >= 0).all()
+            assert abs(P.sum(dim=1) - 1).max() < 1e-9
         for path in folder.glob("metrics/*.json"):
             assert finite(json.loads(path.read_text(), parse_constant=float))
         for path in folder.glob("plots/*.csv"):
@@ -171,7 +206,7 @@ def test_models_are_finite_and_their_rows_sum_to_one(words: list[str], **values:
         for path in folder.glob("data/samples/*.txt"):
             samples = path.read_text().split("\n")
             assert len(samples) == count + 1
-            assert max(map(len, samples)) <= values["max_length"]
+            assert max(map(len, samples)) <= (values["max_length"] or 30)
 
 
 anything = (

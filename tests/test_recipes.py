@@ -220,15 +220,15 @@ def test_notebooks_md_holds_the_numbers_of_the_committed_results():
 
 
 def test_notebooks_md_holds_the_losses_of_the_counts(names: list[str]):
-    itos = build_vocabulary(names)
-    lecture = split.cut(split.shuffle(names, seed=42), train=0.8, dev=0.1)
-    counts = {
-        key: bigram_counts(build_examples(some, itos, 1), len(itos))
-        for key, some in {"all": names, **lecture}.items()
-    }
+    lists = {"all": names, **split.cut(split.shuffle(names, seed=42), train=0.8, dev=0.1)}
     for row in written("counting"):
         chosen = recipes.overridden(RECIPES[row.recipe].overrides)
         train, scored = ("train", "dev") if row.figure.what == "dev NLL" else ("all", "all")
+        vocabulary = build_vocabulary(names, params.Vocabulary(**chosen["vocabulary"]))
+        counts = {
+            key: bigram_counts(build_examples(lists[key], vocabulary, 1), len(vocabulary))
+            for key in {train, scored}
+        }
         P = train_bigram_count.normalise(counts[train], chosen["bigram_count"]["smoothing"])
         seen = counts[scored] > 0
         nll = -(counts[scored][seen] * np.log(P[seen])).sum() / counts[scored].sum()

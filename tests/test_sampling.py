@@ -6,15 +6,17 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from charlm import sampling
 from charlm.errors import InputError
 from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
-from charlm.sampling import sample_names
-from tests.conftest import SETTINGS, limit_memory
+from charlm.sampling import Samples, default_max_length, sample_names
+from charlm.vocabulary import Vocabulary
+from tests.conftest import limit_memory
 
-ITOS = [".", "a", "b"]
+VOCABULARY = Vocabulary.of([".", "a", "b"])
 
 
 def counted(*rows: list[float]) -> BigramCount:
@@ -30,11 +32,16 @@ MODEL = counted([0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [0.5, 0.0, 0.5])
 
 
 def draw(
-    model: Model = MODEL, count: int = 10, seed: int = 1, prefix: str = "", **changes: object
+    model: Model = MODEL,
+    count: int = 10,
+    seed: int = 1,
+    prefix: str = "",
+    temperature: float = 1.0,
+    max_length: int = 30,
+    vocabulary: Vocabulary = VOCABULARY,
 ) -> list[str]:
-    settings = SETTINGS.sample.model_copy(update={"temperature": 1.0, "max_length": 30} | changes)
     generator = Generator().manual_seed(seed)
-    return sample_names(model, ITOS, count, settings, generator, prefix)
+    return sample_names(model, vocabulary, count, temperature, max_length, generator, prefix).names
 
 
 def test_names_follow_the_model():
@@ -66,6 +73,79 @@ def test_long_names_are_cut_off():
     endless = counted(*[[0.0, 1.0, 0.0]] * 3)
     assert draw(endless, count=2, max_length=4) == ["aaaa", "aaaa"]
     assert draw(count=3, max_length=1) == ["a", "a", "a"]
+
+
+def test_names_cut_off_are_counted():
+    endless = counted(*[[0.0, 1.0, 0.0]] * 3)
+    generator = Generator().manual_seed(1)
+    found = sample_names(endless, VOCABULARY, 5, 1.0, 4, generator)
+    assert found == Samples(["aaaa"] * 5, cut_off=5)
+    # every second name of up to 3 characters goes on, as does every fourth of up to 2
+    generator = Generator().manual_seed(1)
+    found = sample_names(MODEL, VOCABULARY, 4000, 1.0, 3, generator)
+    assert found.cut_off == found.names.count("abb")
+    assert abs(found.cut_off / 4000 - 1 / 4) < 4 * math.sqrt(3 / 16 / 4000)
+    generator = Generator().manual_seed(1)
+    assert sample_names(MODEL, VOCABULARY, 100, 1.0, 100, generator).cut_off == 0
+
+
+@pytest.mark.parametrize("blank", [" ", "\u00a0", "\u3000"])
+def test_name_that_is_cut_off_ends_in_no_space(blank: str):
+    # a, then a blank, then a again
+    model = counted([0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0])
+    vocabulary = Vocabulary.of([".", blank, "a"])
+    for max_length, name in {1: "a", 2: "a", 3: f"a{blank}a", 4: f"a{blank}a"}.items():
+        assert draw(model, 1, max_length=max_length, vocabulary=vocabulary) == [name]
+
+
+@pytest.mark.parametrize("max_cells", [1, 7, 300])
+def test_names_do_not_depend_on_the_size_of_groups(monkeypatch: pytest.MonkeyPatch, max_cells: int):
+    generator = Generator().manual_seed(5)
+    model = MLP(3, 2, 2, 4)
+    model.initialise("normal", generator)
+    expected = draw(model, count=500)
+    assert len(set(expected)) > 10
+    monkeypatch.setattr(sampling, "MAX_CELLS", max_cells)
+    assert draw(model, count=500) == expected
+
+
+@pytest.mark.parametrize(
+    "itos", [["<START>", "<END>", "a", "b"], ["a", "b", "<START>", "<END>"], ["a", "b", "."]]
+)
+@pytest.mark.parametrize("temperature", [1e-3, 1.0, 1e6])
+def test_start_is_never_drawn(itos: list[str], temperature: float):
+    vocabulary = Vocabulary.of(itos)
+    W = torch.zeros(len(itos), len(itos))
+    if vocabulary.start != vocabulary.end:
+        W[:, vocabulary.start] = 50.0  # as good as certain
+    model = BigramNeural.from_tensors({"W": W}, len(itos))
+    names = draw(model, count=3000, temperature=temperature, max_length=1, vocabulary=vocabulary)
+    # a, b and the end remain
+    assert set(names) == {"", "a", "b"}
+    assert all(abs(names.count(name) / 3000 - 1 / 3) < 0.04 for name in ("", "a", "b"))
+
+
+@pytest.mark.parametrize("boundary", ["one", "two"])
+def test_place_of_the_boundary_changes_no_name_that_is_certain(boundary: str):
+    # a after the start, b after a, the end after b
+    for itos in (
+        (["a", "b", "."], [".", "a", "b"])
+        if boundary == "one"
+        else (["a", "b", "<START>", "<END>"], ["<START>", "<END>", "a", "b"])
+    ):
+        vocabulary = Vocabulary.of(itos)
+        a, b = vocabulary.encode("ab").tolist()
+        P = torch.zeros((len(itos), len(itos)), dtype=torch.float64)
+        P[vocabulary.start, a] = P[a, b] = P[b, vocabulary.end] = 1
+        P[P.sum(dim=1) == 0] = 1 / len(itos)
+        model = BigramCount.from_tensors({"P": P}, len(itos))
+        assert draw(model, count=3, vocabulary=vocabulary) == ["ab"] * 3
+        assert draw(model, count=3, prefix="a", vocabulary=vocabulary) == ["ab"] * 3
+
+
+@pytest.mark.parametrize(("longest", "expected"), [(1, 30), (15, 30), (16, 32), (40, 80)])
+def test_default_length_is_twice_the_longest_name(longest: int, expected: int):
+    assert default_max_length(["a", "b" * longest]) == expected
 
 
 def test_name_may_be_empty():
@@ -109,7 +189,7 @@ def test_prefix_counts_towards_the_length():
 
 
 def test_prefix_with_an_unknown_character_is_refused():
-    with pytest.raises(ValueError, match=r"^'c' is not in the vocabulary '.ab'$"):
+    with pytest.raises(ValueError, match=r"^'c' is not among the characters ab$"):
         draw(prefix="ac")
 
 
@@ -129,12 +209,10 @@ def test_context_that_names_share_is_computed_once():
 def test_so_many_names_that_they_need_too_much_memory_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    # six tables of 2 * 3 + 10 cells per name, 8 bytes each
-    needed = 6 * 1_000 * (2 * 3 + 10) * 8
+    # six tables of 10 characters and a context of 1 per name, 8 bytes each
+    needed = 6 * 1_000 * (10 + 1) * 8
     limit_memory(monkeypatch, needed - 1)
-    message = (
-        "1,000 names of up to 10 characters, of 3 symbols, would .* lower the count or the length"
-    )
+    message = "1,000 names of up to 10 characters would .* lower the count or the length"
     with pytest.raises(InputError, match=message):
         draw(count=1_000, max_length=10)
     limit_memory(monkeypatch, needed)

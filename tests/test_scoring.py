@@ -3,13 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from charlm import scoring
+from charlm import examples
 from charlm.errors import InputError
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
-from charlm.scoring import log_probabilities, next_log_probabilities
-from tests.conftest import limit_memory
+from charlm.scoring import Characters, log_probabilities, score
+from charlm.vocabulary import Vocabulary
 
 
 def test_logits_of_zero_give_the_uniform_loss():
@@ -24,26 +25,52 @@ def test_large_logits_stay_finite_where_exp_overflows():
     assert log_probabilities(logits * 10).tolist() == [[0.0, -2000.0, -1000.0]]
 
 
-@pytest.mark.parametrize("max_rows", [1, 2, 2**16])
-def test_each_unique_context_is_computed_once(monkeypatch: pytest.MonkeyPatch, max_rows: int):
-    monkeypatch.setattr(scoring, "MAX_ROWS", max_rows)
+@pytest.mark.parametrize(
+    ("max_cells", "computed"),
+    [(1, [[[0]], [[1]], [[2]]]), (7, [[[0], [1]], [[2]]]), (2**16, [[[0], [1], [2]]])],
+)
+def test_each_unique_context_is_computed_once(
+    monkeypatch: pytest.MonkeyPatch, max_cells: int, computed: list[list[list[int]]]
+):
+    monkeypatch.setattr(examples, "MAX_CELLS", max_cells)
+    rows = []
+
+    class Watched(BigramNeural):
+        def forward(self, contexts: Tensor) -> Tensor:
+            rows.append(contexts.tolist())
+            return super().forward(contexts)
+
     W = torch.arange(9.0).reshape(3, 3)
-    model = BigramNeural.from_tensors({"W": W}, 3)
+    model = Watched.from_tensors({"W": W}, 3)
     contexts = np.array([[0, 2], [1, 0], [2, 2], [0, 1], [1, 2]], dtype=np.uint8)
-    found, inverse = next_log_probabilities(model, contexts)
-    assert found.tolist() == log_probabilities(W).tolist()
-    assert inverse.tolist() == [2, 0, 2, 1, 2]
+    targets = np.array([2, 0, 1, 1, 2], dtype=np.uint8)
+    found = score(model, contexts, targets)
+    assert rows == computed
+    expected = -log_probabilities(W)
+    assert found.nll.tolist() == expected[[2, 0, 2, 1, 2], [2, 0, 1, 1, 2]].tolist()
+    # the largest logit of each row is the last one
+    assert found.is_correct.tolist() == [True, False, False, False, True]
 
 
-def test_memory_of_probabilities_is_estimated(monkeypatch: pytest.MonkeyPatch):
+def test_no_characters_have_no_scores():
     model = BigramNeural.from_tensors({"W": torch.zeros(3, 3)}, 3)
-    contexts = np.array([[1], [2], [1]], dtype=np.uint8)
-    # six tables of 3 symbols after 2 contexts
-    limit_memory(monkeypatch, 6 * 3 * 2 * 8)
-    assert next_log_probabilities(model, contexts)[0].shape == (2, 3)
-    limit_memory(monkeypatch, 6 * 3 * 2 * 8 - 1)
-    with pytest.raises(InputError, match="probabilities of bigram_neural after 2 contexts would"):
-        next_log_probabilities(model, contexts)
+    found = score(model, np.zeros((0, 2), dtype=np.uint8), np.zeros(0, dtype=np.uint8))
+    assert (found.nll.shape, found.is_correct.shape) == ((0,), (0,))
+
+
+@pytest.mark.parametrize(
+    "itos", [[".", "a", "b"], ["a", "b", "."], ["<START>", "<END>", "a", "b"], ["<.>", "a", "b"]]
+)
+def test_characters_of_unique_names_wherever_the_boundary_is(itos: list[str]):
+    vocabulary = Vocabulary.of(itos)
+    built = examples.build_examples(["ab", "bab", "ab"], vocabulary, 2)
+    found = Characters.of(built, np.array([0, 1, 0]), vocabulary.end)
+    end = itos[vocabulary.end]
+    assert vocabulary.decode(found.targets) == f"ab{end}bab{end}"
+    assert found.name.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert found.position.tolist() == [0, 1, 2, 0, 1, 2, 3]
+    assert found.repeats.tolist() == [2, 2, 2, 1, 1, 1, 1]
+    assert vocabulary.decode(found.contexts[-1]) == "ab"
 
 
 def test_contexts_shorter_than_the_block_size_are_refused():
@@ -51,4 +78,4 @@ def test_contexts_shorter_than_the_block_size_are_refused():
     with pytest.raises(
         InputError, match=r"^mlp needs contexts of 2 symbols; found 1; run `dvc repro`$"
     ):
-        next_log_probabilities(model, np.zeros((1, 1), dtype=np.uint8))
+        score(model, np.zeros((1, 1), dtype=np.uint8), np.zeros(1, dtype=np.uint8))

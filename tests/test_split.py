@@ -62,6 +62,24 @@ def test_empty_train_is_refused():
         split.cut(["ava"], 0.8, 0.1)
 
 
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_list_too_short_for_a_dev_name_is_refused(count: int):
+    names = [f"name{number}" for number in range(count)]
+    with pytest.raises(InputError) as error:
+        split.cut(names, 0.8, 0.1)
+    assert str(error.value) == (
+        f"split: 0.1 of {count} names leaves dev empty; use more names, or set split.dev to 0 and "
+        "evaluate.splits to [train]"
+    )
+    assert list(map(len, split.cut(names, 0.8, 0.0).values()))[1] == 0
+
+
+@pytest.mark.parametrize("count", [6, 9, 10])
+def test_six_names_are_enough_for_a_dev_name(count: int):
+    splits = split.cut([f"name{number}" for number in range(count)], 0.8, 0.1)
+    assert len(splits["dev"]) == 1
+
+
 def test_empty_split_has_no_leak():
     metrics = split.describe({"train": ["ava", "mia"], "dev": ["mia", "zoe"], "test": []})
     assert metrics == {

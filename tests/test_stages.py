@@ -185,6 +185,7 @@ def test_samples_are_measured_and_their_lengths_add_up(tiny):
         "in_train",
         "distinct",
         "at_most_one_letter",
+        "cut_off",
         "in_dev",
         "length_distance",
     ]

@@ -14,12 +14,14 @@ from charlm import storage, tensors
 from charlm.errors import InputError
 from charlm.models.bigram_count import BigramCount
 from charlm.params import Sample
+from charlm.vocabulary import Vocabulary
 from tests.conftest import ROOT, Project
+from tests.test_models import ngram_tensors
 from tools import generate
 from tools.generate import load
 from tools.score import Step, score, total_nll
 
-ITOS = [".", "a", "b"]
+VOCABULARY = Vocabulary.of([".", "a", "b"])
 SETTINGS = {"seed": 1, "measured": 1, "temperature": 1.0}
 # after the boundary a or b; after a always b; after b the end, or rarely an a
 P = torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)
@@ -31,16 +33,16 @@ COUNTED = BigramCount.from_tensors({"P": P}, 3)
 def trained(tmp_path: Path) -> Path:
     """A folder with models of the symbols above, and `ab` as the only training name."""
     data = tmp_path / "data"
-    storage.write_json(data / "vocabulary.json", ITOS)
+    storage.write_json(data / "vocabulary.json", VOCABULARY.itos)
     storage.write_lines(data / "splits/train.txt", ["ab"])
     shapes = {"C": (3, 2), "W1": (4, 5), "b1": (5,), "W2": (5, 3), "b2": (3,)}
     mlp = {name: torch.zeros(shape).numpy() for name, shape in shapes.items()}
-    uniform = torch.full((1, 3), 1 / 3, dtype=torch.float64).numpy()
+    uniform = ngram_tensors({0: [1, 1, 1]}, {0: [1, 1, 1]})
     models = {
         "bigram_count": {"P": P.numpy()},
         "bigram_neural": {"W": torch.zeros(3, 3).numpy()},
         "mlp": mlp,
-        "ngram_count": {"P0": uniform, "P1": uniform, "keys1": torch.tensor([0]).numpy()},
+        "ngram_count": {key: tensor.numpy() for key, tensor in uniform.items()},
         "mixture": {"weight": torch.tensor(0.25, dtype=torch.float64).numpy()},
     }
     for name, arrays in models.items():
@@ -53,14 +55,14 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_steps_worked_by_hand():
-    steps = score("ab", COUNTED, ITOS)
+    steps = score("ab", COUNTED, VOCABULARY)
     assert [(step.context, step.next) for step in steps] == [(".", "a"), ("a", "b"), ("b", ".")]
     assert [math.exp(step.log_probability) for step in steps] == pytest.approx([0.5, 1.0, 0.75])
     assert total_nll(steps) == pytest.approx(-math.log(0.375))
 
 
 def test_impossible_name_is_infinite():
-    steps = score("aa", COUNTED, ITOS)
+    steps = score("aa", COUNTED, VOCABULARY)
     assert steps[1] == Step("a", "a", -math.inf)
     assert total_nll(steps) == math.inf
 
@@ -92,8 +94,9 @@ def test_score_as_text_names_the_impossible_pair(trained: Path):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["ac"], 1, "'ac': 'c' is not in the vocabulary '.ab'"),
-        (["a.b"], 1, "'a.b' is not a name"),
+        (["ac"], 1, "'ac': 'c' is not among the characters ab"),
+        (["a.b"], 1, "'a.b': '.' is not among the characters ab"),
+        (["a\tb"], 1, "arguments, line 1: 'a\\tb' is not a name: it contains a tab"),
         ([""], 2, "no names: give some"),
         ([], 2, "no names: give some"),
         (["-f", "gone.txt"], 1, "gone.txt: not found"),
@@ -127,7 +130,8 @@ def test_generate_follows_prefix_and_seed(trained: Path):
 
 def draw(**changes: object) -> list[str]:
     settings = SETTINGS | {"count": 5, "max_length": 30} | changes
-    return generate.draw(UNIFORM, ITOS, Sample(**settings), "", set())
+    chosen = Sample(**settings)
+    return generate.draw(UNIFORM, VOCABULARY, chosen, chosen.max_length, "", set())
 
 
 def test_uniform_model_gives_all_symbols_the_same_probability():
@@ -137,7 +141,8 @@ def test_uniform_model_gives_all_symbols_the_same_probability():
 
 def test_prefix_counts_towards_the_length():
     settings = Sample(**SETTINGS, count=4, max_length=3)
-    assert all(len(name) <= 3 for name in generate.draw(UNIFORM, ITOS, settings, "ab", set()))
+    names = generate.draw(UNIFORM, VOCABULARY, settings, 3, "ab", set())
+    assert all(len(name) <= 3 for name in names)
 
 
 def test_new_leaves_out_training_names_and_says_when_there_are_no_others(trained: Path):
@@ -147,15 +152,61 @@ def test_new_leaves_out_training_names_and_says_when_there_are_no_others(trained
     settings = Sample(**SETTINGS, count=5, max_length=1)
     message = "--new: only 0 of 500 names drawn are new; draw fewer names, or raise --temperature"
     with pytest.raises(InputError, match=f"^{message}$"):
-        generate.draw(UNIFORM, ITOS, settings, "", {"", "a", "b"})
+        generate.draw(UNIFORM, VOCABULARY, settings, 1, "", {"", "a", "b"})
+
+
+def test_new_prints_no_empty_name(trained: Path):
+    # under the MLP a third of the names end at once, and no training name is empty
+    arguments = ("tools.generate", "--model", "mlp", "-n", "50")
+    assert "" in run(trained, *arguments).stdout.split("\n")[:-1]
+    names = run(trained, *arguments, "--new").stdout.split("\n")[:-1]
+    assert len(names) == 50
+    assert not {"", "ab"} & set(names)
+
+
+def test_default_length_fits_the_training_names_and_the_prefix(trained: Path):
+    arguments = ("tools.generate", "--model", "bigram_neural", "-n", "200", "--temperature", "1e-9")
+    # only b follows any symbol
+    W = torch.zeros(3, 3)
+    W[:, 2] = 1
+    tensors.write_tensors(trained / "data/models/bigram_neural.safetensors", {"W": W.numpy()})
+    assert set(run(trained, *arguments).stdout.split()) == {"b" * 30}
+    prefix = "a" * 31
+    assert set(run(trained, *arguments, "--prefix", prefix).stdout.split()) == {f"{prefix}b"}
+    storage.write_lines(trained / "data/splits/train.txt", ["ab", "a" * 16])
+    assert set(run(trained, *arguments).stdout.split()) == {"b" * 32}
+    assert set(run(trained, *arguments, "--max-length", "3").stdout.split()) == {"bbb"}
+
+
+def test_prefix_may_be_typed_with_accents_apart(trained: Path):
+    storage.write_json(trained / "data/vocabulary.json", [".", "a", "ë"])
+    arguments = ("tools.generate", "--model", "bigram_count", "-n", "1", "--max-length", "1")
+    assert run(trained, *arguments, "--prefix", "e\u0308").stdout == "ë\n"
+
+
+def test_names_with_full_stops_are_scored_where_the_boundary_is_written_otherwise(trained: Path):
+    storage.write_json(trained / "data/vocabulary.json", ["<.>", ".", "b"])
+    printed = run(trained, "tools.score", ".b").stdout
+    assert "\n  <.>  →  .   0.500000   -0.6931\n  .  →  b   1.000000" in printed
+    assert "\n  b  →  <.>   0.750000" in printed
+
+
+def test_score_mends_names_as_lists_are_mended(trained: Path):
+    (trained / "more.txt").write_bytes(b"\xef\xbb\xbfba\r\n\r\n b \r\n")
+    found = json.loads(run(trained, "tools.score", " ab ", "-f", "more.txt", "--json").stdout)
+    assert list(found) == ["ab", "ba", "b"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--prefix", "c"], 1, "--prefix: 'c' is not in the vocabulary '.ab'"),
-        (["--prefix", "a.b"], 1, "--prefix: 30 characters at most, none of them '.', are allowed"),
-        (["--prefix", "abab", "--max-length", "3"], 1, "allowed; found 'abab'"),
+        (["--prefix", "c"], 1, "--prefix: 'c' is not among the characters ab"),
+        (["--prefix", "a.b"], 1, "--prefix: '.' is not among the characters ab"),
+        (
+            ["--prefix", "abab", "--max-length", "3"],
+            1,
+            "--prefix: at most 3 characters are allowed; found 'abab'",
+        ),
         (["-n", "0"], 2, "count: Input should be greater than or equal to 1; found 0"),
         (["--temperature", "nan"], 2, "temperature: Input should be a finite number; found nan"),
         (["--seed", "-1"], 2, "seed: Input should be greater than or equal to 0; found -1"),

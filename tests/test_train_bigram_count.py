@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from charlm.examples import bigram_counts, build_examples
+from charlm.vocabulary import Vocabulary
 from stages import split, train_bigram_count
 
-ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
+VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])
 
 
 def counts_of(names: list[str]) -> np.ndarray:
-    return bigram_counts(build_examples(names, ITOS, 1), 27)
+    return bigram_counts(build_examples(names, VOCABULARY, 1), 27)
 
 
 def nll_per_pair(P: np.ndarray) -> np.ndarray:
@@ -27,6 +28,18 @@ def nll_per_pair(P: np.ndarray) -> np.ndarray:
 def test_probabilities_worked_by_hand(smoothing: float, expected: list[list[float]]):
     P = train_bigram_count.normalise(np.array([[1, 3], [0, 0]]), smoothing)
     np.testing.assert_allclose(P, expected, rtol=1e-15)
+
+
+def test_two_boundary_symbols_by_hand():
+    # a, <START>, <END>: <START>a twice, aa once, a<END> twice
+    vocabulary = Vocabulary.of(["a", "<START>", "<END>"])
+    counts = bigram_counts(build_examples(["a", "aa"], vocabulary, 1), 3)
+    assert counts.tolist() == [[1, 0, 2], [2, 0, 0], [0, 0, 0]]
+    # smoothing gives <START> a share that no target uses; after <END> all are the same
+    P = train_bigram_count.normalise(counts, 1)
+    expected = [[2 / 6, 1 / 6, 3 / 6], [3 / 5, 1 / 5, 1 / 5], [1 / 3, 1 / 3, 1 / 3]]
+    np.testing.assert_allclose(P, expected, rtol=1e-15)
+    assert train_bigram_count.normalise(counts, 0)[2].tolist() == [1 / 3] * 3
 
 
 @pytest.mark.parametrize("smoothing", [0, 0.01, 1])
@@ -58,11 +71,9 @@ def test_reference_losses_of_single_names(names: list[str], name: str, nll: floa
 
 def test_one_pair_of_jq_does_not_occur(names: list[str]):
     counts = counts_of(names)
-    assert [int(counts[ITOS.index(a), ITOS.index(b)]) for a, b in (".j", "jq", "q.")] == [
-        2422,
-        0,
-        28,
-    ]
+    number = VOCABULARY.itos.index
+    pairs = [(number(first), number(second)) for first, second in (".j", "jq", "q.")]
+    assert [int(counts[pair]) for pair in pairs] == [2422, 0, 28]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from charlm import params
 from charlm.errors import InputError
 from charlm.examples import bigram_counts, build_examples
 from charlm.models.bigram_neural import BigramNeural
+from charlm.vocabulary import Vocabulary
 from stages import train_bigram_neural
 
-ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
+VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])
 COUNTS = np.array([[0, 3, 1], [2, 0, 2], [2, 1, 0]])
 
 
@@ -21,7 +22,7 @@ def shares(counts: np.ndarray) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def all_counts(names: list[str]) -> np.ndarray:
-    return bigram_counts(build_examples(names, ITOS, 1), 27)
+    return bigram_counts(build_examples(names, VOCABULARY, 1), 27)
 
 
 def train(

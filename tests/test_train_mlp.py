@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,11 +10,12 @@ from charlm.errors import InputError
 from charlm.examples import build_examples
 from charlm.models.mlp import MLP
 from charlm.params import Mlp
+from charlm.vocabulary import Vocabulary
 from stages import train_mlp
 from stages.train_mlp import Curve, Examples
 from tests.conftest import SETTINGS, limit_memory, run_stages
 
-ITOS = [".", *"abcdefghijklmnopqrstuvwxyz"]
+VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])
 LECTURE = {
     "seed": 2147483647,
     "embedding": 2,
@@ -34,7 +36,7 @@ def settings(**changes: object) -> Mlp:
 
 
 def examples(*names: str, block_size: int = 3) -> Examples:
-    return Examples.of(build_examples(list(names), ITOS, block_size), 27)
+    return Examples.of(build_examples(list(names), VOCABULARY, block_size), 27)
 
 
 def rows(some: Examples) -> torch.Tensor:
@@ -268,6 +270,113 @@ def test_dropout_is_only_used_in_training(batch_size: int | None):
     # the loss on dev is computed without dropout
     last = train_mlp.full_loss(model, some).item()
     assert dev_curve[-1][1] == pytest.approx(last, abs=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_parameters_of_the_lowest_loss_on_dev_are_kept(batch_size: int | None):
+    some, dev = examples("emma", "ava"), examples("amy", "eve")
+    chosen = settings(hidden=20, steps=400, batch_size=batch_size, dropout=0.1)
+    last, curve, last_curve = train(some, dev, chosen)
+    best, same, best_curve = train(some, dev, chosen.model_copy(update={"keep": "best_on_dev"}))
+    assert curve == same
+    # the loss on dev falls, then rises
+    step, lowest = min(best_curve, key=lambda point: point[1])
+    assert 0 < step < 400
+    assert lowest + 0.1 < best_curve[-1][1]
+    assert train_mlp.full_loss(best, dev).item() == lowest
+    assert not any(parameter.requires_grad for parameter in best.parameters())
+    # `last` has the end of the same training, with or without dev
+    assert train_mlp.full_loss(last, dev).item() == last_curve[-1][1] == best_curve[-1][1]
+    assert same_parameters(last, train(some, examples(), chosen)[0])
+    assert (len(last_curve), len(best_curve)) == (21, 201)
+    assert set(last_curve) <= set(best_curve)
+
+
+def test_last_step_is_kept_where_it_is_the_lowest():
+    some = examples("emma")
+    chosen = settings(hidden=20, steps=30)
+    last, _, _ = train(some, some, chosen)
+    best, _, curve = train(some, some, chosen.model_copy(update={"keep": "best_on_dev"}))
+    assert train_mlp.lowest(curve)[0] == 30
+    assert same_parameters(best, last)
+
+
+def test_first_step_is_kept_where_it_is_the_lowest():
+    # from a uniform guess, to names that have nothing in common with those of dev
+    changes = {"init": "scaled", "hidden": 5, "optimizer": "adamw", "lr": 10.0}
+    chosen = settings(steps=3, keep="best_on_dev", **changes)
+    best, _, curve = train(examples("zz"), examples("emma"), chosen)
+    assert train_mlp.lowest(curve)[0] == 0
+    before = MLP(27, 3, 2, 5)
+    before.initialise("scaled", Generator().manual_seed(chosen.seed))
+    assert same_parameters(best, before)
+
+
+def test_best_step_without_dev_names_is_refused():
+    with pytest.raises(InputError) as error:
+        train(examples("emma"), examples(), settings(keep="best_on_dev"))
+    assert str(error.value) == ("train_mlp: dev is empty; raise split.dev, or set mlp.keep to last")
+
+
+def test_first_of_several_lowest_points_is_the_lowest():
+    assert train_mlp.lowest([(0, 2.0), (5, 1.0), (10, 1.0)]) == (5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("curve", "keep", "expected"),
+    [
+        ([], "last", ""),
+        ([(0, 3.3), (10, 2.1)], "last", ", 2.1000 on dev (the lowest)"),
+        (
+            [(0, 3.3), (1_000, 2.1), (2_000, 2.4)],
+            "last",
+            (
+                ", 2.4000 on dev (lowest after step 1,000: 2.1000; to keep that: "
+                "mlp.keep=best_on_dev)"
+            ),
+        ),
+        (
+            [(0, 3.3), (1_000, 2.1), (2_000, 2.4)],
+            "best_on_dev",
+            ", 2.1000 on dev (kept: after step 1,000, the lowest)",
+        ),
+    ],
+)
+def test_lowest_loss_on_dev_is_printed_with_its_step(curve: Curve, keep: str, expected: str):
+    assert train_mlp.describe_dev(curve, keep) == expected
+
+
+@pytest.mark.parametrize("max_cells", [1, 27 * 3, 27 * 7])
+def test_loss_does_not_depend_on_the_size_of_groups(
+    monkeypatch: pytest.MonkeyPatch, max_cells: int
+):
+    some, model = examples("emma", "ava", "olivia"), start(2, 10, seed=1)
+    expected = train_mlp.full_loss(model, some)
+    expected.backward()
+    gradient = model.W1.grad.clone()
+    model.zero_grad()
+    monkeypatch.setattr(train_mlp, "MAX_CELLS", max_cells)
+    found = train_mlp.full_loss(model, some)
+    found.backward()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    torch.testing.assert_close(model.W1.grad, gradient)
+
+
+def test_table_of_shares_by_hand():
+    # .a twice, then n and v; an and av, na, va; a. twice: contexts of one symbol
+    some = examples("ana", "ava", block_size=1)
+    assert some.contexts.flatten().tolist() == [0, 1, 14, 22]
+    table = some.table(np.array([3, 1, 0]))
+    assert table.shape == (3, 27)
+    assert table.dtype == torch.float32
+    shares = {(row, symbol): table[row, symbol].item() for row, symbol in table.nonzero().tolist()}
+    assert shares == {
+        (0, 1): 0.125,
+        (1, 0): 0.25,
+        (1, 14): 0.125,
+        (1, 22): 0.125,
+        (2, 1): 0.25,
+    }
 
 
 def test_deeper_gelu_model_learns_five_names_by_heart():

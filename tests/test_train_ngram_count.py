@@ -1,37 +1,90 @@
+from typing import Any
+
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
-from charlm.errors import InputError
 from charlm.examples import build_examples
 from charlm.models.ngram_count import NgramCount
-from charlm.vocabulary import build_vocabulary
+from charlm.tensors import Arrays
+from charlm.vocabulary import Vocabulary, build_vocabulary
 from stages import split, train_ngram_count
-from stages.train_ngram_count import count_levels, discounts, interpolate
-from tests.conftest import SETTINGS, limit_memory
+from stages.train_ngram_count import Level, count_levels, discounts
+from tests.conftest import SETTINGS
+from tests.test_models import ngram_tensors
 
-ITOS = [".", "a", "b"]
+VOCABULARY = Vocabulary.of([".", "a", "b"])
 
 
-def train(names: list[str], itos: list[str], order: int) -> NgramCount:
-    examples = build_examples(names, itos, order - 1)
-    tensors = train_ngram_count.train(count_levels(examples, len(itos)), len(itos))
-    named = {key: torch.from_numpy(tensor) for key, tensor in tensors.items()}
-    return NgramCount.from_tensors(named, len(itos))
+def tensors(names: list[str], vocabulary: Vocabulary, order: int) -> Arrays:
+    levels = count_levels(build_examples(names, vocabulary, order - 1), len(vocabulary))
+    return train_ngram_count.train(levels, len(vocabulary))
+
+
+def train(names: list[str], vocabulary: Vocabulary, order: int) -> NgramCount:
+    named = tensors(names, vocabulary, order)
+    return NgramCount.from_tensors(
+        {key: torch.from_numpy(tensor) for key, tensor in named.items()}, len(vocabulary)
+    )
+
+
+def probabilities(model: NgramCount, *context: int) -> list[float]:
+    return model(torch.tensor([context])).exp()[0].tolist()
+
+
+def dense(level: Level, symbols: int) -> np.ndarray:
+    """Return the counts of a level with zeros: (contexts, symbols)."""
+    counts = np.zeros((len(level.contexts), symbols), dtype=np.int64)
+    counts[level.rows, level.next] = level.counts
+    return counts
+
+
+def reference(names: list[str], vocabulary: Vocabulary, order: int) -> dict[tuple[int, ...], Any]:
+    """Return the probabilities after every context that occurs, by the formula of Chen & Goodman.
+
+    Counts are kept in tables with zeros, by the text of the context.
+    """
+    symbols, padding = len(vocabulary), [vocabulary.start] * (order - 1)
+    counts: dict[tuple[int, ...], np.ndarray] = {}
+    for name in names:
+        text = [*padding, *vocabulary.encode(name).tolist(), vocabulary.end]
+        for end in range(order - 1, len(text)):
+            context = tuple(text[end - order + 1 : end])
+            counts.setdefault(context, np.zeros(symbols, dtype=int))[text[end]] += 1
+    levels = [counts]
+    while () not in levels[-1]:
+        continuations: dict[tuple[int, ...], np.ndarray] = {}
+        for context, following in levels[-1].items():
+            continuations.setdefault(context[1:], np.zeros(symbols, dtype=int))
+            continuations[context[1:]] += following > 0
+        levels.append(continuations)
+    found: dict[tuple[int, ...], np.ndarray] = {}
+    for level in reversed(levels):
+        D = discounts(np.concatenate([row[row > 0] for row in level.values()]))
+        for context, following in level.items():
+            capped = np.minimum(following, 3)
+            taken = sum(D[i] * (capped == i).sum() for i in (1, 2, 3))
+            shorter = found[context[1:]] if context else np.full(symbols, 1 / symbols)
+            found[context] = (following - D[capped] + taken * shorter) / following.sum()
+    return found
 
 
 def test_counts_of_shorter_contexts_are_of_different_predecessors():
     # .a and .b, ab, twice b.
-    longest, empty = count_levels(build_examples(["ab", "b"], ITOS, 1), 3)
+    longest, empty = count_levels(build_examples(["ab", "b"], VOCABULARY, 1), 3)
     assert longest.contexts.tolist() == [[0], [1], [2]]
-    assert longest.counts.tolist() == [[0, 1, 1], [0, 0, 1], [2, 0, 0]]
+    assert dense(longest, 3).tolist() == [[0, 1, 1], [0, 0, 1], [2, 0, 0]]
+    assert longest.rows.tolist() == [0, 0, 1, 2]
+    assert longest.next.tolist() == [1, 2, 2, 0]
+    assert longest.shorter.tolist() == [0, 0, 0]
     # b follows the boundary and a; the end, though it occurs twice, follows only b
-    assert empty.counts.tolist() == [[1, 1, 2]]
+    assert dense(empty, 3).tolist() == [[1, 1, 2]]
 
 
 def test_discounts_by_hand():
     # 3 pairs once, 2 twice, 1 three times, 1 four times: Y = 3 / 7
-    counts = np.array([0, 1, 1, 1, 2, 2, 3, 4])
+    counts = np.array([1, 1, 1, 2, 2, 3, 4])
     Y = 3 / 7
     expected = [0, 1 - 2 * Y * 2 / 3, 2 - 3 * Y * 1 / 2, 3 - 4 * Y * 1 / 1]
     assert discounts(counts).tolist() == pytest.approx(expected)
@@ -52,88 +105,163 @@ def test_discounts_where_counts_are_few_or_strange(counts: list[int], expected: 
 
 
 def test_probabilities_of_two_names_by_hand():
-    model = train(["ab", "b"], ITOS, order=2)
+    model = train(["ab", "b"], VOCABULARY, order=2)
     # empty context: counts 1, 1, 2 with discounts 0.5 and 1, and 2 of 4 redistributed evenly
-    assert model.P0[0].tolist() == pytest.approx([3.5 / 12, 3.5 / 12, 5 / 12])
+    shorter = NgramCount.from_tensors(
+        {
+            key: tensor[:1] if key == "D" else tensor
+            for key, tensor in model.state_dict().items()
+            if key in ("size", "D") or key.endswith("0")
+        },
+        3,
+    )
+    assert probabilities(shorter, 0) == pytest.approx([3.5 / 12, 3.5 / 12, 5 / 12])
     # discounts 0.6 and 1
     expected = [[0.175, 0.375, 0.45], [0.175, 0.175, 0.65], [0.6458333, 0.1458333, 0.2083333]]
-    np.testing.assert_allclose(model.P1.numpy(), expected, atol=1e-6)
+    every = model(torch.tensor([[0], [1], [2]])).exp()
+    np.testing.assert_allclose(every.numpy(), expected, atol=1e-6)
     logits = model(torch.tensor([[2], [0]]))
     np.testing.assert_allclose(logits.exp().numpy(), [expected[2], expected[0]], atol=1e-6)
 
 
-def test_rows_sum_to_one_at_every_length():
-    tensors = train(["ab", "b", "abba", "bab", "a"], ITOS, order=4).arrays()
-    for length in range(4):
-        np.testing.assert_allclose(tensors[f"P{length}"].sum(axis=1), 1, atol=1e-12)
+def test_tensors_of_two_names_by_hand():
+    # .a and .b once, ab once, b. twice; the empty context has each with its predecessors
+    found = tensors(["ab", "b"], VOCABULARY, order=2)
+    assert {key: tensor.tolist() for key, tensor in found.items() if key != "D"} == {
+        "size": 3,
+        "keys0": [0],
+        "ngrams0": [3],
+        "next0": [0, 1, 2],
+        "counts0": [1, 1, 2],
+        "keys1": [0, 1, 2],
+        "ngrams1": [2, 1, 1],
+        "next1": [1, 2, 2, 0],
+        "counts1": [1, 1, 1, 2],
+    }
+    # two pairs once, one twice, none three times; then three once, one twice
+    assert found["D"].tolist() == [[0, 0.5, 1, 1.5], [0, pytest.approx(0.6), 1, 1.5]]
+
+
+@pytest.mark.parametrize("order", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("symbols", "settings"),
+    [
+        (2, {}),
+        (5, {}),
+        (5, {"boundary_place": "last"}),
+        (5, {"boundary": "two", "boundary_place": "last"}),
+        (300, {"boundary": "two"}),
+    ],
+)
+def test_probabilities_are_those_of_tables_with_zeros(
+    order: int, symbols: int, settings: dict[str, str]
+):
+    generator = np.random.default_rng(order)
+    letters = [chr(0x4E00 + number) for number in range(symbols)]
+    names = [
+        "".join(generator.choice(letters, size=size)) for size in generator.integers(1, 9, size=60)
+    ]
+    chosen = SETTINGS.vocabulary.model_copy(update=settings)
+    vocabulary = build_vocabulary([*letters, "z"], chosen)
+    model, expected = train(names, vocabulary, order), reference(names, vocabulary, order)
+    for length in range(1, order):
+        contexts = [context for context in expected if len(context) == length]
+        # z does not occur, so only what follows it is known
+        before = vocabulary.encode("z").tolist() * (order - 1 - length)
+        found = model(torch.tensor([(*before, *context) for context in contexts])).exp().numpy()
+        rows = np.stack([expected[context] for context in contexts])
+        np.testing.assert_allclose(found, rows, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-12)
+        assert (found > 0).all()
+
+
+def test_rows_of_a_batch_do_not_depend_on_the_others():
+    model = train(["ab", "b", "abba", "bab", "a"], VOCABULARY, order=4)
+    contexts = torch.cartesian_prod(*[torch.arange(3)] * 3)
+    together = model(contexts)
+    assert len(together) == 27
+    np.testing.assert_allclose(together.exp().sum(dim=1).numpy(), 1, atol=1e-12)
+    for context, row in zip(contexts, together, strict=True):
+        assert torch.equal(model(context.unsqueeze(0))[0], row)
+    assert model(contexts[:0]).shape == (0, 3)
 
 
 def test_unknown_context_has_the_probabilities_of_its_longest_known_end():
-    model = train(["ab", "abb"], ITOS, order=4)
-
-    def probabilities(*context: int) -> list[float]:
-        return model(torch.tensor([context])).exp()[0].tolist()
-
+    names = ["ab", "abb"]
+    model, expected = train(names, VOCABULARY, order=4), reference(names, VOCABULARY, order=4)
     # bb ends a name, but never follows b or a boundary
     assert (
-        probabilities(2, 2, 2)
-        == probabilities(0, 2, 2)
-        == pytest.approx(stored_probabilities(model, 2, 2))
+        probabilities(model, 2, 2, 2)
+        == probabilities(model, 0, 2, 2)
+        == pytest.approx(expected[2, 2])
     )
     # aa does not occur, a does
-    assert probabilities(1, 1, 1) == pytest.approx(stored_probabilities(model, 1))
+    assert probabilities(model, 1, 1, 1) == pytest.approx(expected[(1,)])
     # symbols before the last three change nothing
-    expected = stored_probabilities(model, 0, 0, 1)
-    assert probabilities(1, 0, 0, 1) == probabilities(0, 0, 1) == pytest.approx(expected)
-
-
-def stored_probabilities(model: NgramCount, *context: int) -> list[float]:
-    """Return the row of a context, found from its last symbol to its first."""
-    tensors, row = model.arrays(), 0
-    for length, symbol in enumerate(reversed(context), start=1):
-        row = tensors[f"keys{length}"].tolist().index(row * 3 + symbol)
-    return tensors[f"P{len(context)}"][row].tolist()
+    found = probabilities(model, 0, 0, 1)
+    assert probabilities(model, 1, 0, 0, 1) == found == pytest.approx(expected[0, 0, 1])
 
 
 def test_no_probability_is_zero():
     generator = np.random.default_rng(1)
+    contexts = torch.cartesian_prod(*[torch.arange(3)] * 3)
     for size in (1, 3, 10, 50):
         for _ in range(20):
             words = ["".join(generator.choice(["a", "b"], size=3)) for _ in range(size)]
-            tensors = train(words, ITOS, order=4).arrays()
-            assert all((tensors[f"P{length}"] > 0).all() for length in range(4))
+            assert (train(words, VOCABULARY, order=4)(contexts).exp() > 0).all()
 
 
 def test_interpolation_redistributes_what_it_takes():
-    counts = np.array([[4, 1, 0], [0, 2, 0]])
-    shorter = np.array([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]])
-    found = interpolate(counts, np.array([0, 0.5, 1.0, 1.5]), shorter)
+    # after symbol 0 the counts 4, 1, 0 and after symbol 1 0, 2, 0; probabilities 0.5, 0.25, 0.25
+    # after none
+    stored = ngram_tensors({0: [2, 1, 1]}, {0: [4, 1, 0], 1: [0, 2, 0]})
+    stored["D"][1] = torch.tensor([0, 0.5, 1.0, 1.5])
+    model = NgramCount.from_tensors(stored, 3)
+    found = model(torch.tensor([[0], [1]])).exp()
     # 1.5 + 0.5 of 5, and 1 of 2
-    expected = [[(2.5 + 1) / 5, (0.5 + 0.5) / 5, 0.5 / 5], [0.1, (1 + 0.2) / 2, 0.3]]
-    np.testing.assert_allclose(found, expected)
+    expected = [[(2.5 + 1) / 5, (0.5 + 0.5) / 5, 0.5 / 5], [0.25, (1 + 0.25) / 2, 0.125]]
+    np.testing.assert_allclose(found.numpy(), expected)
+
+
+@pytest.mark.parametrize("boundary", ["one", "two"])
+def test_place_of_the_boundary_changes_no_probability(boundary: str):
+    generator = np.random.default_rng(2)
+    names = ["".join(generator.choice(list("abc"), size=5)) for _ in range(40)]
+    rows = []
+    for place in ("first", "last"):
+        settings = SETTINGS.vocabulary.model_copy(
+            update={"boundary": boundary, "boundary_place": place}
+        )
+        vocabulary = build_vocabulary(names, settings)
+        examples = build_examples(names, vocabulary, 3)
+        P = train(names, vocabulary, 4)(torch.from_numpy(examples["contexts"]).long()).exp()
+        order = [vocabulary.start, *vocabulary.encode("abc")]
+        order += [vocabulary.end] * (boundary == "two")
+        rows.append(P[:, order].numpy())
+    np.testing.assert_allclose(*rows, atol=1e-12)
+
+
+def test_file_has_at_most_20_bytes_per_ngram():
+    generator = np.random.default_rng(3)
+    letters = [chr(0x4E00 + number) for number in range(500)]
+    names = ["".join(generator.choice(letters, size=3)) for _ in range(2000)]
+    vocabulary = build_vocabulary(letters, SETTINGS.vocabulary)
+    found = tensors(names, vocabulary, order=6)
+    ngrams = sum(len(found[f"next{length}"]) for length in range(6))
+    # as tables with zeros, the contexts of five symbols alone would have 4 million cells
+    assert ngrams < 40_000
+    content = safetensors.numpy.save(found)
+    header = 8 + int.from_bytes(content[:8], "little")
+    assert len(content) - header <= 20 * ngrams
 
 
 @pytest.mark.parametrize(("order", "reference"), [(4, 2.056), (5, 1.984), (6, 1.975)])
 def test_reference_losses_on_the_lectures_split(names: list[str], order: int, reference: float):
-    itos, chosen = build_vocabulary(names), SETTINGS.split
+    vocabulary, chosen = build_vocabulary(names, SETTINGS.vocabulary), SETTINGS.split
     splits = split.cut(split.shuffle(names, chosen.seed), chosen.train, chosen.dev)
-    model = train(splits["train"], itos, order)
-    dev = build_examples(splits["dev"], itos, order - 1)
+    model = train(splits["train"], vocabulary, order)
+    dev = build_examples(splits["dev"], vocabulary, order - 1)
     logits = model(torch.from_numpy(dev["contexts"]).long())
     targets = torch.from_numpy(dev["targets"]).long()
     nll = torch.nn.functional.cross_entropy(logits, targets).item()
     assert nll == pytest.approx(reference, abs=0.003)
-
-
-def test_long_contexts_that_need_too_much_memory_are_refused(monkeypatch: pytest.MonkeyPatch):
-    # six tables of 3 symbols after 4 contexts of each of 4 lengths, 8 bytes per cell
-    needed = 6 * 3 * 4 * 4 * 8
-    limit_memory(monkeypatch, needed - 1)
-    examples = {
-        "contexts": np.uint8([[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 1]]),
-        "targets": np.uint8([1, 2, 1, 0]),
-    }
-    with pytest.raises(InputError, match="contexts of up to 3 symbols, 4 of them that long, would"):
-        count_levels(examples, symbols=3)
-    limit_memory(monkeypatch, needed)
-    assert len(count_levels(examples, symbols=3)) == 4

@@ -1,15 +1,18 @@
 """Lists of names of every kind, through all stages."""
 
 import json
+import re
+from itertools import chain, product
 from pathlib import Path
 
 import pytest
 import safetensors.numpy
 
-from charlm import vocabulary
 from charlm.errors import InputError
+from charlm.models.registry import MODELS
 from charlm.names import read_names
-from tests.conftest import run_stages
+from charlm.vocabulary import Vocabulary
+from tests.conftest import STAGES, declared, run_stages
 
 FEW_STEPS = {
     "bigram_neural.steps": 2,
@@ -18,6 +21,10 @@ FEW_STEPS = {
     "find_learning_rate.steps": 2,
     "sample.measured": 20,
 }
+POOR_MODEL = re.compile(
+    r"evaluate: warning: \w+ is worse on dev than a uniform guess, ln .*"
+    r"|sample: warning: .*% of the names of \w+ were cut off at \d+ characters; raise .*"
+)
 ALPHABETS = {
     "azerbaijani": ["Şəhla", "Çinarə", "Günel", "İlqar", "Ağasəf", "Elşən", "Nərgiz", "Zöhrə"],
     "japanese": ["さくら", "陽菜", "結衣", "ひなた", "美咲", "葵", "蓮", "大翔", "悠真", "湊"],
@@ -32,13 +39,15 @@ def test_a_character_is_a_code_point_of_any_alphabet(
     tmp_path: Path, names: list[str], capfd: pytest.CaptureFixture[str]
 ):
     run_stages(tmp_path, "\n".join(names).encode(), FEW_STEPS)
-    assert capfd.readouterr().err == ""
+    # so few names and steps make poor models, and nothing else is to be said
+    warnings = capfd.readouterr().err.splitlines()
+    assert all(POOR_MODEL.fullmatch(warning) for warning in warnings), warnings
     itos = json.loads((tmp_path / "data/vocabulary.json").read_text())
     assert itos == [".", *sorted(set("".join(names)))]
     splits = [read_names(tmp_path / f"data/splits/{split}.txt") for split in ("train", "dev")]
     for split, members in zip(("train", "dev"), splits, strict=True):
         path = tmp_path / f"data/contexts/mlp/{split}.safetensors"
-        text = vocabulary.decode(safetensors.numpy.load_file(path)["targets"], itos)
+        text = Vocabulary.of(itos).decode(safetensors.numpy.load_file(path)["targets"])
         assert text == "".join(f"{name}." for name in members)
     assert set(json.loads((tmp_path / "metrics/evaluate.json").read_text())["nll"]["mlp"]) == {
         "train",
@@ -50,7 +59,7 @@ def test_a_character_is_a_code_point_of_any_alphabet(
     ("names", "changes", "problem"),
     [
         (["emma"], {}, "split: 0.8 of 1 names leaves train empty; raise split.train"),
-        (["emma", "ava"], {}, "evaluate: evaluate.splits has dev, which is empty; "),
+        (["emma", "ava"], {}, "split: 0.1 of 2 names leaves dev empty; use more names, or set "),
         (
             ALPHABETS["emoji"],
             {"split.dev": 0.0},
@@ -99,9 +108,8 @@ def test_as_many_characters_as_two_bytes_can_number_are_refused_where_memory_end
         "a table of 62,001 by 62,001 symbols would take about 185 GB of memory; at most 8 GB are "
         "allowed (MEMORY_LIMIT_GB changes that); use names of fewer different characters"
     )
-    itos = json.loads((tmp_path / "data/vocabulary.json").read_text())
-    assert len(itos) == 62_001
-    assert not (tmp_path / "data/models").exists()
+    assert not (tmp_path / "data/vocabulary.json").exists()
+    assert not (tmp_path / "data/contexts").exists()
 
 
 @pytest.mark.parametrize(
@@ -112,7 +120,8 @@ def test_as_many_characters_as_two_bytes_can_number_are_refused_where_memory_end
             # 4 bytes * (6 * (100,000^2 + 58 * 100,000 parameters)), and little for activations
             (
                 "training this MLP would take about 240 GB of memory; at most 8 GB are allowed "
-                "(MEMORY_LIMIT_GB changes that); lower mlp.hidden, mlp.embedding or mlp.layers"
+                "(MEMORY_LIMIT_GB changes that); lower mlp.hidden, mlp.embedding, mlp.layers, "
+                "mlp.batch_size or contexts.block_size"
             ),
         ),
         (
@@ -131,13 +140,13 @@ def test_as_many_characters_as_two_bytes_can_number_are_refused_where_memory_end
         ),
         (
             {"sample.count": 10_000_000},
-            # 6 * 10^7 * (2 * 27 + 30) * 8 bytes
-            "10,000,000 names of up to 30 characters, of 27 symbols, would take about 40 GB",
+            # 6 * 10^7 * (52 + 1) * 8 bytes; the longest name has 26 characters
+            "10,000,000 names of up to 52 characters would take about 25 GB",
         ),
         (
             {"sample.measured": 1_000_000, "sample.max_length": 10_000},
-            # 6 * 10^6 * (2 * 27 + 10,000) * 8 bytes
-            "1,000,000 names of up to 10,000 characters, of 27 symbols, would take about 483 GB",
+            # 6 * 10^6 * (10,000 + 1) * 8 bytes
+            "1,000,000 names of up to 10,000 characters would take about 480 GB",
         ),
     ],
 )
@@ -150,3 +159,118 @@ def test_sizes_beyond_the_memory_are_refused_with_the_estimate(
     with pytest.raises(InputError) as error:
         run_stages(tmp_path, "\n".join(names).encode(), FEW_STEPS | changes)
     assert str(error.value).startswith(problem)
+
+
+TWELVE = ["Ada", "Bea", "Cleo", "Dora", "Elsa", "Fay", "Gwen", "Hana", "Ines", "Juno", "Kim", "Lia"]
+LINES = "".join(f"{name}\n" for name in TWELVE)
+HAN = ["".join(chr(0x4E00 + 37 * n % 400 + i * n) for i in range(3)) for n in range(20)]
+CYRILLIC = ["Юлий", "Илия", "Лидия", "Филипп", "Яни", "Лия", "Эли", "Лили", "Динь", "Юли"]
+FORTY = [f"{first}{last}" for first in ("dil", "do", "el", "tha") for last in "aeiounrlsw"]
+LONG = [name * 11 for name in TWELVE]
+# lists that people have: their bytes, the names that are meant, what is mended
+READ = {
+    "blank_line_at_end": (f"{LINES}\n", TWELVE, {"blank": 1}),
+    "blank_line_between": (f"Ava\n\n{LINES}", ["Ava", *TWELVE], {"blank": 1}),
+    "bom": (f"\ufeff{LINES}", TWELVE, {"byte_order_mark": 1}),
+    "crlf": (LINES.replace("\n", "\r\n"), TWELVE, {"line_ends": 12}),
+    "csv_with_header": (f"name\n{LINES}", ["name", *TWELVE], {}),
+    "cyrillic": ("\n".join(CYRILLIC), CYRILLIC, {}),
+    "decomposed": (f"Zoe\u0308\nAnai\u0308s\n{LINES}", ["Zoë", "Anaïs", *TWELVE], {"composed": 2}),
+    "dot": (f"St. Elm\n{LINES}", ["St. Elm", *TWELVE], {}),
+    "dot_at_end": (f"Ada Jr.\n{LINES}", ["Ada Jr.", *TWELVE], {}),
+    "forty_names": ("\n".join(FORTY), FORTY, {}),
+    "han": ("\n".join(HAN), HAN, {}),
+    "long_names": ("\n".join(LONG), LONG, {}),
+    "space_at_end": (LINES.replace("Ada", "Ada "), TWELVE, {"stripped": 1}),
+    "upper": (LINES.upper(), [name.upper() for name in TWELVE], {}),
+}
+# and those that are no lists of names, with the one line that says so
+REFUSED = {
+    "counts": (
+        "".join(f"{name},F,{100 - n}\r\n" for n, name in enumerate(TWELVE)),
+        (
+            "words.txt: a table, not a list of names: 12 of 12 lines have 2 commas; use one of its "
+            "columns: cut -d, -f1 words.txt > column.txt && python -m tools.use column.txt"
+        ),
+    ),
+    "tab_between": (
+        f"Ada\tLee\n{LINES}",
+        (
+            r"words.txt, line 1: 'Ada\tLee' is not a name: it contains a tab; replace it with a "
+            "space, or take one column of the table"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "names", "mended"), READ.values(), ids=READ)
+def test_list_that_people_have_runs_through_all_stages(
+    tmp_path: Path, content: str, names: list[str], mended: dict[str, int]
+):
+    run_stages(tmp_path, content.encode(), FEW_STEPS)
+    facts = json.loads((tmp_path / "metrics/fetch.json").read_text())
+    assert read_names(tmp_path / "data/names.txt") == names
+    assert facts["lines"] == len(names)
+    assert facts.get("mended", {}) == mended
+    characters = sorted(set("".join(names)))
+    itos = json.loads((tmp_path / "data/vocabulary.json").read_text())
+    assert itos == ["<.>" if "." in characters else ".", *characters]
+    for path in chain.from_iterable(declared(name, "outs", "metrics", "plots") for name in STAGES):
+        assert (tmp_path / path).exists(), path
+    found = json.loads((tmp_path / "metrics/evaluate.json").read_text())
+    assert set(found["nll"]) == set(MODELS)
+    for samples in (tmp_path / "data/samples").iterdir():
+        drawn = samples.read_text().removesuffix("\n").split("\n")
+        assert set("".join(drawn)) <= set(characters)
+        assert max(map(len, drawn)) <= max(30, 2 * max(map(len, names)))
+
+
+@pytest.mark.parametrize(("content", "problem"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_list_of_names_ends_in_one_line(tmp_path: Path, content: str, problem: str):
+    with pytest.raises(InputError) as error:
+        run_stages(tmp_path, content.encode(), FEW_STEPS)
+    assert str(error.value) == problem
+    assert not (tmp_path / "data").exists()
+
+
+def test_boundary_of_every_kind_runs_through_all_stages(tmp_path: Path):
+    losses = {}
+    names = [*TWELVE, "St. Elm"]
+    for boundary, place in product(("one", "two"), ("first", "last")):
+        folder = tmp_path / f"{boundary}-{place}"
+        folder.mkdir()
+        changes = {"vocabulary.boundary": boundary, "vocabulary.boundary_place": place}
+        changes |= {"bigram_count.smoothing": 0.5, "mlp.keep": "best_on_dev"}
+        run_stages(folder, "\n".join(names).encode(), FEW_STEPS | changes)
+        found = json.loads((folder / "metrics/evaluate.json").read_text())["nll"]
+        assert set(found) == set(MODELS)
+        losses[boundary, place] = [found[name] for name in ("bigram_count", "ngram_count")]
+        vocabulary = Vocabulary.of(json.loads((folder / "data/vocabulary.json").read_text()))
+        P = safetensors.numpy.load_file(folder / "data/models/bigram_count.safetensors")["P"]
+        if boundary == "two":
+            assert P[vocabulary.end].tolist() == [1 / len(vocabulary)] * len(vocabulary)
+        for samples in (folder / "data/samples").iterdir():
+            assert set(samples.read_text()) <= {*"".join(names), "\n"}
+    # the numbers of the symbols change no probability; a second symbol takes a share of smoothing
+    for boundary in ("one", "two"):
+        for first, last in zip(losses[boundary, "first"], losses[boundary, "last"], strict=True):
+            assert first == pytest.approx(last, abs=1e-9)
+    assert losses["two", "first"][0]["train"] > losses["one", "first"][0]["train"]
+
+
+def test_names_cut_off_are_said_above_one_percent(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    changes = FEW_STEPS | {"sample.measured": 1000, "sample.max_length": 12}
+    names = [name for name in STAGES if not name.startswith("plot_")]
+    run_stages(tmp_path, ("abab\nbaba\nbab\naba\nab\nba\n" * 5).encode(), changes, names)
+    shares = json.loads((tmp_path / "metrics/sample.json").read_text())["cut_off"]
+    assert any(0 < share <= 0.01 for share in shares.values()), shares
+    assert any(share > 0.01 for share in shares.values())
+    warnings = [line for line in capfd.readouterr().err.splitlines() if line.startswith("sample: ")]
+    assert warnings == [
+        f"sample: warning: {share:.1%} of the names of {name} were cut off at 12 characters; raise "
+        "sample.max_length"
+        for name, share in shares.items()
+        if share > 0.01
+    ]

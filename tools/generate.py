@@ -3,6 +3,8 @@
 python -m tools.generate --model mlp -n 20 --prefix mar --temperature 0.8 --seed 1
 """
 
+import unicodedata
+
 import torch
 from pydantic import ValidationError
 from torch import Generator
@@ -15,9 +17,9 @@ from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
 from charlm.params import Sample
 from charlm.runtime import argument_parser, run_tool
-from charlm.sampling import sample_names
+from charlm.sampling import default_max_length, sample_names
 from charlm.storage import split_path
-from charlm.vocabulary import BOUNDARY, read_vocabulary
+from charlm.vocabulary import Vocabulary, read_vocabulary
 
 UNIFORM = "uniform"  # every symbol is equally probable, as for a model that has learned nothing
 DEFAULT_MODEL = "mlp"
@@ -33,28 +35,41 @@ def load(model: str, symbols: int) -> Model:
 
 
 def draw(
-    model: Model, itos: list[str], settings: Sample, prefix: str, excluded: set[str]
+    model: Model,
+    vocabulary: Vocabulary,
+    settings: Sample,
+    max_length: int,
+    prefix: str,
+    excluded: set[str],
 ) -> list[str]:
     """Draw names until enough of them are not excluded.
 
     Args:
         model: to draw from.
-        itos: the vocabulary.
-        settings: seed, count, temperature and length, as in params.yaml.
+        vocabulary: its symbols.
+        settings: seed, count and temperature, as in params.yaml.
+        max_length: characters, at most.
         prefix: how each name begins.
         excluded: names to leave out.
 
     Raises:
         InputError: too few names are new, or no name can begin with the prefix.
     """
-    if BOUNDARY in prefix or len(prefix) > settings.max_length:
-        allowed = f"{settings.max_length} characters at most, none of them {BOUNDARY!r}"
-        raise InputError(f"--prefix: {allowed}, are allowed; found {prefix!r}")
+    if len(prefix) > max_length:
+        raise InputError(f"--prefix: at most {max_length} characters are allowed; found {prefix!r}")
     generator = Generator().manual_seed(settings.seed)
     names: list[str] = []
     for _ in range(MAX_ROUNDS):
         try:
-            drawn = sample_names(model, itos, settings.count, settings, generator, prefix)
+            drawn, _ = sample_names(
+                model,
+                vocabulary,
+                settings.count,
+                settings.temperature,
+                max_length,
+                generator,
+                prefix,
+            )
         except ValueError as error:
             raise InputError(f"--prefix: {error}") from None
         names += [name for name in drawn if name not in excluded]
@@ -70,7 +85,11 @@ def main() -> None:
     parser.add_argument("-n", "--count", type=int, default=20, help="how many names")
     parser.add_argument("--prefix", default="", help="how each name begins")
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1 more typical names")
-    parser.add_argument("--max-length", type=int, default=30, help="characters, then a cut")
+    parser.add_argument(
+        "--max-length",
+        type=int,
+        help="characters, then a cut: twice the longest training name, at least 30",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--new", action="store_true", help="leave out training names")
     arguments = vars(parser.parse_args())
@@ -79,10 +98,13 @@ def main() -> None:
     except ValidationError as error:
         parser.error(params.explain(error))
 
-    itos = read_vocabulary()
-    excluded = set(read_names(split_path("train"))) if arguments["new"] else set()
-    model = load(arguments["model"], len(itos))
-    names = draw(model, itos, settings, arguments["prefix"], excluded)
+    vocabulary = read_vocabulary()
+    train = read_names(split_path("train"))
+    excluded = {"", *train} if arguments["new"] else set()
+    model = load(arguments["model"], len(vocabulary))
+    prefix = unicodedata.normalize("NFC", arguments["prefix"])
+    max_length = settings.max_length or max(default_max_length(train), len(prefix) + 1)
+    names = draw(model, vocabulary, settings, max_length, prefix, excluded)
     print("\n".join(names))
 
 

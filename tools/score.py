@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import torch
 
-from charlm import vocabulary
 from charlm.errors import InputError
 from charlm.examples import build_examples
 from charlm.models.base import Model
 from charlm.models.registry import load_models
-from charlm.names import parse_names
+from charlm.names import parse_list, parse_names
 from charlm.runtime import argument_parser, run_tool
 from charlm.scoring import log_probabilities
 from charlm.storage import read_bytes
+from charlm.vocabulary import Vocabulary, read_vocabulary
 
 
 class Step(NamedTuple):
@@ -30,20 +30,20 @@ class Step(NamedTuple):
     log_probability: float  # nats; minus infinity where the probability is 0
 
 
-def score(name: str, model: Model, itos: list[str]) -> list[Step]:
+def score(name: str, model: Model, vocabulary: Vocabulary) -> list[Step]:
     """Return the log-probability of each character of a name, and of its end.
 
     Raises:
         InputError: a character of the name is not in the vocabulary.
     """
     try:
-        examples = build_examples([name], itos, model.block_size)
+        examples = build_examples([name], vocabulary, model.block_size)
     except ValueError as error:
         raise InputError(f"{name!r}: {error}") from None
     contexts, targets = examples["contexts"], examples["targets"].tolist()
     rows = log_probabilities(model(torch.from_numpy(contexts).long()))
     return [
-        Step(vocabulary.decode(context, itos), itos[target], row[target].item())
+        Step(vocabulary.decode(context), vocabulary.itos[target], row[target].item())
         for context, target, row in zip(contexts, targets, rows, strict=True)
     ]
 
@@ -100,17 +100,17 @@ def main() -> None:
     parser.add_argument("-f", "--file", type=Path, help="a file of names, one per line")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    given = "\n".join(arguments.names).encode()
-    names = parse_names(given, "arguments") if given else []
+    names = parse_names(arguments.names, "arguments")
     if arguments.file:
-        names += parse_names(read_bytes(arguments.file), str(arguments.file))
+        names += parse_list(read_bytes(arguments.file), str(arguments.file)).names
     if not names:
         parser.error("no names: give some, or a file of them with -f")
 
-    itos = vocabulary.read_vocabulary()
-    models = load_models(len(itos))
+    vocabulary = read_vocabulary()
+    models = load_models(len(vocabulary))
     found = {
-        name: {title: score(name, model, itos) for title, model in models.items()} for name in names
+        name: {title: score(name, model, vocabulary) for title, model in models.items()}
+        for name in names
     }
     if arguments.json:
         scores = {

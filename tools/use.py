@@ -17,7 +17,7 @@ from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 from charlm.download import mirror_location, read_url, without_password
 from charlm.errors import InputError
 from charlm.lockfile import PARAMS, parse_mapping
-from charlm.names import parse_names
+from charlm.names import parse_list
 from charlm.runtime import argument_parser, run_tool
 from charlm.storage import read_bytes, write_bytes
 
@@ -88,7 +88,7 @@ def main() -> None:
         raise InputError(f"{PARAMS}: not found; run from the root of the repository")
     params = read_bytes(Path(PARAMS))
     content = read_url(url)
-    names = parse_names(content, url)
+    names = parse_list(content, url).names
     sha256 = hashlib.sha256(content).hexdigest()
     write_bytes(Path(PARAMS), replace_list(params, url, sha256))
 

@@ -40,6 +40,7 @@ class Model(nn.Module):
     def __init__(self, symbols: int) -> None:
         """Prepare a model of a vocabulary of this size."""
         super().__init__()
+        self.symbols = symbols
 
     def forward(self, contexts: Tensor) -> Tensor:
         """Return the logits of the next symbol.
