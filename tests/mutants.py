@@ -40,14 +40,15 @@ SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/errors.py": ("fetch", "runtime"),
     "charlm/revisions.py": ("compare",),
     "charlm/yaml_files.py": ("params", "rescue"),
+    "charlm/runtime.py": ("versions", "tools"),
     "charlm/examples.py": ("stored",),
     "charlm/scoring.py": ("evaluate",),
     "charlm/vocabulary.py": ("stored", "words"),
     "charlm.models": ("models", "stored"),
-    "stages": ("words", "stored"),
+    "stages": ("words", "stored", "stages"),
     "tools/generate.py": ("tools",),
     "tools/score.py": ("tools",),
-    "tools/rescue.py": ("fetch",),
+    "tools/tables.py": ("readme",),
     "tools/deps.py": ("dvc_yaml", "layout"),
 }
 TIME_LIMIT_S = 120

@@ -11,14 +11,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+import yaml
 from torch import Generator
 
 from charlm import examples, vocabulary
 from charlm.comparison import Difference
 from charlm.errors import InputError
+from charlm.lockfile import md5
 from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
 from charlm.models.mlp import MLP
+from charlm.storage import write_bytes
 from stages import evaluate, split, train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS, Project
 from tools import compare, verify
@@ -447,6 +450,45 @@ def test_damaged_scores_give_one_line(content: bytes, problem: str):
 def test_damaged_description_of_the_data_gives_one_line(content: bytes):
     with pytest.raises(InputError, match=r"^metrics/fetch\.json: must be JSON with dataset and"):
         compare.parse_dataset(content)
+
+
+def test_workspace_is_read_unless_its_scores_are_missing_or_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    described = b'{"dataset": "names.txt", "sha256": "0a30b5557f19"}'
+    params = "mlp: {seed: 1}\nevaluate: {splits: [dev]}\n"
+    recorded = {"params.yaml": yaml.safe_load(params)}
+    stages, locked = {}, {}
+    for name, path, content in (
+        ("evaluate", compare.EVALUATION, EVALUATION.encode()),
+        ("fetch", compare.FETCH, described),
+    ):
+        write_bytes(Path(path), content)
+        stages[name] = {"cmd": name, "params": ["mlp", "evaluate"], "outs": [path]}
+        outs = [{"path": path, "md5": md5(content)}]
+        locked[name] = {"cmd": name, "params": recorded, "outs": outs}
+    for path, content in (("dvc.yaml", stages), ("dvc.lock", locked)):
+        Path(path).write_text(yaml.safe_dump({"stages": content}))
+    Path("params.yaml").write_text(params)
+
+    found = compare.read_run("workspace")
+    assert found.evaluation["name"].tolist() == ["ava", "mia"]
+    assert (found.revision, found.commit) == ("workspace", "")
+    assert found.dataset == "names.txt (0a30b5557f19)"
+    assert found.settings == {"mlp": {"seed": 1}, "evaluate": {"splits": ["dev"]}}
+
+    Path("params.yaml").write_text(params.replace("seed: 1", "seed: 2"))
+    line = (
+        "^compare: workspace: stale: stage evaluate changed since it ran: mlp.seed was 1, is 2; "
+        "run `dvc repro`$"
+    )
+    with pytest.raises(InputError, match=line):
+        compare.read_run("workspace")
+    Path(compare.EVALUATION).unlink()
+    line = "^compare: workspace: data/evaluation.csv: not found; run `dvc repro` to create it$"
+    with pytest.raises(InputError, match=line):
+        compare.read_run("workspace")
 
 
 def run_compare(project: Project, *arguments: str, status: int = 0) -> str:

@@ -8,10 +8,11 @@ from torch import Generator
 from charlm.errors import InputError
 from charlm.examples import build_examples
 from charlm.models.mlp import MLP
+from charlm.tensors import read_tensors
 from charlm.vocabulary import Vocabulary
 from stages import find_learning_rate, split
 from stages.train_mlp import Examples, full_loss
-from tests.conftest import limit_memory, run_stages
+from tests.conftest import SETTINGS, limit_memory, run_stages
 
 VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])
 
@@ -94,3 +95,19 @@ def test_memory_is_estimated_from_the_size_of_a_batch(
     limit_memory(monkeypatch, 4 * (6 * parameters + 4 * activations) - 1)
     with pytest.raises(InputError, match="this search would take"):
         find_learning_rate.main()
+
+
+def test_search_starts_where_its_seed_and_its_initialisation_put_it(tmp_path: Path):
+    settings = SETTINGS.find_learning_rate
+    changes = {"split.train": 1.0, "split.dev": 0.0, "contexts.block_size": 2}
+    stages = ["fetch", "split", "build_contexts", "find_learning_rate"]
+    run_stages(tmp_path, b"ab\nb\n", changes | {"find_learning_rate.steps": 2}, stages)
+    examples = read_tensors(tmp_path / "data/contexts/mlp/train.safetensors", "build_contexts")
+    generator = Generator().manual_seed(settings.seed)
+    model = MLP(3, 2, settings.embedding, settings.hidden)
+    model.initialise(settings.init, generator)
+    rows = torch.randint(len(examples["targets"]), (settings.batch_size,), generator=generator)
+    contexts, targets = (torch.from_numpy(examples[key]).long() for key in ("contexts", "targets"))
+    loss = torch.nn.functional.cross_entropy(model(contexts[rows]), targets[rows])
+    first = pd.read_csv(tmp_path / "data/learning_rate.csv")["nll"].iloc[0]
+    assert first == pytest.approx(loss.item(), abs=1e-5)

@@ -2,11 +2,13 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import compare, scale
+from charlm.errors import InputError
 from tests.conftest import ROOT, Project
 from tools import tables
 
@@ -32,6 +34,40 @@ def test_tables_are_those_of_the_results(path: Path, monkeypatch: pytest.MonkeyP
 def test_every_table_is_shown_once():
     shown = [name for path in tables.FILES for _, name, _ in tables.MARKS.findall(path.read_text())]
     assert sorted(shown) == sorted(tables.TABLES)
+
+
+def test_outdated_tables_are_named_and_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tables, "EXPERIMENTS", {})
+    monkeypatch.setattr(tables, "TABLES", {"x": lambda: "new"})
+    monkeypatch.setattr(tables, "FILES", [Path("a.md"), Path("b.md")])
+    text = "<!-- table: x -->\n{}\n<!-- end -->\n"
+    for name, content in (("a.md", "old"), ("b.md", "new")):
+        Path(name).write_text(text.format(content))
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["tables", *arguments])
+        tables.main()
+        return capsys.readouterr().out
+
+    with pytest.raises(InputError, match=r"^tables: outdated: a\.md; run `make tables`$"):
+        run("--check")
+    assert Path("a.md").read_text() == text.format("old")
+    assert run() == "tables: rewrote a.md\n"
+    assert Path("a.md").read_text() == text.format("new")
+    assert run() == "tables: rewrote nothing\n"
+    assert run("--check") == ""
+
+
+def test_what_tools_compare_prints_is_returned_and_its_error_raised(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(ROOT)
+    assert tables.compare_runs("--help").startswith("usage: python -m tools.compare ")
+    with pytest.raises(InputError, match="give A and B, or one revision"):
+        tables.compare_runs("HEAD")
 
 
 def test_default_mlp_reaches_its_loss():

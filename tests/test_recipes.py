@@ -1,5 +1,6 @@
 """recipes.yaml against params.yaml and dvc.yaml, NOTEBOOKS.md against it, and recipes run."""
 
+import contextlib
 import csv
 import json
 import re
@@ -15,6 +16,7 @@ import yaml
 from charlm import params
 from charlm.errors import InputError
 from charlm.examples import bigram_counts, build_examples
+from charlm.storage import write_bytes, write_json
 from charlm.vocabulary import build_vocabulary
 from stages import split, train_bigram_count
 from tests.conftest import ROOT, STAGES, Project, clone, declared, run_stages
@@ -131,18 +133,29 @@ def test_two_experiments_of_one_name_are_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "content"),
+    ("changes", "content", "place"),
     [
-        ({"key": "nll"}, b'{"nll": {"mlp": 2.1}}'),
-        ({"key": "nll.mlp.dev"}, b'{"nll": {"mlp": 2.1}}'),
-        ({"key": "nll"}, b"step,nll\n0,3.2\n"),
-        ({"key": "nll", "where": {"step": 1}}, b"step,nll\n0,3.2\n"),
-        ({"key": "model", "where": {"step": 0}}, b"step,model\n0,mlp\n"),
+        ({"key": "nll"}, b'{"nll": {"mlp": 2.1}}', "nll"),
+        ({"key": "nll.mlp.dev"}, b'{"nll": {"mlp": 2.1}}', "nll.mlp.dev"),
+        ({"key": "nll"}, b"step,nll\n0,3.2\n", "nll"),
+        (
+            {"key": "nll", "where": {"step": 1}},
+            b"step,nll\n0,3.2\n",
+            "nll where {'step': 1}",
+        ),
+        (
+            {"key": "model", "where": {"step": 0}},
+            b"step,model\n0,mlp\n",
+            "model where {'step': 0}",
+        ),
     ],
 )
-def test_figure_that_is_not_there_is_one_line(changes: dict[str, object], content: bytes):
-    with pytest.raises(InputError, match="no number at "):
+def test_figure_that_is_not_there_is_one_line(
+    changes: dict[str, object], content: bytes, place: str
+):
+    with pytest.raises(InputError) as refused:
         recipes.value(figure(**changes), content)
+    assert str(refused.value) == f"metrics/evaluate.json: no number at {place}"
 
 
 def test_a_seed_is_an_experiment():
@@ -296,9 +309,13 @@ def test_recipes_run_aside_under_their_names_and_only_once(project: Project, nam
     assert (again.stdout, again.stderr) == (first.stdout, "")
 
     project.set_param("bigram_count.smoothing", 2)  # overridden by one of them, not by the other
+    head = project.run("git", "rev-parse", "HEAD").stdout.strip()
+    killed = f"refs/exps/{head[:2]}/{head[2:]}/few{recipes.UNFINISHED}"
+    project.run("git", "update-ref", killed, killed.removesuffix(recipes.UNFINISHED))
     changed = tool(project, *both)
     assert ran(changed) == {"few"}
     assert re.search(r"^few: \d+ s, replaces [0-9a-f]{7}$", changed.stderr, re.MULTILINE)
+    assert experiments(project) == both
 
     # from another commit they are run again, so that to apply one brings nothing else back
     project.run("git", "restore", "params.yaml")
@@ -346,37 +363,113 @@ def test_recipe_that_fails_says_so_and_leaves_what_there_was(project: Project):
     assert before == project.run("git", "for-each-ref", "refs/exps/*/*/one").stdout != ""
 
 
-def test_all_recipes_are_rendered_with_seeds_notes_and_pictures(project: Project):
-    recipe = {
-        "question": "How wide?",
-        "overrides": ["mlp.hidden=5 mlp.steps=3 evaluate.splits=[dev] sample.measured=10"],
+def save_experiment(project: Project, name: str, overrides: list[str], nll: float) -> None:
+    """Save what an experiment of this name would leave in git."""
+    with contextlib.chdir(project.root):
+        settings = recipes.overridden(overrides)
+        (project.root / "params.yaml").write_text(yaml.safe_dump(settings))
+        write_json(Path("metrics/mlp.json"), {"nll": nll, "parameters": 1234})
+        write_bytes(Path("plots/embedding.svg"), name.encode())
+        ref = recipes.experiment_ref(name)
+        project.commit(name)
+        project.run("git", "update-ref", ref, "HEAD")
+        project.run("git", "reset", "--quiet", "--hard", "HEAD~1")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Project:
+    """A repository of recipes whose experiments have all been run."""
+    project = Project(tmp_path / "clone")
+    project.root.mkdir()
+    shutil.copy2(ROOT / "params.yaml", project.root)
+    loss = {"what": "nll", "file": "metrics/mlp.json", "key": "nll", "band": [2, 2.5]}
+    size = {"what": "parameters", "file": "metrics/mlp.json", "key": "parameters"}
+    narrow = {
+        "question": "How narrow?",
+        "overrides": ["mlp.hidden=5 mlp.steps=3"],
         "seeds": [1, 2],
-        "figures": [
-            {"what": "parameters", "file": "metrics/mlp.json", "key": "parameters", "band": [0, 1]}
-        ],
+        "figures": [loss],
         "note": "small",
         "picture": "plots/embedding.svg",
     }
-    write_recipes(project, narrow=recipe)
-    (project.root / "NOTEBOOKS.md").write_text("a\n<!-- recipes: x -->\n<!-- end -->\nb\n")
-    tool(project, "--all", "--write")
-    assert (project.root / "NOTEBOOKS.md").read_text() == (
-        "a\n<!-- recipes: x -->\n## Width\n\n- `narrow`: How wide?\n\n"
-        "| recipe   | figure     |   notebook |              ours | band   | verdict   |\n"
-        "|:---------|:-----------|-----------:|------------------:|:-------|:----------|\n"
-        "| narrow   | parameters |            | 587.0000 ± 0.0000 |"
-        " 0 to 1 | OUTSIDE   |\n\n- `narrow`: small\n\n"
-        '<img src="plots/recipes/narrow_embedding.svg" width="800" alt="narrow">\n<!-- end -->\nb\n'
+    wide = {"question": "How wide?", "overrides": ["mlp.hidden=9"], "figures": [size, loss]}
+    deep = {"question": "How deep?", "overrides": ["mlp.layers=2"], "figures": [loss]}
+    content = {
+        "x": {"title": "Width", "recipes": {"narrow": narrow, "wide": wide}},
+        "y": {"title": "Depth", "recipes": {"deep": deep}},
+    }
+    (project.root / "recipes.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (project.root / "NOTEBOOKS.md").write_text(UNRENDERED)
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.commit("recipes")
+    for seed, nll in ((1, 2.0), (2, 3.0)):
+        overrides = ["mlp.hidden=5", "mlp.steps=3", f"mlp.seed={seed}"]
+        save_experiment(project, f"narrow-seed-{seed}", overrides, nll)
+    save_experiment(project, "wide", ["mlp.hidden=9"], 2.25)
+    save_experiment(project, "deep", ["mlp.layers=2"], 2.75)
+    return project
+
+
+MARKS = ("<!-- recipes: x -->\n", "<!-- end -->\nb\n<!-- recipes: y -->\n", "<!-- end -->\n")
+UNRENDERED = "a\n" + "".join(MARKS)
+WIDTH = """\
+## Width
+
+- `narrow`: How narrow?
+- `wide`: How wide?
+
+| recipe   | figure     |   notebook |            ours | band     | verdict   |
+|:---------|:-----------|-----------:|----------------:|:---------|:----------|
+| narrow   | nll        |            | 2.5000 ± 0.7071 | 2 to 2.5 | inside    |
+| wide     | parameters |            |           1,234 |          |           |
+|          | nll        |            |          2.2500 | 2 to 2.5 | inside    |
+
+- `narrow`: small
+
+<img src="plots/recipes/narrow_embedding.svg" width="800" alt="narrow">
+"""
+DEPTH = """\
+## Depth
+
+- `deep`: How deep?
+
+| recipe   | figure   |   notebook |   ours | band     | verdict   |
+|:---------|:---------|-----------:|-------:|:---------|:----------|
+| deep     | nll      |            | 2.7500 | 2 to 2.5 | OUTSIDE   |
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown", "rendered"),
+    [
+        (["wide"], ["wide"], ("", "")),
+        (["y", "wide"], ["wide", "deep"], ("", "")),
+        (["x", "--write"], ["narrow", "wide"], (WIDTH, "")),
+        (["y", "wide", "--write"], ["wide", "deep"], ("", DEPTH)),
+        (["--all", "--write"], ["narrow", "wide", "deep"], (WIDTH, DEPTH)),
+    ],
+)
+def test_results_that_exist_are_shown_and_rendered(
+    saved: Project, arguments: list[str], shown: list[str], rendered: tuple[str, str]
+):
+    finished = tool(saved, *arguments)
+    assert finished.stderr == ""  # nothing was run
+    assert [line.split()[0] for line in finished.stdout.splitlines()[2:] if line[0] != " "] == shown
+    expected = f"a\n{MARKS[0]}{rendered[0]}{MARKS[1]}{rendered[1]}{MARKS[2]}"
+    assert (saved.root / "NOTEBOOKS.md").read_text() == expected
+    picture = saved.root / "plots/recipes/narrow_embedding.svg"
+    assert picture.exists() == bool(rendered[0])
+    if rendered[0]:
+        assert picture.read_bytes() == b"narrow-seed-1"
+
+
+def test_experiment_that_dvc_refuses_is_named_with_what_dvc_says(saved: Project):
+    saved.set_param("mlp.layers", 3)  # in no experiment but `deep`, which overrides it
+    failed = tool(saved, "deep", "wide", status=1)
+    assert re.fullmatch(
+        r"wide: \d+ s, replaces [0-9a-f]{7}\nwide failed: ERROR: you are not inside of a DVC .*\n",
+        failed.stderr,
     )
-    drawn = (project.root / "plots/recipes/narrow_embedding.svg").read_bytes()
-    first = project.run("git", "for-each-ref", "--format=%(objectname)", "refs/exps/*/*/*-seed-1")
-    shown = project.run("git", "show", f"{first.stdout.strip()}:plots/embedding.svg")
-    assert drawn == shown.stdout.encode()
-    assert tool(project, "--all", "--write").stderr == ""
-    whole = (project.root / "NOTEBOOKS.md").read_text()
-    (project.root / "NOTEBOOKS.md").write_text("a\n<!-- recipes: x -->\n<!-- end -->\nb\n")
-    tool(project, "x", "--write")
-    assert (project.root / "NOTEBOOKS.md").read_text() == whole
 
 
 def test_outside_a_repository_is_one_line(tmp_path: Path):

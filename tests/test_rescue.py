@@ -1,14 +1,22 @@
-"""tools.rescue: what it says about files that git could not merge."""
+"""tools.rescue: which failures of `dvc repro` it names, and when it takes the other list."""
 
 import shutil
+import sys
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
 
 from charlm import lockfile, params, yaml_files
+from charlm.download import EMBEDDED
 from charlm.errors import InputError
 from tests.conftest import ROOT, Project
+from tools import rescue
 
+FETCH = (sys.executable, "-m", "stages.fetch")
+REPRO = ("dvc", "repro")
+EXPERIMENT = ("dvc", "exp", "run", *(f"--set-param=fetch.{k}={v}" for k, v in EMBEDDED.items()))
+Usage = namedtuple("Usage", "free")
 CONFLICT = b"<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.1'\n>>>>>>> wide\n"
 OF_A_LOCK = (
     "dvc.lock: has a merge conflict, which begins with <<<<<<<; first resolve those of params.yaml "
@@ -18,6 +26,85 @@ OF_A_LOCK = (
 OF_PARAMS = (
     "params.yaml: has a merge conflict, which begins with <<<<<<<; edit it and delete the marks"
 )
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose params.yaml asks for the lecture's list, which is not there."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["rescue"])
+    monkeypatch.setattr(rescue, "lock_is_damaged", lambda: False)
+    return tmp_path
+
+
+def rescued(
+    monkeypatch: pytest.MonkeyPatch, statuses: dict[tuple[str, ...], int]
+) -> tuple[int, list[tuple[str, ...]]]:
+    """Return its exit status, and what it ran, given how each command ends."""
+    commands = []
+
+    def run(*command: str) -> int:
+        commands.append(command)
+        return statuses[command]
+
+    monkeypatch.setattr(rescue, "run", run)
+    with pytest.raises(SystemExit) as ended:
+        rescue.main()
+    return ended.value.code, commands
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_without_network_the_other_list_is_announced_and_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, status: int
+):
+    ran = rescued(monkeypatch, {FETCH: 69, EXPERIMENT: status})
+    assert ran == (status, [FETCH, EXPERIMENT])
+    printed = capsys.readouterr().out
+    assert "No network, so names.txt cannot be downloaded." in printed
+    assert "\npybabynames:2017, the names of one year" in printed
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_list_that_can_be_fetched_after_all_is_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, status: int
+):
+    ran = rescued(monkeypatch, {FETCH: 0, REPRO: status})
+    assert ran == (status, [FETCH, REPRO])
+    assert capsys.readouterr().out == ""
+
+
+def test_other_failure_of_the_fetch_is_left_alone(monkeypatch: pytest.MonkeyPatch):
+    assert rescued(monkeypatch, {FETCH: 1}) == (1, [FETCH])
+
+
+def test_own_list_and_list_that_is_there_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+):
+    names, settings = folder / "data/names.txt", folder / "params.yaml"
+    names.parent.mkdir()
+    names.touch()
+    assert rescued(monkeypatch, {}) == (1, [])
+    names.unlink()
+    settings.write_text(settings.read_text().replace("karpathy/makemore", "me/lists"))
+    assert rescued(monkeypatch, {}) == (1, [])
+
+
+def test_full_disk_is_named(monkeypatch: pytest.MonkeyPatch, folder: Path):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(free=9_999_999))
+    with pytest.raises(InputError) as refused:
+        rescue.main()
+    assert str(refused.value) == (
+        f"{folder}: the disk is full, 9,999 kB are free; make room and run `dvc repro` again"
+    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(free=10_000_000))
+    assert rescued(monkeypatch, {FETCH: 1}) == (1, [FETCH])
+
+
+def test_damaged_lock_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rescue, "lock_is_damaged", lambda: True)
+    with pytest.raises(InputError, match=r"^dvc\.lock: damaged, .* `rm dvc\.lock && dvc repro`"):
+        rescue.main()
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def test_what_the_stage_does_not_read_may_change(taken: Snapshot, params: str):
         ("a: {x: 2}\nb: {y: 3}\n", "params.yaml: a, params.yaml: b"),
         ("a: {x: 1}\n", "params.yaml: b"),
         ("a: [", "params.yaml: a, params.yaml: b"),
+        ("- a\n", "params.yaml: a, params.yaml: b"),
     ],
 )
 def test_changed_sections_are_named(taken: Snapshot, params: str, changed: str):

@@ -32,7 +32,7 @@ CHANGES = {
         "batch_size": 8,
     },
     "evaluate": {"splits": ["train", "dev", "test"]},
-    "sample": {"count": 4, "measured": 50},
+    "sample": {"count": 6, "measured": 50},
 }
 
 
@@ -175,7 +175,9 @@ def test_samples_are_one_name_per_line(tiny):
     for model in metrics(folder, "evaluate")["nll"]:
         samples = (folder / f"data/samples/{model}.txt").read_text().split("\n")
         assert samples.pop() == ""
-        assert len(samples) == 4
+        assert len(samples) == 6
+    shown = f"sample: {model}: {', '.join(samples[:5])}; share of 50 names that occur in train: "
+    assert tiny.printed["sample"].stdout.startswith(shown)
 
 
 def test_samples_are_measured_and_their_lengths_add_up(tiny):

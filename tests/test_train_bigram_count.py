@@ -42,6 +42,11 @@ def test_two_boundary_symbols_by_hand():
     assert train_bigram_count.normalise(counts, 0)[2].tolist() == [1 / 3] * 3
 
 
+def test_a_single_pair_without_smoothing_is_certain():
+    P = train_bigram_count.normalise(np.array([[1, 0], [0, 2]]), smoothing=0)
+    assert P.tolist() == [[1, 0], [0, 1]]
+
+
 @pytest.mark.parametrize("smoothing", [0, 0.01, 1])
 def test_rows_and_not_columns_sum_to_one(smoothing: float):
     P = train_bigram_count.normalise(counts_of(["emma", "olivia", "ava"]), smoothing)

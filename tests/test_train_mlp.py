@@ -251,6 +251,13 @@ def test_dropout_zeroes_a_share_and_keeps_the_mean():
     assert torch.equal(train_mlp.dropout(0.25, Generator().manual_seed(1))(x), dropped)
 
 
+def test_dropout_keeps_a_unit_whose_draw_is_the_share():
+    # draws are from 0 to below 1, so that exactly this share of them is below the share
+    share = torch.rand(1, generator=Generator().manual_seed(1)).item()
+    drop = train_mlp.dropout(share, Generator().manual_seed(1))
+    assert drop(torch.ones(1)).item() == pytest.approx(1 / (1 - share))
+
+
 def test_no_dropout_draws_nothing():
     generator = Generator().manual_seed(1)
     assert train_mlp.dropout(0.0, generator) is None
