@@ -1,6 +1,7 @@
 """tools.verify: what passes and what it finds."""
 
 import hashlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import yaml
 from safetensors.numpy import save
 
+from charlm.errors import InputError
 from charlm.params import Fetch
 from charlm.storage import write_bytes
 from charlm.tensors import read_tensors, write_tensors
@@ -170,3 +172,11 @@ def test_local_list_of_names_is_used_only_if_it_is_the_requested_one(
     assert verify.mirror_of_names(folder, requested) == str(folder)
     assert (folder / "words.txt").read_bytes() == b"ava\n"
     assert verify.mirror_of_names(folder, requested.model_copy(update={"sha256": "0" * 64})) == ""
+
+
+def test_command_runs_in_its_folder_and_one_that_fails_is_one_line(tmp_path: Path):
+    code = "import os; print(os.getcwd(), os.environ['MIRROR'])"
+    printed = verify.run(sys.executable, "-c", code, folder=tmp_path, MIRROR="lists")
+    assert printed == f"{tmp_path.resolve()} lists\n"
+    with pytest.raises(InputError, match=r"^verify: git show failed: fatal: not a git repository"):
+        verify.run("git", "show", folder=tmp_path)
