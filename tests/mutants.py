@@ -43,6 +43,7 @@ SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/runtime.py": ("versions", "tools"),
     "charlm/examples.py": ("stored",),
     "charlm/scoring.py": ("evaluate",),
+    "charlm/tensors.py": ("stored",),
     "charlm/vocabulary.py": ("stored", "words"),
     "charlm.models": ("models", "stored"),
     "stages": ("words", "stored", "stages"),

@@ -43,6 +43,12 @@ def test_changed_sections_are_named(taken: Snapshot, params: str, changed: str):
         taken.check()
 
 
+def test_deleted_parameters_are_changed_ones(taken: Snapshot):
+    Path("params.yaml").unlink()
+    with pytest.raises(InputError, match=r"^one: params\.yaml: a, params\.yaml: b changed while"):
+        taken.check()
+
+
 def test_without_a_pipeline_every_section_counts(taken: Snapshot):
     Path("dvc.yaml").unlink()
     Path("params.yaml").write_text("a: {x: 1}\nb: {y: 2}\nd: {z: 3}\n")

@@ -128,7 +128,7 @@ def test_model_with_zero_probabilities_has_a_count_a_warning_and_no_loss(tiny):
             f"warning: bigram_count gives {count} characters of {split} probability 0"
             in printed["evaluate"].stderr
         )
-    assert "bigram_count none" in printed["evaluate"].stdout
+    assert printed["evaluate"].stdout.startswith("evaluate: test nll: bigram_count none, ")
     bars = pd.read_csv(folder / "plots/models.csv")["model"].tolist()
     assert bars[:2] == ["bigram_count (train)", "bigram_neural (train)"]
 
@@ -163,6 +163,9 @@ def test_curves_agree_with_the_metrics(tiny):
         "parameters": 15 * 10 + (30 * 5 + 5) + (5 * 5 + 5) + (5 * 15 + 15),
     }
     assert curve["step"].tolist() == list(range(30))
+    bigram = pd.read_csv(folder / "plots/bigram_neural.csv")
+    for name, losses in (("bigram_neural", bigram["nll"]), ("mlp", curve["nll"])):
+        assert f"nll {losses.iloc[0]:.4f} → " in tiny.printed[f"train_{name}"].stdout
     dev = pd.read_csv(folder / "plots/mlp_dev.csv")
     assert dev["step"].iloc[-1] == 30
     assert dev["nll"].iloc[-1] == pytest.approx(

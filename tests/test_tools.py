@@ -83,6 +83,12 @@ def test_score_as_json(trained: Path):
     assert found["aa"]["mlp"]["steps"][2]["context"] == "aa"
 
 
+def test_other_alphabets_are_printed_as_they_are(trained: Path):
+    storage.write_json(trained / "data/vocabulary.json", [".", "a", "ə"])
+    assert '\n  "aə": {' in run(trained, "tools.score", "aə", "--json").stdout
+    assert "aə under mlp\n" in run(trained, "tools.score", "aə").stdout
+
+
 def test_score_as_text_names_the_impossible_pair(trained: Path):
     (trained / "more.txt").write_text("aa\n")
     printed = run(trained, "tools.score", "ab", "-f", "more.txt").stdout

@@ -201,6 +201,11 @@ def test_learning_rates_of_ten_steps(schedule: str, expected: list[float]):
     )
 
 
+def test_learning_rate_rises_linearly_over_a_tenth_of_the_steps():
+    chosen = settings(schedule="one_cycle", steps=20, lr=3.0)
+    assert [train_mlp.learning_rate(step, chosen) for step in range(3)] == pytest.approx([1, 2, 3])
+
+
 @pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 100])
 @pytest.mark.parametrize("schedule", ["constant", "step_decay", "one_cycle", "cosine"])
 def test_every_number_of_steps_has_rates_above_zero(schedule: str, steps: int):
