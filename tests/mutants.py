@@ -158,7 +158,7 @@ def tests_of(path: str) -> list[str]:
     package = ".".join(Path(path).parts[:-1])
     names = (Path(path).stem, *SHARED.get(path, SHARED.get(package, ())))
     files = [f"tests/test_{name}.py" for name in names]
-    return [path, *(file for file in dict.fromkeys(files) if (ROOT / file).exists())]
+    return [path, *(file for file in dict.fromkeys(files) if Path(file).exists())]
 
 
 class Plugin:
@@ -176,6 +176,10 @@ class Plugin:
         ]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.killer.write_text(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.killer.write_text(report.nodeid)
 
