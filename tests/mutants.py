@@ -47,10 +47,11 @@ SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/vocabulary.py": ("stored", "words"),
     "charlm.models": ("models", "stored"),
     "stages": ("words", "stored", "stages"),
-    "tools/generate.py": ("tools",),
-    "tools/score.py": ("tools",),
-    "tools/tables.py": ("readme",),
-    "tools/deps.py": ("dvc_yaml", "layout"),
+    "tools": ("help",),
+    "tools/generate.py": ("tools", "help"),
+    "tools/score.py": ("tools", "help"),
+    "tools/tables.py": ("readme", "help"),
+    "tools/deps.py": ("dvc_yaml", "layout", "help"),
 }
 TIME_LIMIT_S = 120
 PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)

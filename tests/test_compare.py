@@ -384,6 +384,8 @@ def test_what_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     runs = {
         "low": run(table(many(40), noise, gpt=2.0), "low"),
         "high": run(table(many(40), [nll + 1 for nll in noise], rnn=2.0), "high"),
+        "other": run(table(many(40), [nll + 0.1 for nll in noise]), "other"),
+        "last": run(table(many(40), [nll + 1.1 for nll in noise]), "last"),
     }
 
     def run_compare(*arguments: str, status: int = 0) -> tuple[str, str]:
@@ -401,6 +403,7 @@ def test_what_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert "| mlp     | dev" in run_compare("high", "low", "--fail-if-worse", "--md")[0]
     assert "the same" in run_compare("low", "high", "--model", "gpt", "--other", "rnn")[0]
     assert "gpt → rnn" in run_compare("low", "high", "--model", "gpt", "--other", "rnn")[0]
+    assert "for these two recipes" in run_compare("--a", "low", "other", "--b", "high", "last")[0]
     # by 1 nat per name of 6 or 7 characters
     (row,) = json.loads(
         run_compare("low", "high", "--json", "--model", "mlp", "--negligible", "1")[0]

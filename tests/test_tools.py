@@ -19,7 +19,7 @@ from tests.conftest import ROOT, Project
 from tests.test_models import ngram_tensors
 from tools import generate
 from tools.generate import load
-from tools.score import Step, score, total_nll
+from tools.score import Step, as_text, score, total_nll
 
 VOCABULARY = Vocabulary.of([".", "a", "b"])
 SETTINGS = {"seed": 1, "measured": 1, "temperature": 1.0}
@@ -65,6 +65,14 @@ def test_impossible_name_is_infinite():
     steps = score("aa", COUNTED, VOCABULARY)
     assert steps[1] == Step("a", "a", -math.inf)
     assert total_nll(steps) == math.inf
+
+
+def test_perplexity_too_large_for_a_number_is_infinite():
+    def last_line(nll: float) -> str:
+        return as_text("a", "m", [Step(".", "a", -nll)]).splitlines()[-1]
+
+    assert "perplexity inf" in last_line(700.0)
+    assert "perplexity inf" not in last_line(699.0)
 
 
 def test_score_as_json(trained: Path):

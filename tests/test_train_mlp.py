@@ -217,7 +217,14 @@ def test_every_number_of_steps_has_rates_above_zero(schedule: str, steps: int):
 
 @pytest.mark.parametrize(
     ("last", "points", "expected"),
-    [(0, 5, {0}), (1, 5, {0, 1}), (4, 5, {0, 1, 2, 3, 4}), (10, 3, {0, 5, 10}), (2399, 500, None)],
+    [
+        (0, 5, {0}),
+        (1, 5, {0, 1}),
+        (9, 2, {0, 9}),
+        (4, 5, {0, 1, 2, 3, 4}),
+        (10, 3, {0, 5, 10}),
+        (2399, 500, None),
+    ],
 )
 def test_evenly_spaced_steps_include_both_ends(last: int, points: int, expected: set[int] | None):
     found = train_mlp.evenly_spaced(last, points)
@@ -230,6 +237,16 @@ def test_curves_include_first_and_last_step():
     )
     assert (curve[0][0], curve[-1][0], len(curve)) == (0, 699, 500)
     assert (dev_curve[0][0], dev_curve[-1][0], len(dev_curve)) == (0, 700, 21)
+
+
+def test_stored_model_can_be_trained_further():
+    some, chosen = examples("emma", "ava"), settings(steps=1)
+    model, _, _ = train(some, examples(), chosen)
+    before = train_mlp.full_loss(model, some).item()
+    stored = {name: torch.from_numpy(array) for name, array in model.arrays().items()}
+    again = MLP.from_tensors(stored, 27)
+    train_mlp.train(again, some, examples(), chosen, Generator())
+    assert train_mlp.full_loss(again, some).item() < before
 
 
 def test_divergence_names_the_rate():
