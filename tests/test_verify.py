@@ -13,14 +13,14 @@ from charlm.errors import InputError
 from charlm.params import Fetch
 from charlm.storage import write_bytes
 from charlm.tensors import read_tensors, write_tensors
-from tests.conftest import Project
+from tests.conftest import NO_NETWORK, Project
 from tools import verify
 
 PASSED = (0, "verify: every stage, run anew, gives the bytes that are committed\n", "")
 
 
 def verified(project: Project) -> tuple[int, str, str]:
-    ran = project.call("tools.verify")
+    ran = project.call("tools.verify", **NO_NETWORK)  # the list that is here is enough
     return ran.returncode, ran.stdout, ran.stderr
 
 
@@ -50,13 +50,20 @@ def four_stages(project: Project) -> Project:
     return project
 
 
-def test_unchanged_results_pass_and_changed_ones_are_named_with_their_stage(four_stages: Project):
+def test_unchanged_results_pass_and_changed_ones_are_named_with_their_stage(
+    four_stages: Project, monkeypatch: pytest.MonkeyPatch
+):
     project = four_stages
+    # the cache is elsewhere for every project of the user, so for the new clone, too
+    monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", str(project.root.parent / "settings"))
     cache = project.root.parent / "elsewhere"
     (project.root / verify.CACHE).rename(cache)
-    project.run("dvc", "cache", "dir", "--local", str(cache))
+    project.run("dvc", "cache", "dir", "--global", str(cache))
+    vocabulary = verify.cached(cache, hash_of(project, "build_contexts", "data/vocabulary.json"))
+    vocabulary.unlink()
     assert verified(project) == PASSED
     assert project.changed() == ""
+    assert not vocabulary.exists()  # the new clone has a cache of its own
 
     # a model is edited, and committed as if it had been trained
     path = project.root / "data/models/bigram_count.safetensors"
