@@ -10,8 +10,10 @@ import pytest
 from charlm import lockfile, params, yaml_files
 from charlm.download import EMBEDDED
 from charlm.errors import InputError
+from charlm.storage import write_bytes
 from tests.conftest import ROOT, Project
 from tools import rescue
+from tools.rescue import lock_is_damaged  # itself, which most tests replace
 
 FETCH = (sys.executable, "-m", "stages.fetch")
 REPRO = ("dvc", "repro")
@@ -144,3 +146,18 @@ def test_everything_that_reads_yaml_names_a_merge_conflict(tmp_path: Path):
 @pytest.mark.parametrize("content", [b"a: '<<<<<<< '\n", b"a:\n- <<<<<<<\n", b"<<<<<<<\n"])
 def test_marks_elsewhere_are_no_conflict(content: bytes):
     assert not yaml_files.has_conflict(content)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "damaged"),
+    [
+        ("dvc.lock", "schema: '2.0'\nstages: {}\n", False),
+        ("dvc.lock", "schema: '2.0'\nstages: {", True),
+        ("dvc.yaml", "stages: {", False),  # what DVC says of that is enough
+    ],
+)
+def test_lock_that_dvc_cannot_read_is_damaged(folder: Path, path: str, content: str, damaged: bool):
+    write_bytes(folder / ".dvc/config", b"[core]\n    no_scm = True\n")
+    (folder / "dvc.yaml").write_text("stages:\n  one:\n    cmd: one\n")
+    (folder / path).write_text(content)
+    assert lock_is_damaged() == damaged
