@@ -34,7 +34,7 @@ PRELOADED = (
 )
 PROJECT = ("charlm", "stages", "tools", "benchmarks", "tests")
 PIPELINES = {"finished", "quick", "project"}  # the slow fixtures
-SLOW = re.compile("comparisons_in_readme|sixty_most_frequent|keeps_failing|_broken|coverage|19_of")
+SLOW = re.compile("comparisons_in_docs|sixty_most_frequent|keeps_failing|_broken|coverage|19_of")
 SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/__init__.py": ("layout", "runtime", "models"),
     "charlm/errors.py": ("fetch", "runtime"),

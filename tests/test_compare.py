@@ -411,6 +411,14 @@ def test_what_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert row["verdict"] == "significant but negligible"
 
 
+def test_numbers_keep_their_zeros_and_signs():
+    row = Row("mlp", "dev", False, 1.5, 2.0, 0.5, 0.25, 0.75, 1234, "worse")
+    assert compare.as_text([row], "simple").splitlines()[2].split() == [
+        *("mlp", "dev", "1.5000", "2.0000", "+0.50000"),
+        *("+0.25000", "to", "+0.75000", "1,234", "B", "is", "worse"),
+    ]
+
+
 EVALUATION = table(["ava", "mia"], [1.5, None]).to_csv(index=False)
 
 
