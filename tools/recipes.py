@@ -243,8 +243,11 @@ def check_cache_path() -> None:
     """
     from dvc.repo import Repo  # slow, and not needed where all experiments exist
 
-    with Repo() as repo:
-        path = repo.cache.local_cache_dir
+    try:
+        with Repo() as repo:
+            path = repo.cache.local_cache_dir
+    except DvcException:
+        return  # `dvc exp run` says what is wrong
     if not path.isascii():
         raise InputError(
             f"recipes: {path}: DVC cannot run experiments in temporary folders while the path of "
