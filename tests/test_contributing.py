@@ -82,6 +82,7 @@ def test_new_model_is_compared_and_declared(with_unigram: Project):
         assert "data/models/unigram.safetensors" in stages[stage]["deps"]
 
 
+@pytest.mark.faults
 def test_tests_of_dvc_yaml_accept_the_new_model(with_unigram: Project):
     options = ("-q", "-n0", "-p", "no:cacheprovider")
     with_unigram.run(sys.executable, "-m", "pytest", *options, "tests/test_dvc_yaml.py")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 from urllib.parse import quote, unquote
 
@@ -140,10 +141,19 @@ def test_server_that_fails_twice_is_asked_three_times(server: str):
     assert Server.requested["/twice/names.txt"] == 3
 
 
-def test_server_that_keeps_failing_is_asked_four_times(server: str):
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds for which the download waits; here it does not."""
+    seconds: list[float] = []
+    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=seconds.append))
+    return seconds
+
+
+def test_server_that_keeps_failing_is_asked_four_times(server: str, pauses: list[float]):
     """Even if it says to come again after a day."""
     assert "500 Server Error" in refused(f"{server}/broken/names.txt")
     assert Server.requested["/broken/names.txt"] == 4
+    assert pauses == [0.5, 1, 2]
 
 
 def test_content_may_be_as_large_as_the_limit(
@@ -164,6 +174,7 @@ def test_endless_content_is_refused(server: str):
 @pytest.mark.parametrize(
     ("what", "problem"), [("loop", "more than 10 redirects"), ("broken", "500 Server Error")]
 )
+@pytest.mark.usefixtures("pauses")
 def test_endless_content_of_a_redirect_or_a_failure_is_not_read(
     server: str, what: str, problem: str
 ):

@@ -1,7 +1,6 @@
 """The targets of the Makefile, with scripts in place of the installed programs."""
 
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -89,14 +88,3 @@ def test_python_that_is_too_old_is_named(folder: Path):
     assert ran.returncode != 0
     assert "Python 3.11 or newer is needed" in ran.stderr
     assert not (folder / ".venv").exists()
-
-
-def test_faults_are_looked_for_in_every_file_that_has_some():
-    command = make(ROOT, "--dry-run", "test-faults").stdout
-    listed = set(re.findall(r"tests/test_\w+\.py", command))
-    assert listed <= {f"tests/{path.name}" for path in (ROOT / "tests").glob("test_*.py")}
-    assert listed >= {
-        f"tests/{path.name}"
-        for path in (ROOT / "tests").glob("test_*.py")
-        if re.search(r"mark\.faults|^@given", path.read_text(encoding="utf-8"), re.MULTILINE)
-    }
