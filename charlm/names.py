@@ -1,5 +1,6 @@
 """Lists of names: one name per line, UTF-8, read as people mean them."""
 
+import json
 import re
 import shlex
 import unicodedata
@@ -15,8 +16,15 @@ LINE_END = re.compile("\r\n|\r|\n")
 # no tabs, no line separators either; the space is none of these
 CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-BINARY = (b"%PDF", b"PK\x03\x04", b"\x1f\x8b", b"\x89PNG", b"\xff\xd8\xff")  # first bytes
-HTML = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
+BINARY = (
+    b"%PDF",
+    b"{\\rtf",
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+)  # first bytes
+HTML = re.compile(rb"\s*<(!--|(!doctype|html|head|body|\?xml)\b)", re.IGNORECASE)
 SEPARATORS = {"tab": "\t", "semicolon": ";", "comma": ","}
 MIN_TABLE_SHARE = 0.9  # of the lines, with the same number of separators
 HEADERS = ("name", "names")
@@ -82,7 +90,7 @@ def decode(content: bytes, source: str) -> str:
     """Return the text of a file.
 
     Raises:
-        InputError: it is not UTF-8, or not text but a page or of a binary format.
+        InputError: it is not UTF-8, or of another format: a web page, JSON or not text at all.
     """
     if HTML.match(content.removeprefix(BYTE_ORDER_MARK.encode())):
         raise InputError(
@@ -95,13 +103,31 @@ def decode(content: bytes, source: str) -> str:
             "one per line"
         )
     try:
-        return content.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = len(LINE_END.split(content[: error.start].decode("utf-8")))
         raise InputError(
             f"{source}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; save the list "
             "as UTF-8"
         ) from None
+    if is_json(text):
+        raise InputError(f"{source}: JSON, not a list of names; write the names one per line")
+    return text
+
+
+def is_json(text: str) -> bool:
+    """Tell whether a text is an array or object of JSON.
+
+    >>> is_json('["Ada", "Bea"]'), is_json("[Ada]")
+    (True, False)
+    """
+    if not text.lstrip().startswith(("[", "{")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def mend(lines: list[str]) -> tuple[list[str], dict[str, int]]:

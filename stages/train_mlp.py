@@ -92,12 +92,13 @@ def learning_rate(step: int, settings: params.Mlp) -> float:
 def full_loss(model: MLP, examples: Examples, drop: Dropout | None = None) -> Tensor:
     """Return the average negative log-likelihood of all examples, in nats per character."""
     size = max(1, MAX_CELLS // examples.symbols)
-    parts = []
+    total = torch.zeros(())
     for first in range(0, len(examples.contexts), size):
         contexts = examples.contexts[first : first + size]
         shares = examples.table(np.arange(first, first + len(contexts)))
-        parts.append((shares * F.log_softmax(model(contexts, drop), dim=1)).sum())
-    return -torch.stack(parts).sum()
+        # added up one by one: small tensors kept between large ones would fragment the memory
+        total = total + (shares * F.log_softmax(model(contexts, drop), dim=1)).sum()
+    return -total
 
 
 @torch.no_grad()
@@ -259,6 +260,16 @@ def describe_dev(curve: Curve, keep: str) -> str:
     return f", {last:.4f} on dev (lowest after step {step:,}: {best:.4f}{how})"
 
 
+def contexts_at_once(examples: Examples, dev: Examples, batch_size: int | None) -> int:
+    """Return for how many contexts at most the model is computed at once.
+
+    A step of the training computes a batch, or all contexts; `full_loss` limits itself.
+    """
+    contexts = len(examples.contexts)
+    measured = min(max(contexts, len(dev.contexts)), MAX_CELLS // examples.symbols)
+    return max(min(contexts, batch_size or contexts), measured)
+
+
 def main() -> None:
     settings = params.load().mlp
     symbols = len(read_vocabulary())
@@ -267,13 +278,10 @@ def main() -> None:
     )
     sizes = (symbols, examples.contexts.shape[1], settings.embedding, settings.hidden)
     parameters, units = count_parameters(*sizes, settings.layers)
-    # all contexts in one step, or a batch; else only as many as `full_loss` computes at once
-    rows = min(len(examples.contexts), settings.batch_size or len(examples.contexts))
-    rows = max(rows, min(MAX_CELLS // symbols, max(len(examples.contexts), len(dev.contexts))))
     check_network_memory(
         "training this MLP",
         parameters,
-        activations=units * rows,
+        activations=units * contexts_at_once(examples, dev, settings.batch_size),
         advice="lower mlp.hidden, mlp.embedding, mlp.layers, mlp.batch_size or contexts.block_size",
     )
     generator = Generator().manual_seed(settings.seed)

@@ -151,6 +151,10 @@ PAGE = (
                 "remove it; 1,199 more such lines: 2, 3, 4, 5, 6, …"
             ),
         ),
+        *[
+            (content, "list: JSON, not a list of names; write the names one per line")
+            for content in (b'["Ada", "Bea"]', b'\n[\n  "Ada",\n  "Bea"\n]\n', b'{"names": []}')
+        ],
     ],
 )
 def test_what_is_no_list_is_refused_with_the_reason(content: bytes, message: str):
@@ -165,6 +169,7 @@ def test_what_is_no_list_is_refused_with_the_reason(content: bytes, message: str
         b"emma\na\0va\n",
         "emma\nava\n".encode("utf-16-le"),
         b"%PDF-1.7\n1 0 obj\n",
+        b"{\\rtf1\\ansi Ada\\par\n",
         b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
         b"PK\x03\x04\x14\x00\x00\x00",
         b"PK\x03\x04\x14\xff\xfe",

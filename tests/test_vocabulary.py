@@ -85,6 +85,10 @@ def test_encode_and_decode_are_inverse():
     assert found.encode("").shape == (0,)
 
 
+def test_last_code_point_of_unicode_is_a_character():
+    assert build(["a\U0010ffff"]).encode("\U0010ffffa").tolist() == [2, 1]
+
+
 def test_more_than_256_symbols_need_two_bytes():
     characters = [chr(code) for code in range(0x4E00, 0x4E00 + 256)]
     numbers = build(characters).encode(characters[-1])
