@@ -400,6 +400,7 @@ def test_two_runs_at_once_end_in_the_same_bytes_or_one_is_refused(
 
 
 @posix
+@pytest.mark.faults
 def test_experiment_aside_does_not_disturb_a_run(base: Project, undisturbed, tmp_path: Path):
     expected, _ = undisturbed("train_mlp")
     project = disturbed("train_mlp", base, expected, tmp_path)

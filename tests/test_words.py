@@ -247,7 +247,9 @@ def test_boundary_of_every_kind_runs_through_all_stages(tmp_path: Path):
         folder.mkdir()
         changes = {"vocabulary.boundary": boundary, "vocabulary.boundary_place": place}
         changes |= {"bigram_count.smoothing": 0.5, "mlp.keep": "best_on_dev"}
-        run_stages(folder, "\n".join(names).encode(), FEW_STEPS | changes)
+        # what is drawn does not depend on the place
+        stages = [name for name in STAGES if place == "last" or "plot" not in name]
+        run_stages(folder, "\n".join(names).encode(), FEW_STEPS | changes, stages)
         found = json.loads((folder / "metrics/evaluate.json").read_text())["nll"]
         assert set(found) == set(MODELS)
         losses[boundary, place] = [found[name] for name in ("bigram_count", "ngram_count")]
