@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, get_font
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 if TYPE_CHECKING:
     from charlm.projection import Plane
@@ -36,6 +37,9 @@ VIEWER_FONTS = ["DejaVu Sans", "Noto Sans", "sans-serif", "Noto Color Emoji"]
 MISSING_WIDTH_EM = 1.25  # of a character that FONT lacks: that of the widest emoji
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 MAX_SYMBOLS = 60  # in a picture
+
+LOSS_TICKS = (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 7)  # of each decade
+MAX_LOSS_RATIO = 100  # of the highest loss to the bottom of the picture
 
 COUNTS_CELL_INCHES = 0.6
 PROBABILITIES_CELL_INCHES = 0.34
@@ -284,4 +288,40 @@ def draw_learning_rate(curve: dict[str, np.ndarray]) -> bytes:
         axes.set_ylabel("NLL (nats per character)", fontproperties=FONT)
         _use_font(axes)
         axes.legend(prop=FONT)
+        return _svg(figure)
+
+
+def draw_losses(
+    bigram: dict[str, np.ndarray], mlp: dict[str, np.ndarray], mlp_dev: dict[str, np.ndarray]
+) -> bytes:
+    """Draw the losses while the neural bigram and the MLP are trained, on one logarithmic scale.
+
+    Args:
+        bigram, mlp: `step` and `nll` on train, each (steps,): all of it, and a batch.
+        mlp_dev: the same on dev; without rows if dev is empty.
+    """
+    highest = max(bigram["nll"].max(), mlp["nll"].max())
+    lowest = min(curve["nll"].min(initial=highest) for curve in (bigram, mlp, mlp_dev))
+    with _plain_style():
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        left.plot(bigram["step"], bigram["nll"], color="navy", label="train")
+        left.set_title("Neural bigram", fontproperties=FONT)
+        left.set_ylabel("NLL (nats per character)", fontproperties=FONT)
+        batch = "train, the batch of a step"
+        right.plot(mlp["step"], mlp["nll"], color="steelblue", lw=0.6, label=batch)
+        if len(mlp_dev["step"]):
+            right.plot(*mlp_dev.values(), "o", color="crimson", ms=4, label="dev")
+        right.set_title("MLP", fontproperties=FONT)
+        left.set_yscale("log")
+        left.set_ylim(max(lowest, highest / MAX_LOSS_RATIO) / 1.05, highest * 1.05)
+        left.yaxis.set_major_locator(LogLocator(subs=LOSS_TICKS, numticks=50))
+        left.yaxis.set_minor_locator(NullLocator())
+        left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        for axes in (left, right):
+            axes.set_xlabel("step", fontproperties=FONT)
+            axes.grid(color="whitesmoke")
+            axes.set_axisbelow(True)
+            _use_font(axes)
+            axes.legend(prop=FONT, loc="upper right")
         return _svg(figure)

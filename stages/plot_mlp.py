@@ -1,7 +1,8 @@
-"""Draw the MLP's embedding before and after training, and the search for its learning rate.
+"""Draw the MLP's embedding, the losses during training, and the search for a learning rate.
 
 python -m stages.plot_mlp    data/embedding.json, data/learning_rate.csv,
-    data/contexts/bigram/train.safetensors    → plots/embedding.svg, plots/learning_rate.svg
+    data/contexts/bigram/train.safetensors, plots/{bigram_neural,mlp,mlp_dev}.csv
+    → plots/embedding.svg, plots/loss.svg, plots/learning_rate.svg
 """
 
 import csv
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 EMBEDDING = DATA / "embedding.json"
 LEARNING_RATE = DATA / "learning_rate.csv"
+RATE_COLUMNS = ("exponent", "lr", "nll", "smoothed_nll")
+LOSS_COLUMNS = ("step", "nll")
 
 
 def read_planes(path: Path, symbols: int) -> "dict[str, Plane]":
@@ -40,19 +43,23 @@ def read_planes(path: Path, symbols: int) -> "dict[str, Plane]":
     return planes
 
 
-def read_curve(path: Path) -> dict[str, np.ndarray]:
-    """Return the columns of a table of numbers.
+def read_curve(
+    path: Path, columns: tuple[str, ...], stage: str, may_be_empty: bool = False
+) -> dict[str, np.ndarray]:
+    """Return these columns of a table of numbers.
 
     Raises:
         InputError: the file is missing or damaged.
     """
     try:
         header, *rows = csv.reader(read_bytes(path).decode().splitlines())
-        curve = dict(zip(header, np.array(rows, dtype=float).T, strict=True))
-    except ValueError:
-        curve = {}
-    if not {"exponent", "lr", "nll", "smoothed_nll"} <= set(curve):
-        raise damaged(path, "not a learning-rate curve", "find_learning_rate")
+        values = np.array(rows or np.empty((0, len(header))), dtype=float)
+        table = dict(zip(header, values.T, strict=True))
+        curve = {column: table[column] for column in columns}
+    except (KeyError, ValueError):
+        rows, curve = [], {}
+    if not (rows or (curve and may_be_empty)):
+        raise damaged(path, f"not a curve with {', '.join(columns)}", stage)
     return curve
 
 
@@ -63,13 +70,19 @@ def main() -> None:
     columns = (examples["contexts"][:, 0], examples["targets"])
     frequency = np.maximum(*(np.bincount(column, minlength=len(itos)) for column in columns))
     planes = read_planes(EMBEDDING, len(itos))
-    curve = read_curve(LEARNING_RATE)
+    rates = read_curve(LEARNING_RATE, RATE_COLUMNS, "find_learning_rate")
+    losses = [
+        read_curve(PLOTS / "bigram_neural.csv", LOSS_COLUMNS, "train_bigram_neural"),
+        read_curve(PLOTS / "mlp.csv", LOSS_COLUMNS, "train_mlp"),
+        read_curve(PLOTS / "mlp_dev.csv", LOSS_COLUMNS, "train_mlp", may_be_empty=True),
+    ]
 
     write_bytes(PLOTS / "embedding.svg", plots.draw_embedding(planes, itos, frequency))
-    write_bytes(PLOTS / "learning_rate.svg", plots.draw_learning_rate(curve))
+    write_bytes(PLOTS / "loss.svg", plots.draw_losses(*losses))
+    write_bytes(PLOTS / "learning_rate.svg", plots.draw_learning_rate(rates))
     print(
-        f"plot_mlp: drew the embedding of {len(itos)} symbols, and the loss at "
-        f"{len(curve['lr']):,} learning rates"
+        f"plot_mlp: drew the embedding of {len(itos)} symbols, the losses of the neural bigram "
+        f"and the MLP, and the loss at {len(rates['lr']):,} learning rates"
     )
 
 

@@ -68,6 +68,36 @@ def test_curve_of_the_search_is_the_same_whatever_the_settings_of_the_user():
         assert plots.draw_learning_rate(CURVE) == plain
 
 
+def curve(*nll: float) -> dict[str, np.ndarray]:
+    return {"step": np.arange(len(nll)), "nll": np.array(nll)}
+
+
+def test_losses_have_the_same_bytes_whatever_the_settings_of_the_user():
+    losses = (curve(3.0, 2.5), curve(3.0, 2.2), curve(3.1, 2.4))
+    plain = plots.draw_losses(*losses)
+    with matplotlib.rc_context({"font.family": "monospace", "lines.linewidth": 9}):
+        assert plots.draw_losses(*losses) == plain
+
+
+def test_losses_of_both_networks_are_drawn_on_train_and_on_dev():
+    text = drawn_text(plots.draw_losses(curve(4.0, 2.5), curve(3.0, 2.2), curve(3.1, 2.4, 2.3)))
+    assert {"Neural bigram", "train", "MLP", "train, the batch of a step", "dev"} <= set(text)
+    assert {"2.5", "3", "3.5", "4"} <= set(text)
+    assert not {"2", "5"} & set(text)
+
+
+def test_losses_without_dev_have_no_entry_for_it():
+    text = drawn_text(plots.draw_losses(curve(3.0, 2.5), curve(3.0, 2.2), curve()))
+    assert "train, the batch of a step" in text
+    assert "dev" not in text
+
+
+def test_losses_close_to_zero_do_not_stretch_the_picture():
+    text = drawn_text(plots.draw_losses(curve(3.0, 2.5), curve(3.0, 0.0), curve(3.0, 0.0)))
+    labels = [float(label) for label in text if re.fullmatch(r"[\d.]+", label)]
+    assert min(label for label in labels if label) == 0.03
+
+
 def test_the_lowest_smoothed_loss_is_marked_not_the_lowest_loss():
     curve = {
         "exponent": np.array([-2.0, -1.5, -1.0, -0.5]),
