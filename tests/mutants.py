@@ -38,6 +38,7 @@ SLOW = re.compile("comparisons_in_docs|sixty_most_frequent|keeps_failing|_broken
 SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/__init__.py": ("layout", "runtime", "models"),
     "charlm/errors.py": ("fetch", "runtime"),
+    "charlm/hints.py": ("tools", "next"),
     "charlm/revisions.py": ("compare",),
     "charlm/yaml_files.py": ("params", "rescue"),
     "charlm/runtime.py": ("versions", "tools"),

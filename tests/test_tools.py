@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.conftest import ROOT, Project
 from tests.test_models import ngram_tensors
 from tools import generate
 from tools.generate import load
-from tools.score import Step, as_text, score, total_nll
+from tools.score import Step, as_row, as_text, score, total_nll
 
 VOCABULARY = Vocabulary.of([".", "a", "b"])
 SETTINGS = {"seed": 1, "measured": 1, "temperature": 1.0}
@@ -99,15 +100,89 @@ def test_other_alphabets_are_printed_as_they_are(trained: Path):
 
 def test_score_as_text_names_the_impossible_pair(trained: Path):
     (trained / "more.txt").write_text("aa\n")
-    printed = run(trained, "tools.score", "ab", "-f", "more.txt").stdout
+    printed = run(trained, "tools.score", "ab", "-f", "more.txt", "--steps").stdout
     assert "ab under bigram_count\n  .  →  a   0.500000   -0.6931\n" in printed
     assert "sum 0.9808, mean 0.3269, perplexity 1.3867\n" in printed
     assert "sum inf, mean inf, perplexity inf: a is never followed by a\n" in printed
 
 
+def test_several_names_are_one_line_each(trained: Path):
+    arguments = ("tools.score", "ab", "aa", "--model", "mlp", "--model", "bigram_count")
+    # ln 27 = 3.2958, ln 3 = 1.0986, ln 0.375 = -0.9808
+    assert run(trained, *arguments).stdout.splitlines() == [
+        "name    model           log-likelihood    mean NLL    likelihood    perplexity",
+        "------  ------------  ----------------  ----------  ------------  ------------",
+        "ab      mlp                    -3.2958      1.0986       0.03704             3",
+        "ab      bigram_count           -0.9808      0.3269         0.375        1.3867",
+        "aa      mlp                    -3.2958      1.0986       0.03704             3",
+        "aa      bigram_count              -inf         inf             0           inf",
+    ]
+
+
+def test_likelihood_too_small_for_a_number_is_not_shown_as_zero():
+    def likelihood(nll: float) -> str:
+        return as_row("a", "m", [Step(".", "a", -nll)])[4]
+
+    assert likelihood(700.0) == "< 1e-304"
+    assert likelihood(699.0) == "2.68e-304"
+    assert likelihood(math.inf) == "0"
+
+
+def test_certain_name_has_a_loss_of_zero():
+    assert as_row("a", "m", [Step(".", "a", -0.0)])[2:] == ("0.0000", "0.0000", "1", "1")
+
+
+def test_one_name_is_shown_by_character_unless_asked_otherwise(trained: Path):
+    arguments = ("tools.score", "ab", "--model", "bigram_count")
+    by_character = run(trained, *arguments).stdout
+    assert by_character.startswith("ab under bigram_count\n  .  →  a   0.500000   -0.6931\n")
+    assert run(trained, *arguments, "--steps").stdout == by_character
+    assert run(trained, *arguments, "--no-steps").stdout.splitlines()[2].split() == [
+        *("ab", "bigram_count", "-0.9808", "0.3269", "0.375", "1.3867")
+    ]
+
+
+def test_json_has_only_the_models_asked_for(trained: Path):
+    found = json.loads(run(trained, "tools.score", "ab", "--json", "--model", "mlp").stdout)
+    assert list(found["ab"]) == ["mlp"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tools.score", "aB"], "'aB': 'B' is not among the characters ab; did you mean 'ab'?\n"),
+        (["tools.score", "aC"], "'aC': 'C' is not among the characters ab\n"),
+        (
+            ["tools.generate", "--prefix", "A"],
+            "--prefix: 'A' is not among the characters ab; did you mean 'a'?\n",
+        ),
+    ],
+)
+def test_upper_case_gets_a_hint(trained: Path, arguments: list[str], message: str):
+    assert run(trained, *arguments).stderr == message
+
+
+def test_letter_that_is_known_in_upper_case_stays_in_the_hint(trained: Path):
+    storage.write_json(trained / "data/vocabulary.json", [".", "A", "b"])
+    refused = run(trained, "tools.score", "AB")
+    assert refused.stderr == "'AB': 'B' is not among the characters Ab; did you mean 'Ab'?\n"
+
+
+def test_documented_lines_open_the_trained_tensors(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    page = (ROOT / "docs/experiments.md").read_text()
+    (lines,) = re.findall("```python\n(.*?)```", page, re.DOTALL)
+    assert len(lines.splitlines()) == 3
+    monkeypatch.chdir(trained)
+    exec(lines, {})
+    assert capsys.readouterr().out == "tensor([0., 0.])\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
+        (["ab", "--model", "gpt"], 2, "invalid choice: 'gpt'"),
         (["ac"], 1, "'ac': 'c' is not among the characters ab"),
         (["a.b"], 1, "'a.b': '.' is not among the characters ab"),
         (["a\tb"], 1, "arguments, line 1: 'a\\tb' is not a name: it contains a tab"),

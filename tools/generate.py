@@ -11,6 +11,7 @@ from torch import Generator
 
 from charlm import params
 from charlm.errors import InputError
+from charlm.hints import lower_case_hint
 from charlm.models.base import Model
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.registry import MODELS, load_models
@@ -71,7 +72,8 @@ def draw(
                 prefix,
             )
         except ValueError as error:
-            raise InputError(f"--prefix: {error}") from None
+            hint = lower_case_hint(prefix, vocabulary)
+            raise InputError(f"--prefix: {error}{hint}") from None
         names += [name for name in drawn if name not in excluded]
         if len(names) >= settings.count:
             return names[: settings.count]

@@ -1,25 +1,33 @@
-"""Show how probable names are under the trained models, character by character.
+"""Show how probable names are under the trained models.
 
-python -m tools.score emma jq anubhavm
+python -m tools.score emma                          one name: character by character
+python -m tools.score emma jq anubhavm              several: one line per name and model
+python -m tools.score emma jq --steps --model mlp   several, character by character, under one model
 python -m tools.score -f my_names.txt --json
 """
 
+import argparse
 import json
 import math
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from tabulate import tabulate
 
 from charlm.errors import InputError
 from charlm.examples import build_examples
+from charlm.hints import lower_case_hint
 from charlm.models.base import Model
-from charlm.models.registry import load_models
+from charlm.models.registry import MODELS, load_models
 from charlm.names import parse_list, parse_names
 from charlm.runtime import argument_parser, run_tool
 from charlm.scoring import log_probabilities
 from charlm.storage import read_bytes
 from charlm.vocabulary import Vocabulary, read_vocabulary
+
+MAX_NLL = 700  # nats; the exponential of more is no longer a float
+COLUMNS = ("name", "model", "log-likelihood", "mean NLL", "likelihood", "perplexity")
 
 
 class Step(NamedTuple):
@@ -39,7 +47,7 @@ def score(name: str, model: Model, vocabulary: Vocabulary) -> list[Step]:
     try:
         examples = build_examples([name], vocabulary, model.block_size)
     except ValueError as error:
-        raise InputError(f"{name!r}: {error}") from None
+        raise InputError(f"{name!r}: {error}{lower_case_hint(name, vocabulary)}") from None
     contexts, targets = examples["contexts"], examples["targets"].tolist()
     rows = log_probabilities(model(torch.from_numpy(contexts).long()))
     return [
@@ -51,6 +59,11 @@ def score(name: str, model: Model, vocabulary: Vocabulary) -> list[Step]:
 def total_nll(steps: list[Step]) -> float:
     """Return the negative log-likelihood of a whole name, in nats."""
     return -math.fsum(step.log_probability for step in steps)
+
+
+def perplexity(nll: float) -> float:
+    """Return the exponential of an average NLL; infinite if that is too large for a float."""
+    return math.exp(nll) if nll < MAX_NLL else math.inf
 
 
 def as_json(steps: list[Step]) -> dict[str, object]:
@@ -82,7 +95,6 @@ def as_text(name: str, model: str, steps: list[Step]) -> str:
     """
     total = total_nll(steps)
     mean = total / len(steps)
-    perplexity = math.exp(mean) if mean < 700 else math.inf
     ruled_out = [step for step in steps if step.log_probability == -math.inf]
     lines = [f"{name} under {model}"]
     for step in steps:
@@ -90,15 +102,36 @@ def as_text(name: str, model: str, steps: list[Step]) -> str:
         row = f"{step.context}  →  {step.next}   {probability:.6f} {step.log_probability:9.4f}"
         lines.append(f"  {row}")
     why = "".join(f": {step.context} is never followed by {step.next}" for step in ruled_out[:1])
-    lines.append(f"  sum {total:.4f}, mean {mean:.4f}, perplexity {perplexity:.4f}{why}")
+    lines.append(f"  sum {total:z.4f}, mean {mean:z.4f}, perplexity {perplexity(mean):.4f}{why}")
     return "\n".join(lines)
+
+
+def as_row(name: str, model: str, steps: list[Step]) -> tuple[str, ...]:
+    """Return the cells of COLUMNS.
+
+    >>> as_row("a", "m", [Step(".", "a", math.log(0.5)), Step("a", ".", math.log(0.25))])
+    ('a', 'm', '-2.0794', '1.0397', '0.125', '2.8284')
+    """
+    total = total_nll(steps)
+    mean = total / len(steps)
+    is_too_small = MAX_NLL <= total < math.inf
+    likelihood = f"< {math.exp(-MAX_NLL):.0e}" if is_too_small else f"{math.exp(-total):.4g}"
+    return name, model, f"{-total:z.4f}", f"{mean:z.4f}", likelihood, f"{perplexity(mean):.5g}"
 
 
 def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("names", nargs="*", help="names to score")
     parser.add_argument("-f", "--file", type=Path, help="a file of names, one per line")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--model", action="append", choices=MODELS, help="only this model; can be repeated"
+    )
+    parser.add_argument(
+        "--steps",
+        action=argparse.BooleanOptionalAction,
+        help="show each character, or do not; without either, only if there is one name",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, with each character")
     arguments = parser.parse_args()
     names = parse_names(arguments.names, "arguments")
     if arguments.file:
@@ -107,7 +140,7 @@ def main() -> None:
         parser.error("no names: give some, or a file of them with -f")
 
     vocabulary = read_vocabulary()
-    models = load_models(len(vocabulary))
+    models = load_models(len(vocabulary), tuple(arguments.model or MODELS))
     found = {
         name: {title: score(name, model, vocabulary) for title, model in models.items()}
         for name in names
@@ -118,13 +151,19 @@ def main() -> None:
             for name, by_model in found.items()
         }
         print(json.dumps(scores, indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    scored = [
+        (name, model, steps)
+        for name, by_model in found.items()
+        for model, steps in by_model.items()
+    ]
+    show_steps = len(found) == 1 if arguments.steps is None else arguments.steps
+    if show_steps:
+        print("\n\n".join(as_text(*item) for item in scored))
     else:
-        texts = [
-            as_text(name, model, steps)
-            for name, by_model in found.items()
-            for model, steps in by_model.items()
-        ]
-        print("\n\n".join(texts))
+        align = ("left", "left", *["right"] * 4)
+        rows = [as_row(*item) for item in scored]
+        print(tabulate(rows, COLUMNS, disable_numparse=True, colalign=align))
 
 
 if __name__ == "__main__":
