@@ -271,7 +271,7 @@ def experiments(project: Project) -> set[str]:
 
 
 def ran(finished: subprocess.CompletedProcess[str]) -> set[str]:
-    return set(re.findall(r"^([\w-]+): \d+ s", finished.stderr, re.MULTILINE))
+    return set(re.findall(r"^([\w.=-]+): \d+ s", finished.stderr, re.MULTILINE))
 
 
 def write_recipes(project: Project, **recipes: dict[str, object]) -> None:
@@ -308,6 +308,12 @@ def test_recipes_run_aside_under_their_names_and_only_once(project: Project, nam
     again = tool(project, *both)
     assert (again.stdout, again.stderr) == (first.stdout, "")
 
+    changed = tool(project, "few", "-S", "bigram_count.smoothing=3")
+    both_and_changed = both | {"few-bigram_count.smoothing=3"}
+    assert ran(changed) == both_and_changed - both
+    assert re.search(r"^few +dev NLL +2\.4533 +2\.4550$", changed.stdout, re.MULTILINE)
+    assert experiments(project) == both_and_changed
+
     project.set_param("bigram_count.smoothing", 2)  # overridden by one of them, not by the other
     head = project.run("git", "rev-parse", "HEAD").stdout.strip()
     killed = f"refs/exps/{head[:2]}/{head[2:]}/few{recipes.UNFINISHED}"
@@ -315,7 +321,7 @@ def test_recipes_run_aside_under_their_names_and_only_once(project: Project, nam
     changed = tool(project, *both)
     assert ran(changed) == {"few"}
     assert re.search(r"^few: \d+ s, replaces [0-9a-f]{7}$", changed.stderr, re.MULTILINE)
-    assert experiments(project) == both
+    assert experiments(project) == both_and_changed
 
     # from another commit they are run again, so that to apply one brings nothing else back
     project.run("git", "restore", "params.yaml")
@@ -364,12 +370,14 @@ def test_recipe_that_fails_says_so_and_leaves_what_there_was(project: Project):
     assert before == project.run("git", "for-each-ref", "refs/exps/*/*/one").stdout != ""
 
 
-def save_experiment(project: Project, name: str, overrides: list[str], nll: float) -> None:
+def save_experiment(
+    project: Project, name: str, overrides: list[str], nll: float, **others: int
+) -> None:
     """Save what an experiment of this name would leave in git."""
     with contextlib.chdir(project.root):
         settings = recipes.overridden(overrides)
         (project.root / "params.yaml").write_text(yaml.safe_dump(settings))
-        write_json(Path("metrics/mlp.json"), {"nll": nll, "parameters": 1234})
+        write_json(Path("metrics/mlp.json"), {"nll": nll} | others)
         write_bytes(Path("plots/embedding.svg"), name.encode())
         ref = recipes.experiment_ref(name)
         project.commit(name)
@@ -406,7 +414,7 @@ def saved(tmp_path: Path) -> Project:
     for seed, nll in ((1, 2.0), (2, 3.0)):
         overrides = ["mlp.hidden=5", "mlp.steps=3", f"mlp.seed={seed}"]
         save_experiment(project, f"narrow-seed-{seed}", overrides, nll)
-    save_experiment(project, "wide", ["mlp.hidden=9"], 2.25)
+    save_experiment(project, "wide", ["mlp.hidden=9"], 2.25, parameters=1234)
     save_experiment(project, "deep", ["mlp.layers=2"], 2.75)
     return project
 
@@ -464,6 +472,88 @@ def test_results_that_exist_are_shown_and_rendered(
         assert picture.read_bytes() == b"narrow-seed-1"
 
 
+def test_recipes_with_a_change_are_shown_beside_themselves(saved: Project):
+    for seed, nll in ((1, 2.25), (2, 2.25)):
+        overrides = ["mlp.hidden=5", "mlp.steps=3", "mlp.lr=0.5", f"mlp.seed={seed}"]
+        save_experiment(saved, f"narrow-mlp.lr=0.5-seed-{seed}", overrides, nll)
+    # this one has no number of parameters
+    save_experiment(saved, "wide-mlp.lr=0.5", ["mlp.hidden=9", "mlp.lr=0.5"], 2.5)
+    before = saved.changed()
+    finished = tool(saved, "wide", "narrow", "-S", "mlp.lr=0.5")
+    assert finished.stderr == ""  # nothing was run
+    assert [re.split("  +", line.strip()) for line in finished.stdout.splitlines()] == [
+        ["recipe", "figure", "notebook", "ours", "mlp.lr=0.5"],
+        ["-" * 8, "-" * 10, "-" * 10, "-" * 15, "-" * 15],
+        ["narrow", "nll", "2.5000 ± 0.7071", "2.2500 ± 0.0000"],
+        ["wide", "parameters", "1,234", "none"],
+        ["nll", "2.2500", "2.5000"],
+    ]
+    assert saved.changed() == before == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["mlp.hiden=9"], "-S mlp.hiden=9: Could not override 'mlp.hiden'."),
+        (
+            ["mlp.lr=0.5", "mlp.hidden=x"],
+            "-S mlp.lr=0.5 mlp.hidden=x: mlp.hidden: Input should be a valid integer; found 'x'",
+        ),
+        (["mlp.hidden=5"], "-S mlp.hidden=5: changes nothing in narrow-seed-1 (recipes.yaml)"),
+        # each of its experiments sets the seed
+        (["mlp.seed=7"], "-S mlp.seed=7: changes nothing in narrow-seed-1 (recipes.yaml)"),
+    ],
+)
+def test_wrong_change_is_refused(saved: Project, changes: list[str], message: str):
+    options = [part for change in changes for part in ("-S", change)]
+    refused = tool(saved, "narrow", *options, status=1)
+    assert refused.stderr.splitlines()[0].startswith(message)
+    assert refused.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        (["mlp.lr=2e-1", "mlp.steps=5"], "a-mlp.lr=2e-1-mlp.steps=5"),
+        (["evaluate.splits=[train, dev]"], "a-evaluate.splits=train-dev"),
+        (["fetch.url=../x~y:z^.lock"], "a-fetch.url=.-x-y-z-"),
+    ],
+)
+def test_experiment_of_a_change_has_a_name_that_git_takes(changes: list[str], name: str):
+    assert recipes.name_of_change("a", changes) == name
+    subprocess.run(["git", "check-ref-format", f"refs/exps/{name}"], check=True)
+
+
+# --- how long ---------------------------------------------------------------------------------
+
+
+def test_estimate_by_hand(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recipes, "EXPERIMENT_S", 10)
+    monkeypatch.setattr(recipes, "STEP_S", 0.5)
+    monkeypatch.setattr(recipes, "WEIGHTS_PER_S", 1000)
+    settings = params.load(ROOT / "params.yaml").model_dump()
+    # 3 x 2 inputs, 5 hidden, 5 more, 27 outputs: 5 x (6 + 5 + 27) = 190 weights
+    shape = ["contexts.block_size=3", "mlp.embedding=2", "mlp.hidden=5", "mlp.layers=2"]
+    few = [*shape, "mlp.steps=4", "mlp.batch_size=10", "split.seed=null"]
+    assert recipes.estimate_s(settings, few) == pytest.approx(10 + 4 * (0.5 + 1.9))
+    full = [*few, "mlp.batch_size=null"]
+    assert recipes.estimate_s(settings, full) == pytest.approx(10 + 4 * (0.5 + 5500 * 0.19))
+
+
+@pytest.mark.parametrize(
+    ("experiment_s", "seeds", "shown"),
+    [(12, None, "10 s"), (13, [1, 2], "15 s"), (13, [1, 2, 3], "25 s"), (46, [1, 2, 3], "2 min")],
+)
+def test_experiments_of_a_recipe_take_turns_on_the_cores(
+    monkeypatch: pytest.MonkeyPatch, experiment_s: int, seeds: list[int] | None, shown: str
+):
+    monkeypatch.setattr(recipes, "EXPERIMENT_S", experiment_s)
+    monkeypatch.setattr(recipes.os, "cpu_count", lambda: 2)
+    recipe = Recipe(question="why?", overrides=["mlp.steps=0"], seeds=seeds, figures=[])
+    settings = params.load(ROOT / "params.yaml").model_dump()
+    assert recipes.duration(recipe, settings) == shown
+
+
 def test_experiment_that_dvc_refuses_is_named_with_what_dvc_says(saved: Project):
     saved.set_param("mlp.layers", 3)  # in no experiment but `deep`, which overrides it
     failed = tool(saved, "deep", "wide", status=1)
@@ -510,6 +600,8 @@ def test_path_that_is_not_ascii_is_named_with_the_way_out(
 def test_list_names_every_recipe():
     listed = Project(ROOT).run(sys.executable, "-m", "tools.recipes").stdout
     assert [line.split()[0] for line in listed.splitlines()] == list(RECIPES)
+    for line in listed.splitlines():
+        assert re.match(r"\S+ +\d+ (s|min)  \S", line)
 
 
 @pytest.mark.parametrize(
@@ -518,6 +610,8 @@ def test_list_names_every_recipe():
         (["mlp-2-1000"], "no recipe mlp-2-1000; `python -m tools.recipes` lists them"),
         (["--write"], "--write needs --all or a whole part"),
         (["final", "--write"], "--write needs --all or a whole part"),
+        (["-S", "mlp.lr=1"], "-S needs recipes to change, and --write shows them as they are"),
+        (["counting", "--write", "-S", "mlp.lr=1"], "-S needs recipes to change, and --write"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str], message: str):

@@ -1,7 +1,11 @@
 """Run the notebooks' experiments and compare their numbers with those of the notebooks.
 
-    python -m tools.recipes                 lists the recipes of recipes.yaml
+    python -m tools.recipes                 lists the recipes of recipes.yaml, and about how long
+                                            each takes if DVC's cache has none of its results
     python -m tools.recipes NAME ...        runs these as DVC experiments of the same names
+    python -m tools.recipes NAME -S mlp.lr=0.5
+                                            runs NAME, and NAME with this change as the experiment
+                                            NAME-mlp.lr=0.5, and shows both beside each other
     python -m tools.recipes --all --write   runs all, and renders their tables into NOTEBOOKS.md
     python -m tools.recipes PART --write    runs and renders one part of it, such as counting
 
@@ -12,6 +16,7 @@ again.
 import csv
 import io
 import json
+import math
 import os
 import re
 import shlex
@@ -42,6 +47,12 @@ from charlm.yaml_files import parse_yaml
 RECIPES, NOTEBOOKS, PARAMS = Path("recipes.yaml"), Path("NOTEBOOKS.md"), Path("params.yaml")
 CODE = ("charlm", "constraints.txt", "dvc.yaml", "stages")  # all but params.yaml behind a result
 PICTURES = PLOTS / "recipes"
+# for estimates, measured on one core
+EXPERIMENT_S = 12  # of DVC, of starting the stages, and of all but the MLP's training
+STEP_S = 2e-4  # of one step of the MLP, besides its multiplications
+WEIGHTS_PER_S = 7e9  # times rows of a batch, forward and backward
+FULL_BATCH_ROWS = 5_500  # unique contexts of three characters in names.txt
+SYMBOLS = 27  # of names.txt
 UNFINISHED = "-unfinished"  # behind the name of an experiment that is running
 Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".join(lines)))]
 
@@ -74,6 +85,10 @@ class Recipe(Section):
             return {name: self.overrides}
         return {f"{name}-seed-{seed}": [*self.overrides, f"mlp.seed={seed}"] for seed in self.seeds}
 
+    def changed(self, changes: list[str]) -> Self:
+        """Return the recipe with further overrides."""
+        return self.model_copy(update={"overrides": [*self.overrides, *changes]})
+
 
 class Group(Section):
     """Recipes that share a table."""
@@ -96,6 +111,11 @@ class Row(NamedTuple):
             return cls(recipe, figure, f"{fmean(values):.4f} ± {stdev(values):.4f}")
         (value,) = values
         return cls(recipe, figure, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
+
+    @property
+    def notebook(self) -> str:
+        """Format the notebook's number; nothing if there is none."""
+        return "" if self.figure.notebook is None else f"{self.figure.notebook:g}"
 
     @property
     def verdict(self) -> str:
@@ -137,8 +157,12 @@ def load(path: Path = RECIPES) -> dict[str, Group]:
     return loaded
 
 
-def overridden(overrides: list[str]) -> dict[str, Any]:
+def overridden(overrides: list[str], where: str = "") -> dict[str, Any]:
     """Return what params.yaml holds after `dvc exp run -S` with these overrides.
+
+    Args:
+        overrides: as `dvc exp run -S` takes them.
+        where: what to name in an error; otherwise recipes.yaml and all overrides.
 
     Raises:
         InputError: an override does not fit params.yaml, or that file is wrong itself.
@@ -157,7 +181,69 @@ def overridden(overrides: list[str]) -> dict[str, Any]:
         else:
             settings: dict[str, Any] = parse_yaml(changed.read_bytes())
             return settings
-    raise InputError(f"{RECIPES}: {' '.join(overrides)}: {why}")
+    where = where or f"{RECIPES}: {' '.join(overrides)}"
+    raise InputError(f"{where}: {why}")
+
+
+def estimate_s(settings: dict[str, Any], overrides: list[str]) -> float:
+    """Return about how many seconds an experiment takes if DVC's cache has none of its results.
+
+    The recipes differ in the steps and the size of the MLP; nothing else takes them long.
+
+    Args:
+        settings: the content of params.yaml.
+        overrides: of the experiment.
+    """
+    values = {
+        f"{section}.{key}": value
+        for section in ("contexts", "mlp")
+        for key, value in settings[section].items()
+    }
+    for key, _, text in (override.partition("=") for override in overrides):
+        if key in values:
+            values[key] = yaml.safe_load(text)
+    hidden = values["mlp.hidden"]
+    inputs = values["contexts.block_size"] * values["mlp.embedding"]
+    weights = hidden * (inputs + (values["mlp.layers"] - 1) * hidden + SYMBOLS)
+    rows = values["mlp.batch_size"] or FULL_BATCH_ROWS
+    step_s = STEP_S + rows * weights / WEIGHTS_PER_S
+    return float(EXPERIMENT_S + values["mlp.steps"] * step_s)
+
+
+def duration(recipe: Recipe, settings: dict[str, Any]) -> str:
+    """Return about how long a recipe takes, its experiments one per core."""
+    rounds = math.ceil(len(recipe.seeds or [0]) / (os.cpu_count() or 1))
+    seconds = rounds * estimate_s(settings, recipe.overrides)
+    return f"{5 * round(seconds / 5)} s" if seconds < 90 else f"{round(seconds / 60)} min"
+
+
+def name_of_change(name: str, changes: list[str]) -> str:
+    """Return the name of a recipe with changes, as git and DVC take it.
+
+    >>> name_of_change("final", ["mlp.lr=0.5", "evaluate.splits=[train, dev]"])
+    'final-mlp.lr=0.5-evaluate.splits=train-dev'
+    """
+    joined = re.sub(r"[\[\] ]", "", "-".join([name, *changes]))
+    plain = re.sub("[^A-Za-z0-9_.=+-]+", "-", joined)
+    return re.sub(r"\.{2,}", ".", plain).strip(".-").removesuffix(".lock")
+
+
+def check_changes(recipes: dict[str, Recipe], changes: list[str]) -> None:
+    """Check that changes fit params.yaml and change each experiment of the recipes.
+
+    Raises:
+        InputError: they do not.
+    """
+    where = f"-S {' '.join(changes)}"
+    for name, recipe in recipes.items():
+        both = zip(
+            recipe.experiments(name).items(),
+            recipe.changed(changes).experiments(name).values(),
+            strict=True,
+        )
+        for (experiment, before), after in both:
+            if overridden(before) == overridden(after, where):
+                raise InputError(f"{where}: changes nothing in {experiment} ({RECIPES})")
 
 
 def git(*arguments: str) -> bytes:
@@ -320,10 +406,46 @@ def found(name: str, overrides: list[str]) -> str:
 def results(recipes: dict[str, Recipe]) -> Iterator[Row]:
     """Yield the figures of recipes whose experiments exist."""
     for name, recipe in recipes.items():
-        commits = [found(*experiment) for experiment in recipe.experiments(name).items()]
+        commits = commits_of(recipe, name)
         for figure in recipe.figures:
-            values = [value(figure, file_of(commit, figure.file)) for commit in commits]
-            yield Row.of(name, figure, values)
+            yield Row.of(name, figure, values(figure, commits))
+
+
+def commits_of(recipe: Recipe, name: str) -> list[str]:
+    """Return the commits of a recipe's experiments, which have been run under this name."""
+    return [found(*experiment) for experiment in recipe.experiments(name).items()]
+
+
+def values(figure: Figure, commits: list[str]) -> list[float]:
+    """Find a figure in each of some commits.
+
+    Raises:
+        InputError: one does not have it.
+    """
+    return [value(figure, file_of(commit, figure.file)) for commit in commits]
+
+
+def compare(recipes: dict[str, Recipe], changes: list[str]) -> str:
+    """Return a table of the figures of recipes, without and with changes.
+
+    A change can remove a figure: 50 steps have no loss at step 99.
+    """
+    rows = []
+    for name, recipe in recipes.items():
+        own = commits_of(recipe, name)
+        changed = commits_of(recipe.changed(changes), name_of_change(name, changes))
+        for number, figure in enumerate(recipe.figures):
+            before = Row.of(name, figure, values(figure, own))
+            try:
+                after = Row.of(name, figure, values(figure, changed)).ours
+            except InputError:
+                after = "none"
+            rows.append(
+                (name if number == 0 else "", figure.what, before.notebook, before.ours, after)
+            )
+    headers = ("recipe", "figure", "notebook", "ours", " ".join(changes))
+    align = ("left", "left", "right", "right", "right")
+    return tabulate(rows, headers, disable_numparse=True, colalign=align)
 
 
 def table(rows: list[Row], style: str) -> str:
@@ -332,7 +454,7 @@ def table(rows: list[Row], style: str) -> str:
         (
             row.recipe if number == 0 or rows[number - 1].recipe != row.recipe else "",
             row.figure.what,
-            "" if row.figure.notebook is None else f"{row.figure.notebook:g}",
+            row.notebook,
             row.ours,
             " to ".join(f"{end:g}" for end in row.figure.band or ()),
             row.verdict,
@@ -414,6 +536,15 @@ def main() -> None:
     )
     parser.add_argument("--all", action="store_true", help="run every recipe")
     parser.add_argument("--write", action="store_true", help=f"render whole parts of {NOTEBOOKS}")
+    parser.add_argument(
+        "-S",
+        "--set-param",
+        dest="changes",
+        metavar="PARAMETER=VALUE",
+        action="append",
+        default=[],
+        help="run each recipe also with this change, as `dvc exp run` takes it; can be repeated",
+    )
     arguments = parser.parse_args()
     groups = load()
     known = {name: recipe for group in groups.values() for name, recipe in group.recipes.items()}
@@ -427,10 +558,14 @@ def main() -> None:
     }
     if arguments.write and not parts:
         parser.error("--write needs --all or a whole part")
+    if arguments.changes and (arguments.write or not (arguments.names or arguments.all)):
+        parser.error("-S needs recipes to change, and --write shows them as they are")
     if not arguments.names and not arguments.all:
-        print(
-            tabulate([(name, recipe.question) for name, recipe in known.items()], tablefmt="plain")
-        )
+        settings = parse_yaml(read_bytes(PARAMS))
+        lines = [
+            (key, duration(recipe, settings), recipe.question) for key, recipe in known.items()
+        ]
+        print(tabulate(lines, tablefmt="plain", colalign=("left", "right", "left")))
         return
 
     chosen = {
@@ -439,7 +574,23 @@ def main() -> None:
         for name, recipe in group.recipes.items()
         if group_name in parts or name in arguments.names
     }
-    run_all({k: v for name, recipe in chosen.items() for k, v in recipe.experiments(name).items()})
+    changed = {}
+    if arguments.changes:
+        check_changes(chosen, arguments.changes)
+        changed = {
+            name_of_change(name, arguments.changes): recipe.changed(arguments.changes)
+            for name, recipe in chosen.items()
+        }
+    run_all(
+        {
+            experiment: overrides
+            for name, recipe in (chosen | changed).items()
+            for experiment, overrides in recipe.experiments(name).items()
+        }
+    )
+    if arguments.changes:
+        print(compare(chosen, arguments.changes))
+        return
     rows = {
         name: list(results({key: chosen[key] for key in group.recipes if key in chosen}))
         for name, group in groups.items()
