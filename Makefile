@@ -50,11 +50,13 @@ verify: $(INSTALLED)
 deps: $(INSTALLED)
 	@$(RUN) tools.deps
 
-# Rewrites every table of README.md, docs/ and NOTEBOOKS.md that comes from results. First it runs
-# the recipes and experiments behind them whose results are not in DVC's cache.
+# Rewrites every table of README.md, docs/ and NOTEBOOKS.md that comes from results, and the pages of
+# docs/notebooks/. First it runs the recipes and experiments behind them whose results are not in
+# DVC's cache.
 tables: repro
 	@$(RUN) tools.recipes --all --write
 	@$(RUN) tools.tables
+	@$(RUN) tools.notebooks
 
 # This project beside the notebooks' loops and beside an earlier commit, about 25 minutes; never part
 # of the tests.

@@ -52,6 +52,7 @@ SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "tools/generate.py": ("tools", "help"),
     "tools/score.py": ("tools", "help"),
     "tools/tables.py": ("readme", "help"),
+    "tools/notebooks.py": ("notebook_pages", "help"),
     "tools/deps.py": ("dvc_yaml", "layout", "help"),
 }
 TIME_LIMIT_S = 120
