@@ -47,7 +47,7 @@ from charlm.yaml_files import parse_yaml
 RECIPES, NOTEBOOKS, PARAMS = Path("recipes.yaml"), Path("NOTEBOOKS.md"), Path("params.yaml")
 CODE = ("charlm", "constraints.txt", "dvc.yaml", "stages")  # all but params.yaml behind a result
 PICTURES = PLOTS / "recipes"
-# for estimates, fitted to measurements on one core: right within a factor of two
+# for rough estimates, fitted to a few recipes on one core
 EXPERIMENT_S = 12  # of DVC, of starting the stages, and of all but the MLP's training
 STEP_S = 3e-4  # of one step of the MLP, besides its multiplications
 WEIGHTS_PER_S = 7e9  # times rows of a batch, forward and backward
