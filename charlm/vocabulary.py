@@ -1,6 +1,6 @@
 """The vocabulary: the characters of the names and the boundary of a name, numbered.
 
-A boundary is a symbol of its own, not a character. It is written `.`, as in the lecture, or `<.>`
+A boundary is a separate symbol, not a character. It is written `.`, as in the lecture, or `<.>`
 where names contain full stops. It can also be two symbols, `<START>` and `<END>`.
 """
 
