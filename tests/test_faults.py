@@ -114,12 +114,14 @@ def experiments(project: Project) -> dict[str, str]:
     return {ref.rpartition("/")[2]: ref for ref in listed.split() if ref.count("/") == 4}
 
 
-def until(happened: Callable[[], bool], what: str) -> None:
+def until(
+    happened: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S, pause_s: float = 0.01
+) -> None:
     """Wait until something has happened."""
-    end = time.monotonic() + TIMEOUT_S
+    end = time.monotonic() + timeout_s
     while not happened():
         assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.01)
+        time.sleep(pause_s)
 
 
 @pytest.fixture(scope="session")
@@ -434,7 +436,8 @@ def test_four_queued_experiments_with_two_workers_are_what_they_are_alone(
     try:
         # a worker that DVC leaves idle for ever keeps no pipe open that would be waited for
         assert start(project, "dvc", "queue", "start", "--jobs", "2").wait(TIMEOUT_S) == 0
-        until(lambda: states() == ["Success"] * 4, "four successes")
+        # each look starts dvc, which takes a core from the experiments
+        until(lambda: states() == ["Success"] * 4, "four successes", 4 * TIMEOUT_S, pause_s=2)
     finally:
         project.run("dvc", "queue", "stop", "--kill", check=False)
     assert results(project) == results(base)
