@@ -421,9 +421,9 @@ the same experiments by topic, with the band in which each of ours must be.
 
 - *notebook*: as printed. *claim* marks a number in the text that no cell prints.
 - *here*: the value of a recipe as in NOTEBOOKS.md; with ±, mean and standard deviation over
-  seeds. *The same*: a test finds all digits that the notebook prints. Where it is empty, the
-  command shows it.
-- *agreement*: what can be asked.
+  seeds. *The same*: a test finds all digits that the notebook prints. Where this column is
+  empty, the command in the last column shows the value.
+- *agreement*: how closely our value can be expected to match.
   - *exact*: counts, shapes, text, and numbers that only rounding can change.
   - *float32*: exact but for the order of the sums in float32, 4 to 5 digits.
   - *seeded*: the same generator and the same order of draws give the same digits.
