@@ -223,7 +223,7 @@ def test_start_and_end_are_among_the_most_frequent(monkeypatch: pytest.MonkeyPat
         ("\U000e0067", "E0067"),
         ("\u20e3", "20E3"),
         ("\u0323", "◌\u0323"),
-        ("\u093e", "◌\u093e"),  # a Devanagari vowel, which takes room of its own
+        ("\u093e", "◌\u093e"),  # a Devanagari vowel, which has a width
         ("花", "花"),
         ("😀", "😀"),
     ],

@@ -63,7 +63,7 @@ def test_unchanged_results_pass_and_changed_ones_are_named_with_their_stage(
     vocabulary.unlink()
     assert verified(project) == PASSED
     assert project.changed() == ""
-    assert not vocabulary.exists()  # the new clone has a cache of its own
+    assert not vocabulary.exists()  # the new clone has its own cache
 
     # a model is edited, and committed as if it had been trained
     path = project.root / "data/models/bigram_count.safetensors"

@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model
 from charlm.errors import InputError
 from charlm.params import Section
 from charlm.runtime import argument_parser, run_tool
-from charlm.storage import read_bytes, write_bytes
+from charlm.storage import read_bytes
 from tools import recipes
 
 SOURCE, FOLDER, PIPELINE = Path("notebooks.yaml"), Path("docs/notebooks"), Path("dvc.yaml")
@@ -441,21 +441,9 @@ def main() -> None:
     notebooks, groups = load(), recipes.load()
     check(notebooks, groups)
     ours = values(groups)
-    pages = {f"{name}.md": page(name, notebook, ours) for name, notebook in notebooks.items()}
-    pages["README.md"] = index(notebooks)
-    outdated = [
-        path
-        for name, text in pages.items()
-        if not (path := FOLDER / name).exists() or read_bytes(path).decode() != text
-    ]
-    found = ", ".join(map(str, outdated)) or "nothing"
-    if arguments.check:
-        if outdated:
-            raise InputError(f"notebooks: outdated: {found}; run `python -m tools.notebooks`")
-        return
-    for path in outdated:
-        write_bytes(path, pages[path.name].encode())
-    print(f"notebooks: rewrote {found}")
+    pages = {FOLDER / f"{name}.md": page(name, one, ours) for name, one in notebooks.items()}
+    pages[FOLDER / "README.md"] = index(notebooks)
+    recipes.rewrite(pages, "notebooks", arguments.check, "python -m tools.notebooks")
 
 
 if __name__ == "__main__":

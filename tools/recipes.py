@@ -529,6 +529,33 @@ def write(groups: dict[str, Group], rows: dict[str, list[Row]]) -> None:
     write_bytes(NOTEBOOKS, text.encode())
 
 
+def rewrite(texts: dict[Path, str], tool: str, check: bool, command: str) -> None:
+    """Write the files whose content is no longer this text.
+
+    Args:
+        texts: what each file should contain.
+        tool: its name, for the messages.
+        check: only report which files are outdated.
+        command: what rewrites them.
+
+    Raises:
+        InputError: with `check`, some are outdated.
+    """
+    outdated = [
+        path
+        for path, text in texts.items()
+        if not path.exists() or read_bytes(path).decode() != text
+    ]
+    found = ", ".join(map(str, outdated)) or "nothing"
+    if check:
+        if outdated:
+            raise InputError(f"{tool}: outdated: {found}; run `{command}`")
+        return
+    for path in outdated:
+        write_bytes(path, texts[path].encode())
+    print(f"{tool}: rewrote {found}")
+
+
 def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument(

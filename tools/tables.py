@@ -21,7 +21,7 @@ from benchmarks import commits, compare, scale
 from charlm.errors import InputError
 from charlm.models.registry import FITTED_ON_DEV
 from charlm.runtime import argument_parser, run_tool
-from charlm.storage import DATA, METRICS, read_bytes, read_json, write_bytes
+from charlm.storage import DATA, METRICS, read_bytes, read_json
 from tools import recipes
 
 FILES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
@@ -207,17 +207,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="only report what is outdated")
     arguments = parser.parse_args()
     recipes.run_all(EXPERIMENTS)
-    texts = {path: read_bytes(path).decode() for path in FILES}
-    filled = {path: fill_in(text, TABLES) for path, text in texts.items()}
-    outdated = [path for path in FILES if filled[path] != texts[path]]
-    found = ", ".join(map(str, outdated)) or "nothing"
-    if arguments.check:
-        if outdated:
-            raise InputError(f"tables: outdated: {found}; run `make tables`")
-        return
-    for path in outdated:
-        write_bytes(path, filled[path].encode())
-    print(f"tables: rewrote {found}")
+    texts = {path: fill_in(read_bytes(path).decode(), TABLES) for path in FILES}
+    recipes.rewrite(texts, "tables", arguments.check, "make tables")
 
 
 if __name__ == "__main__":
