@@ -24,9 +24,11 @@ from charlm.errors import InputError
 from charlm.models.registry import model_class
 from charlm.names import read_names
 from charlm.storage import SPLITS
-from tests.conftest import ROOT, run_stages
+from tests.conftest import ROOT, STAGES, declared, run_stages
 
 GOOD = yaml.safe_load((ROOT / "params.yaml").read_text())
+PICTURES = ("plot_bigrams", "plot_mlp")  # nine tenths of the time of all stages on a few names
+WITHOUT_PICTURES = [stage for stage in STAGES if stage not in PICTURES]
 KEYS = [f"{section}.{key}" for section, keys in GOOD.items() for key in keys]
 
 letters = st.sampled_from([*"abcxyzABC .'-", "é", "ə", "ğ", "花", "子", "🙂", "\u200d", "\u0301"])
@@ -128,38 +130,36 @@ def test_names_are_split_and_contexts_give_them_back(content: bytes, **values: o
                     before = [start] * block_size if symbol == end else [*before[1:], symbol]
 
 
-@settings(
-    max_examples=settings.default.max_examples // 5,
-    phases=[Phase.generate],  # searching for a smaller case would take minutes
-    suppress_health_check=[HealthCheck.too_slow],
-)
-@given(
-    words=st.lists(good_words, min_size=3, max_size=20),
-    rates=st.lists(st.floats(-6, 6), min_size=2, max_size=2),
-    smoothing=st.floats(0, 1e9) | st.just(0) | st.just(1),
-    l2=st.floats(0, 1e6) | st.just(0.0),
-    sizes=st.lists(st.integers(1, 8), min_size=4, max_size=4),
-    layers=st.integers(1, 4),
-    activation=st.sampled_from(["tanh", "gelu"]),
-    dropout=st.floats(0, 0.99) | st.just(0.0),
-    init=st.sampled_from(["scaled", "normal"]),
-    optimizer=st.sampled_from(["adamw", "sgd"]),
-    schedule=st.sampled_from(["one_cycle", "cosine", "step_decay", "constant"]),
-    batch_size=st.none() | st.integers(1, 20),
-    targets=st.sampled_from(["expected", "drawn"]),
-    steps=st.integers(2, 12),
-    order=st.integers(2, 6),
-    splits=st.lists(st.sampled_from(SPLITS), min_size=1, max_size=3, unique=True),
-    temperature=st.floats(1e-6, 1e6) | st.just(1.0),
-    max_length=st.none() | st.integers(1, 12),
-    boundary=st.sampled_from(["one", "two"]),
-    boundary_place=st.sampled_from(["first", "last"]),
-    keep=st.sampled_from(["last", "best_on_dev"]),
-)
-def test_models_are_finite_and_their_rows_sum_to_one(words: list[str], **values: object):
+runs = {  # strategies for a list of names and the settings of a run
+    "words": st.lists(good_words, min_size=3, max_size=20),
+    "rates": st.lists(st.floats(-6, 6), min_size=2, max_size=2),
+    "smoothing": st.floats(0, 1e9) | st.just(0) | st.just(1),
+    "l2": st.floats(0, 1e6) | st.just(0.0),
+    "sizes": st.lists(st.integers(1, 8), min_size=4, max_size=4),
+    "layers": st.integers(1, 4),
+    "activation": st.sampled_from(["tanh", "gelu"]),
+    "dropout": st.floats(0, 0.99) | st.just(0.0),
+    "init": st.sampled_from(["scaled", "normal"]),
+    "optimizer": st.sampled_from(["adamw", "sgd"]),
+    "schedule": st.sampled_from(["one_cycle", "cosine", "step_decay", "constant"]),
+    "batch_size": st.none() | st.integers(1, 20),
+    "targets": st.sampled_from(["expected", "drawn"]),
+    "steps": st.integers(2, 12),
+    "order": st.integers(2, 6),
+    "splits": st.lists(st.sampled_from(SPLITS), min_size=1, max_size=3, unique=True),
+    "temperature": st.floats(1e-6, 1e6) | st.just(1.0),
+    "max_length": st.none() | st.integers(1, 12),
+    "boundary": st.sampled_from(["one", "two"]),
+    "boundary_place": st.sampled_from(["first", "last"]),
+    "keep": st.sampled_from(["last", "best_on_dev"]),
+}
+
+
+def changes_of(values: dict[str, object]) -> dict[str, object]:
+    """Return the changes of params.yaml of a run."""
     embedding, hidden, block_size, count = values["sizes"]
     names = ("layers", "activation", "dropout", "init", "optimizer", "schedule", "batch_size")
-    changes = {f"mlp.{key}": values[key] for key in (*names, "targets", "steps", "keep")} | {
+    return {f"mlp.{key}": values[key] for key in (*names, "targets", "steps", "keep")} | {
         "split.train": 0.5,
         "split.dev": 0.25,
         "vocabulary.boundary": values["boundary"],
@@ -181,10 +181,19 @@ def test_models_are_finite_and_their_rows_sum_to_one(words: list[str], **values:
         "sample.temperature": values["temperature"],
         "sample.max_length": values["max_length"],
     }
+
+
+@settings(
+    max_examples=settings.default.max_examples // 5,
+    phases=[Phase.generate],  # searching for a smaller case would take minutes
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(**runs)
+def test_models_are_finite_and_their_rows_sum_to_one(words: list[str], **values: object):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            run_stages(folder, "\n".join(words).encode(), changes)
+            run_stages(folder, "\n".join(words).encode(), changes_of(values), WITHOUT_PICTURES)
         except InputError as error:
             one_line(error)
         assert not list(folder.rglob("*.tmp"))
@@ -205,8 +214,26 @@ def test_models_are_finite_and_their_rows_sum_to_one(words: list[str], **values:
                 assert finite(dict(enumerate(table[column].astype(float))))
         for path in folder.glob("data/samples/*.txt"):
             samples = path.read_text().split("\n")
-            assert len(samples) == count + 1
+            assert len(samples) == values["sizes"][-1] + 1
             assert max(map(len, samples)) <= (values["max_length"] or 30)
+
+
+@settings(
+    max_examples=settings.default.max_examples // 40,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(**runs)
+def test_pictures_are_drawn_whatever_is_trained(words: list[str], **values: object):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            run_stages(folder, "\n".join(words).encode(), changes_of(values))
+        except InputError as error:
+            one_line(error)
+            return
+        for path in chain.from_iterable(declared(stage, "plots") for stage in PICTURES):
+            assert (folder / path).read_bytes().endswith(b"</svg>\n")
 
 
 anything = (
