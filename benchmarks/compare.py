@@ -6,7 +6,6 @@ Seconds are for reading; the ratio of two runs made one after the other is the r
 about ten minutes and a finished pipeline (`dvc repro`), whose splits and model it reads.
 """
 
-import csv
 import json
 import os
 import shutil
@@ -30,6 +29,8 @@ from benchmarks.processes import (
     unpinned_environment,
     write_params,
 )
+from charlm.experiments import overridden
+from charlm.tables import parse_rows
 from tools import recipes
 
 RESULTS = Path("benchmarks/results.json")
@@ -77,8 +78,7 @@ def train_mlp(changes: dict[str, dict[str, Any]]) -> dict[str, float]:
         folder = prepare(Path(name), changes)
         imports = run_stage("train_mlp", folder, imports_only=True).seconds
         whole = run_stage("train_mlp", folder).seconds
-        with (folder / "plots/mlp_dev.csv").open() as file:
-            *_, last = csv.DictReader(file)
+        *_, last = parse_rows((folder / "plots/mlp.csv").read_bytes())  # on dev, after all steps
     return {"seconds": whole - imports, "loss": float(last["nll"])}
 
 
@@ -128,7 +128,7 @@ def time_recipes() -> dict[str, float]:
     known = {name: r for group in recipes.load().values() for name, r in group.recipes.items()}
     found = {}
     for name, recipe in TRAINED.items():
-        changes = recipes.overridden(known[recipe].overrides)
+        changes = overridden(known[recipe].overrides)
         train = train_ngram_count if name == "ngram_count" else train_mlp
         found[name] = train(changes)["seconds"]
     return found

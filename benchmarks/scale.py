@@ -28,6 +28,7 @@ from benchmarks.processes import (
 )
 from charlm.download import read_url
 from charlm.storage import METRICS, model_path
+from charlm.tables import parse_facts
 
 RESULTS = Path("benchmarks/scale.json")
 PICTURE = Path("benchmarks/scale.svg")
@@ -102,7 +103,7 @@ def measure_alphabet(folder: Path) -> dict[str, Any]:
     """Run all stages once on a list with a large alphabet: seconds, and megabytes as a whole."""
     prepare(folder, invent_names(ALPHABET_NAMES, ALPHABET_SYMBOLS - 1))
     stages = {stage: run_stage(stage, folder)._asdict() for stage in ALPHABET_STAGES}
-    ngrams = json.loads((folder / METRICS / "ngram_count.json").read_text())["ngrams"]
+    ngrams = int(parse_facts((folder / METRICS / "ngram_count.csv").read_bytes())["ngrams"])
     file_bytes = (folder / model_path("ngram_count")).stat().st_size
     return {
         "names": ALPHABET_NAMES,

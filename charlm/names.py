@@ -71,18 +71,22 @@ def parse_list(content: bytes, source: str) -> NameList:
     if not names:
         raise InputError(f"{source}: contains no names; one name per line is needed")
     refuse_table(names, source)
-    refuse_lines(lines, source)
+    refuse_lines(lines, f"{source}, line")
     return NameList(names, {key: count for key, count in mended.items() if count} | mended_lines)
 
 
-def parse_names(texts: list[str], source: str) -> list[str]:
+def parse_names(texts: list[str], place: str) -> list[str]:
     """Return names that are given one by one, in the form of those of a list.
+
+    Args:
+        texts: the names.
+        place: what the number of one is written behind in an error.
 
     Raises:
         InputError: one is not a name.
     """
     names, _ = mend(texts)
-    refuse_lines(names, source)
+    refuse_lines(names, place)
     return [name for name in names if name]
 
 
@@ -175,15 +179,20 @@ def refuse_table(names: list[str], source: str) -> None:
                 option = "" if separator == "\t" else f" -d{shlex.quote(separator)}"
                 file = source.rpartition("/")[2] if "://" in source else source
                 raise InputError(
-                    f"{source}: a table, not a list of names: {lines:,} of {len(names):,} lines "
-                    f"have {count} {title}{'s' * (count > 1)}; use one of its columns: "
+                    f"{source}: a table, not a list of names: {lines:,} of {len(names):,} "
+                    f"{'lines have' if len(names) > 1 else 'line has'} {count} "
+                    f"{title}{'s' * (count > 1)}; use one of its columns: "
                     f"cut{option} -f1 {shlex.quote(file)} > column.txt && python -m tools.use "
                     "column.txt"
                 )
 
 
-def refuse_lines(names: list[str], source: str) -> None:
+def refuse_lines(names: list[str], place: str) -> None:
     """Refuse lines that are not names, which must be stripped already.
+
+    Args:
+        names: the lines.
+        place: what the number of a line is written behind.
 
     Raises:
         InputError: names the first one and why it is none.
@@ -198,11 +207,9 @@ def refuse_lines(names: list[str], source: str) -> None:
     name = names[bad[0] - 1]
     shown = repr(name if len(name) <= MAX_SHOWN_LENGTH else f"{name[:MAX_SHOWN_LENGTH]}…")
     others = ", ".join(map(str, bad[1 : MAX_SHOWN_LINES + 1]))
-    more = f"; {len(bad) - 1:,} more such lines: {others}" if others else ""
+    more = f"; {len(bad) - 1:,} more such line{'s' * (len(bad) > 2)}: {others}" if others else ""
     dots = ", …" if len(bad) > MAX_SHOWN_LINES + 1 else ""
-    raise InputError(
-        f"{source}, line {bad[0]:,}: {shown} is not a name: {problem(name)}{more}{dots}"
-    )
+    raise InputError(f"{place} {bad[0]:,}: {shown} is not a name: {problem(name)}{more}{dots}")
 
 
 def problem(name: str) -> str:

@@ -41,7 +41,8 @@ MAX_SYMBOLS = 60  # in a picture
 LOSS_TICKS = (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 7)  # of each decade
 MAX_LOSS_RATIO = 100  # of the highest loss to the bottom of the picture
 
-COUNTS_CELL_INCHES = 0.6
+PAGE_INCHES = 10  # no picture is wider
+COUNTS_CELL_INCHES = 0.36  # with few symbols
 PROBABILITIES_CELL_INCHES = 0.34
 CELL_PADDING_INCHES = 0.06
 
@@ -164,7 +165,8 @@ def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
     # <START> is never a target, <END> never a context
     shown = _frequent(np.maximum(counts.sum(axis=0), counts.sum(axis=1)))
     counts, labels = counts[np.ix_(shown, shown)], [_label(itos[number]) for number in shown]
-    side = COUNTS_CELL_INCHES * len(labels)
+    cell = min(COUNTS_CELL_INCHES, PAGE_INCHES / len(labels))
+    side = cell * len(labels)
     is_outlined = _is_in_font("".join(labels))
     with _plain_style(labels):
         figure = Figure(figsize=(side, side))
@@ -175,7 +177,7 @@ def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
             color = "white" if count > counts.max() / 2 else "black"
             pair = _pair(labels[row], labels[column])
             widest = max(pair, str(count), key=_width_em)
-            size = _fitting_size(widest, 9, COUNTS_CELL_INCHES)
+            size = _fitting_size(widest, 9, cell)
             style = CENTRED | {"color": color, "size": size, "parse_math": False}
             if is_outlined:
                 axes.text(column, row, f"{pair}\n{count}", fontproperties=FONT, **style)
@@ -190,7 +192,7 @@ def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
 def draw_probabilities(
     tables: dict[str, np.ndarray], itos: list[str], frequency: np.ndarray
 ) -> bytes:
-    """Draw tables of probabilities side by side, in percent; values below 0.5 % are left blank.
+    """Draw tables of probabilities, one below the other, in percent; those below 0.5 % are blank.
 
     Args:
         tables: (symbols, symbols) under the title of each; row: first symbol, column: the next.
@@ -199,32 +201,37 @@ def draw_probabilities(
     """
     shown = _frequent(frequency)
     labels = [_label(itos[number]) for number in shown]
-    side, margin = PROBABILITIES_CELL_INCHES * len(labels), 0.7
-    width, height = (side + margin) * len(tables), side + margin
+    margin = 0.7
+    cell = min(PROBABILITIES_CELL_INCHES, (PAGE_INCHES - margin) / len(labels))
+    side = cell * len(labels)
+    width, height = side + margin, (side + margin) * len(tables)
     with _plain_style(labels):
         figure = Figure(figsize=(width, height))
         for number, (title, whole) in enumerate(tables.items()):
             table = whole[np.ix_(shown, shown)]
-            left = (number * (side + margin) + margin / 2) / width
-            axes = figure.add_axes((left, 0.01, side / width, side / height))
+            bottom = 1 - (number + 1) * (side + margin) / height + 0.005
+            axes = figure.add_axes((margin / 2 / width, bottom, side / width, side / height))
             axes.imshow(table, cmap="Blues", vmin=0, vmax=1)
             axes.set_title(title, fontproperties=FONT, size=16)
             axes.xaxis.tick_top()
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_ticks(range(len(labels)), labels, fontproperties=FONT, parse_math=False)
                 for tick, label in zip(axis.get_ticklabels(), labels, strict=True):
-                    tick.set_fontsize(_fitting_size(label, 10, PROBABILITIES_CELL_INCHES))
+                    tick.set_fontsize(_fitting_size(label, 10, cell))
             axes.tick_params(length=0)
             for (row, column), share in np.ndenumerate(table):
                 if share >= 0.005:
                     color = "white" if share > 0.5 else "black"
-                    style = CENTRED | {"color": color, "size": 9}
-                    axes.text(column, row, f"{100 * share:.0f}", fontproperties=FONT, **style)
+                    percent = f"{100 * share:.0f}"
+                    style = CENTRED | {"color": color, "size": _fitting_size(percent, 9, cell)}
+                    axes.text(column, row, percent, fontproperties=FONT, **style)
         return _svg(figure)
 
 
 def draw_embedding(planes: "dict[str, Plane]", itos: list[str], frequency: np.ndarray) -> bytes:
-    """Draw every symbol at its place in the embedding, side by side; vowels in another colour.
+    """Draw every symbol at its place in each embedding; vowels in another colour.
+
+    The embeddings are side by side if a page has room for that.
 
     Args:
         planes: the places of the symbols and the labels of the axes, under the title of each.
@@ -234,9 +241,11 @@ def draw_embedding(planes: "dict[str, Plane]", itos: list[str], frequency: np.nd
     shown = _frequent(frequency)
     labels = [_label(itos[number]) for number in shown]
     with _plain_style(labels):
-        side = 5.5 * max(1, len(labels) / 30) ** 0.5  # inches
-        figure = Figure(figsize=(side * len(planes), side), layout="constrained")
-        subplots = figure.subplots(1, len(planes), squeeze=False)[0]
+        side = 5 * max(1, len(labels) / 30) ** 0.5  # inches
+        columns = len(planes) if side * len(planes) <= PAGE_INCHES else 1
+        rows = len(planes) // columns
+        figure = Figure(figsize=(side * columns, side * rows), layout="constrained")
+        subplots = figure.subplots(rows, columns, squeeze=False).flat
         for axes, (title, plane) in zip(subplots, planes.items(), strict=True):
             places = np.array(plane["places"])
             colors = ["crimson" if _is_vowel(itos[number]) else "steelblue" for number in shown]

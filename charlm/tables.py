@@ -1,11 +1,13 @@
 """Tables as csv files: floats with six decimals, NaN as an empty cell."""
 
 import csv
+import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from charlm.errors import InputError
 from charlm.storage import atomic_write
 
 if TYPE_CHECKING:
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 def write_table(path: Path, table: "pd.DataFrame") -> None:
     """Write a data frame without its index."""
     write_rows(path, [*table.columns], table.itertuples(index=False, name=None))
+
+
+def write_facts(path: Path, facts: Mapping[str, object]) -> None:
+    """Write named values, one per row."""
+    rows = ((fact, exact(value)) for fact, value in facts.items())
+    write_rows(path, ("fact", "value"), rows)
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
@@ -43,3 +51,46 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6f}"
     return str(value)
+
+
+def exact(value: object) -> str:
+    """Return a value as it is written where four decimals may be shown: floats with nine.
+
+    With fewer, some values would be rounded twice.
+
+    >>> exact(1.9687498983), exact(0.5), exact(7), exact("ava")
+    ('1.968749898', '0.5', '7', 'ava')
+
+    Raises:
+        InputError: it is NaN or infinite.
+    """
+    if not isinstance(value, float):
+        return str(value)
+    if not math.isfinite(value):
+        raise InputError(f"a value is not finite: {value}")
+    return str(round(value, 9))
+
+
+def parse_rows(content: bytes) -> list[dict[str, str]]:
+    """Return the rows of a table, by column.
+
+    Raises:
+        ValueError: it is not UTF-8 or no table, or a row has fewer or more cells than columns.
+    """
+    try:
+        header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def parse_facts(content: bytes) -> dict[str, str]:
+    """Return the values that `write_facts` wrote, by name.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        return {row["fact"]: row["value"] for row in parse_rows(content)}
+    except KeyError as error:
+        raise ValueError(f"no column {error}") from None

@@ -1,7 +1,9 @@
 """Evaluate every model on the splits that `evaluate.splits` names.
 
 python -m stages.evaluate    data/models/*, data/contexts/{mlp,ngram}/*, data/splits/*
-    → metrics/evaluate.json, plots/{models,positions}.csv, data/evaluation.csv
+    → metrics/nll/SPLIT.json, metrics/evaluate.csv, plots/positions.csv, data/evaluation.csv
+
+A split such as dev_unseen has the names of dev that do not occur in train.
 """
 
 import math
@@ -21,23 +23,17 @@ from charlm.names import read_names
 from charlm.runtime import run_stage
 from charlm.scoring import Characters, Scores, score
 from charlm.storage import DATA, METRICS, PLOTS, split_path, write_json
-from charlm.tables import write_rows
+from charlm.tables import exact, write_rows
 from charlm.tensors import Arrays
 from charlm.vocabulary import read_vocabulary
 
-ByModel = dict[str, dict[str, float]]  # {model: {metric: value}}
+Metrics = dict[str, float]
 Columns = dict[str, np.ndarray]
 Position = tuple[str, str, int, int, float]  # a row of plots/positions.csv
 POSITION_COLUMNS = ("split", "model", "position", "characters", "nll")
-METRIC_NAMES = (  # in the order of metrics/evaluate.json
-    "nll",
-    "stderr",
-    "perplexity",
-    "accuracy",
-    "nll_unseen",
-    "stderr_unseen",
-    "zero_probability",
-)
+METRIC_COLUMNS = ("nll", "stderr", "perplexity", "accuracy", "zero_probability")
+NLL = METRICS / "nll"
+UNSEEN = "_unseen"  # behind the name of a split: those of its names that do not occur in train
 MAX_EXPONENT = 700  # exp(710) overflows a float64
 
 
@@ -65,34 +61,30 @@ def add_up(scores: Scores, groups: np.ndarray, weights: np.ndarray | int = 1) ->
     return Sums(characters.astype(int), nll, correct.astype(int), zeros.astype(int))
 
 
-def summarise(sums: Sums, in_train: np.ndarray) -> dict[str, float]:
-    """Return the metrics of one model on one split.
+def summarise(sums: Sums) -> Metrics:
+    """Return the metrics of one model on some names.
 
     Args:
         sums: one entry per unique name, multiplied by its repeats.
-        in_train: (names,) bool, whether each also occurs in train.
 
     Returns:
-        accuracy: share of characters that are the most probable one.
         nll, stderr: average negative log-likelihood and its standard error, nats per character.
         perplexity: exp(nll).
-        nll_unseen, stderr_unseen: those of the names that do not occur in train.
+        accuracy: share of characters that are the most probable one.
         zero_probability: number of characters with probability 0.
 
-        Infinite values, averages over no names, standard errors of one name, and a
-        zero_probability of 0 are left out.
+        Infinite values, and the standard error of one name, are left out.
     """
-    metrics = {"accuracy": sums.correct.sum() / sums.characters.sum()}
-    for suffix, rows in {"": np.full(len(in_train), True), "_unseen": ~in_train}.items():
-        nll, characters = sums.nll[rows], sums.characters[rows]
-        if len(nll) and not sums.zeros[rows].any():
-            metrics[f"nll{suffix}"] = stats.average(nll, characters)
-            if len(nll) > 1:
-                metrics[f"stderr{suffix}"] = stats.standard_error(nll, characters)
-    if zeros := int(sums.zeros.sum()):
-        metrics["zero_probability"] = zeros
-    if metrics.get("nll", math.inf) < MAX_EXPONENT:
-        metrics["perplexity"] = math.exp(metrics["nll"])
+    metrics: Metrics = {
+        "accuracy": sums.correct.sum() / sums.characters.sum(),
+        "zero_probability": int(sums.zeros.sum()),
+    }
+    if not metrics["zero_probability"]:
+        metrics["nll"] = stats.average(sums.nll, sums.characters)
+        if len(sums.nll) > 1:
+            metrics["stderr"] = stats.standard_error(sums.nll, sums.characters)
+        if metrics["nll"] < MAX_EXPONENT:
+            metrics["perplexity"] = math.exp(metrics["nll"])
     return metrics
 
 
@@ -103,7 +95,7 @@ def evaluate_split(
     train: set[str],
     models: dict[str, Model],
     end: int,
-) -> tuple[Columns, list[Position], ByModel]:
+) -> tuple[Columns, list[Position], dict[str, dict[str, Metrics]]]:
     """Evaluate all models on one split.
 
     Args:
@@ -117,7 +109,8 @@ def evaluate_split(
     Returns:
         The columns of data/evaluation.csv, one entry per name: its summed NLL under each model,
         NaN where it is infinite; the average NLL at each position in the name, where it is
-        finite; and the metrics of each model.
+        finite; and {split: {model: metrics}}, of the split and of those of its names that do not
+        occur in train, if there are any.
 
     Raises:
         InputError: the split contains no names, or the examples belong to other names.
@@ -145,12 +138,19 @@ def evaluate_split(
     in_train = columns["in_train"][first]
     characters = Characters.of(examples, unique_name, end)
     del names, examples, numbers  # everything that follows is smaller, except for the columns
-    positions, metrics = [], {}
+    parts = {split: np.full(len(in_train), True), f"{split}{UNSEEN}": ~in_train}
+    metrics: dict[str, dict[str, Metrics]] = {
+        part: {} for part, is_in_it in parts.items() if is_in_it.any()
+    }
+    positions = []
     for name, model in models.items():
         scores = score(model, characters.contexts, characters.targets)
         by_name = add_up(scores, characters.name)
         columns[name] = np.where(by_name.zeros > 0, math.nan, by_name.nll)[unique_name]
-        metrics[name] = summarise(Sums(*(column * repeats for column in by_name)), in_train)
+        for part, by_model in metrics.items():
+            by_model[name] = summarise(
+                Sums(*((column * repeats)[parts[part]] for column in by_name))
+            )
         by_position = add_up(scores, characters.position, characters.repeats)
         positions += average_by_position(split, name, by_position)
     return columns, positions, metrics
@@ -171,41 +171,44 @@ def average_by_position(split: str, model: str, sums: Sums) -> list[Position]:
     ]
 
 
-def by_metric(by_split: dict[str, ByModel]) -> dict[str, ByModel]:
-    """Turn {split: {model: {metric: value}}} into {metric: {model: {split: value}}}."""
-    turned: dict[str, ByModel] = {}
-    for metric in METRIC_NAMES:
-        for split, by_model in by_split.items():
-            for model, metrics in by_model.items():
-                if metric in metrics:
-                    turned.setdefault(metric, {}).setdefault(model, {})[split] = metrics[metric]
-    return turned
+def write_metrics(metrics: dict[str, dict[str, Metrics]]) -> None:
+    """Write the losses, one file per split, and a table of all metrics.
+
+    Args:
+        metrics: {split: {model: metrics}}.
+    """
+    for split, by_model in metrics.items():
+        losses = {model: found["nll"] for model, found in by_model.items() if "nll" in found}
+        write_json(NLL / f"{split}.json", losses)
+    rows = [
+        (split, model, *(exact(found[key]) if key in found else "" for key in METRIC_COLUMNS))
+        for split, by_model in metrics.items()
+        for model, found in by_model.items()
+    ]
+    write_rows(METRICS / "evaluate.csv", ("split", "model", *METRIC_COLUMNS), rows)
+    for path in NLL.glob("*.json"):  # of splits that were evaluated before
+        if path.stem not in metrics:
+            path.unlink()
 
 
-def bars(nll: ByModel) -> Iterable[tuple[str, float]]:
-    """Yield {model: {split: nll}} as rows of a bar chart, labelled `model (split)`."""
-    for model, by_split in nll.items():
-        for split, value in by_split.items():
-            yield f"{model} ({split})", value
-
-
-def warnings(metrics: dict[str, ByModel], symbols: int) -> Iterable[str]:
+def warnings(metrics: dict[str, dict[str, Metrics]], symbols: int) -> Iterable[str]:
     """Yield what a reader should know about the metrics.
 
     Args:
-        metrics: {metric: {model: {split: value}}}.
+        metrics: {split: {model: metrics}}.
         symbols: size of the vocabulary.
     """
-    for model, by_split in metrics.get("zero_probability", {}).items():
-        for split, count in by_split.items():
-            problem = f"{model} gives {count} characters of {split} probability 0"
-            yield f"{problem}, so it has no nll there"
-    for model, by_split in metrics.get("nll", {}).items():
-        for split, nll in by_split.items():
+    for split, by_model in metrics.items():
+        if split.endswith(UNSEEN):
+            continue
+        for model, found in by_model.items():
+            if count := found["zero_probability"]:
+                characters = f"{count} character{'s' * (count > 1)} of {split}"
+                yield f"{model} gives {characters} probability 0, so it has no nll there"
             # as printed, so that the guess itself is not worse by its last bit
-            if round(nll, 4) > round(math.log(symbols), 4):
+            elif round(found["nll"], 4) > round(math.log(symbols), 4):
                 uniform = f"a uniform guess, ln {symbols} = {math.log(symbols):.4f}"
-                yield f"{model} is worse on {split} than {uniform}: {nll:.4f}"
+                yield f"{model} is worse on {split} than {uniform}: {found['nll']:.4f}"
 
 
 def main() -> None:
@@ -216,27 +219,26 @@ def main() -> None:
     train = set(read_names(split_path("train")))
     tables: list[Columns] = []
     positions: list[Position] = []
-    metrics_of: dict[str, ByModel] = {}
+    metrics: dict[str, dict[str, Metrics]] = {}
     for split in settings.splits:
         names, examples = read_names(split_path(split)), read_longest_examples(split, symbols)
-        columns, found, metrics_of[split] = evaluate_split(
+        columns, found, metrics_of_split = evaluate_split(
             split, names, examples, train, models, vocabulary.end
         )
         tables.append(columns)
         positions += found
-    metrics = by_metric(metrics_of)
+        metrics |= metrics_of_split
 
     rows = chain.from_iterable(zip(*table.values(), strict=True) for table in tables)
     write_rows(DATA / "evaluation.csv", [*tables[0]], rows)
-    write_rows(PLOTS / "models.csv", ["model", "nll"], bars(metrics.get("nll", {})))
     write_rows(PLOTS / "positions.csv", POSITION_COLUMNS, positions)
-    write_json(METRICS / "evaluate.json", metrics)
+    write_metrics(metrics)
     for warning in warnings(metrics, symbols):
         print(f"evaluate: warning: {warning}", file=sys.stderr)
     last = settings.splits[-1]
     shown = [
         f"{model} {found['nll']:.4f}" if "nll" in found else f"{model} none"
-        for model, found in metrics_of[last].items()
+        for model, found in metrics[last].items()
     ]
     print(f"evaluate: {last} nll: {', '.join(shown)}")
 

@@ -1,7 +1,7 @@
 """Search for a learning rate of the MLP as the lecture does: raise it step by step, watch the loss.
 
     python -m stages.find_learning_rate    data/contexts/mlp/train.safetensors
-        → data/learning_rate.csv, plots/learning_rate.csv, metrics/find_learning_rate.json
+        → data/learning_rate.csv, plots/learning_rate.csv, metrics/find_learning_rate.csv
 
 It runs beside train_mlp and changes nothing there: choosing a rate is left to the reader.
 """
@@ -17,8 +17,8 @@ from charlm.errors import InputError
 from charlm.examples import read_examples
 from charlm.models.mlp import MLP, count_parameters
 from charlm.runtime import check_network_memory, run_stage
-from charlm.storage import DATA, METRICS, PLOTS, write_json
-from charlm.tables import write_table
+from charlm.storage import DATA, METRICS, PLOTS
+from charlm.tables import write_facts, write_table
 from charlm.vocabulary import read_vocabulary
 
 MAX_POINTS = 500  # rows of plots/learning_rate.csv, which is in git
@@ -107,11 +107,11 @@ def main() -> None:
 
     write_table(DATA / "learning_rate.csv", curve)
     write_table(PLOTS / "learning_rate.csv", thin(curve))
-    metrics = {"exponent": float(valley["exponent"]), "lr": float(valley["lr"])}
-    write_json(METRICS / "find_learning_rate.json", metrics)
+    facts = {key: float(valley[key]) for key in ("exponent", "lr", "smoothed_nll")}
+    write_facts(METRICS / "find_learning_rate.csv", facts)
     print(
-        f"find_learning_rate: lowest loss {valley['smoothed_nll']:.3f} at a rate of "
-        f"10^{metrics['exponent']:.2f} = {metrics['lr']:.3f}"
+        f"find_learning_rate: lowest loss {facts['smoothed_nll']:.3f} at a rate of "
+        f"10^{facts['exponent']:.2f} = {facts['lr']:.3f}"
     )
 
 

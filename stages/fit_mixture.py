@@ -1,7 +1,7 @@
 """Mix the MLP with the counting n-gram model: find the weight that is best on the dev names.
 
 python -m stages.fit_mixture    data/models/{mlp,ngram_count}.safetensors, data/contexts/*/dev,
-    data/vocabulary.json    → data/models/mixture.safetensors, metrics/mixture.json
+    data/vocabulary.json    → data/models/mixture.safetensors, metrics/mixture.csv
 
 The mixture is fitted on dev, so its loss on dev is biased; only its loss on test is not.
 """
@@ -14,7 +14,8 @@ from charlm.examples import read_longest_examples
 from charlm.models.mixture import Mixture
 from charlm.runtime import run_stage
 from charlm.scoring import score
-from charlm.storage import METRICS, model_path, write_json
+from charlm.storage import METRICS, model_path
+from charlm.tables import write_facts
 from charlm.tensors import write_tensors
 from charlm.vocabulary import read_vocabulary
 
@@ -49,7 +50,7 @@ def main() -> None:
     weight = fit(torch.from_numpy(-first).exp(), torch.from_numpy(-second).exp())
 
     write_tensors(model_path("mixture"), {"weight": np.array(weight)})
-    write_json(METRICS / "mixture.json", {"weight": weight})
+    write_facts(METRICS / "mixture.csv", {"weight": weight})
     shares = f"{weight:.3f} of the MLP, {1 - weight:.3f} of the n-grams"
     print(f"fit_mixture: weights, fitted on dev: {shares}")
 

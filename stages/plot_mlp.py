@@ -1,11 +1,10 @@
 """Draw the MLP's embedding, the losses during training, and the search for a learning rate.
 
 python -m stages.plot_mlp    data/embedding.json, data/learning_rate.csv,
-    data/contexts/bigram/train.safetensors, plots/{bigram_neural,mlp,mlp_dev}.csv
+    data/contexts/bigram/train.safetensors, plots/{bigram_neural,mlp}.csv
     → plots/embedding.svg, plots/loss.svg, plots/learning_rate.svg
 """
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from charlm import plots
 from charlm.examples import read_examples
 from charlm.runtime import run_stage
 from charlm.storage import DATA, PLOTS, damaged, read_bytes, read_json, write_bytes
+from charlm.tables import parse_rows
 from charlm.vocabulary import read_vocabulary
 
 if TYPE_CHECKING:
@@ -43,24 +43,46 @@ def read_planes(path: Path, symbols: int) -> "dict[str, Plane]":
     return planes
 
 
-def read_curve(
-    path: Path, columns: tuple[str, ...], stage: str, may_be_empty: bool = False
-) -> dict[str, np.ndarray]:
-    """Return these columns of a table of numbers.
+def read_table(path: Path, columns: tuple[str, ...], stage: str) -> dict[str, list[str]]:
+    """Return these columns of a table, cell by cell.
 
     Raises:
         InputError: the file is missing or damaged.
     """
     try:
-        header, *rows = csv.reader(read_bytes(path).decode().splitlines())
-        values = np.array(rows or np.empty((0, len(header))), dtype=float)
-        table = dict(zip(header, values.T, strict=True))
-        curve = {column: table[column] for column in columns}
+        rows = parse_rows(read_bytes(path))
+        if not rows:
+            raise ValueError
+        return {column: [row[column] for row in rows] for column in columns}
     except (KeyError, ValueError):
-        rows, curve = [], {}
-    if not (rows or (curve and may_be_empty)):
-        raise damaged(path, f"not a curve with {', '.join(columns)}", stage)
-    return curve
+        raise damaged(path, f"not a table with {', '.join(columns)}", stage) from None
+
+
+def read_curve(path: Path, columns: tuple[str, ...], stage: str) -> dict[str, np.ndarray]:
+    """Return these columns of a table of numbers, each (rows,) float64.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    table = read_table(path, columns, stage)
+    try:
+        return {column: np.array(cells, dtype=float) for column, cells in table.items()}
+    except ValueError:
+        raise damaged(path, f"not a curve with {', '.join(columns)}", stage) from None
+
+
+def read_losses(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Return `step` and `nll` of the MLP, by split; dev may have none.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    split = np.array(read_table(path, ("split",), "train_mlp")["split"])
+    curve = read_curve(path, LOSS_COLUMNS, "train_mlp")
+    return {
+        name: {column: values[split == name] for column, values in curve.items()}
+        for name in ("train", "dev")
+    }
 
 
 def main() -> None:
@@ -71,14 +93,11 @@ def main() -> None:
     frequency = np.maximum(*(np.bincount(column, minlength=len(itos)) for column in columns))
     planes = read_planes(EMBEDDING, len(itos))
     rates = read_curve(LEARNING_RATE, RATE_COLUMNS, "find_learning_rate")
-    losses = [
-        read_curve(PLOTS / "bigram_neural.csv", LOSS_COLUMNS, "train_bigram_neural"),
-        read_curve(PLOTS / "mlp.csv", LOSS_COLUMNS, "train_mlp"),
-        read_curve(PLOTS / "mlp_dev.csv", LOSS_COLUMNS, "train_mlp", may_be_empty=True),
-    ]
+    bigram = read_curve(PLOTS / "bigram_neural.csv", LOSS_COLUMNS, "train_bigram_neural")
+    mlp = read_losses(PLOTS / "mlp.csv")
 
     write_bytes(PLOTS / "embedding.svg", plots.draw_embedding(planes, itos, frequency))
-    write_bytes(PLOTS / "loss.svg", plots.draw_losses(*losses))
+    write_bytes(PLOTS / "loss.svg", plots.draw_losses(bigram, mlp["train"], mlp["dev"]))
     write_bytes(PLOTS / "learning_rate.svg", plots.draw_learning_rate(rates))
     print(
         f"plot_mlp: drew the embedding of {len(itos)} symbols, the losses of the neural bigram "

@@ -1,7 +1,7 @@
 """Sample new names from every model.
 
 python -m stages.sample    data/models/*, data/vocabulary.json, data/splits/{train,dev}.txt
-    → data/samples/NAME.txt, plots/lengths.csv, metrics/sample.json
+    → data/samples/NAME.txt, metrics/sample.csv, plots/lengths.csv
 
 Every model samples with the same seed: models with the same probabilities make the same names.
 """
@@ -17,8 +17,8 @@ from charlm.models.registry import load_models
 from charlm.names import read_names
 from charlm.runtime import run_stage
 from charlm.sampling import Samples, default_max_length, sample_names
-from charlm.storage import DATA, METRICS, PLOTS, split_path, write_json, write_lines
-from charlm.tables import write_rows
+from charlm.storage import DATA, METRICS, PLOTS, split_path, write_lines
+from charlm.tables import exact, write_rows
 from charlm.vocabulary import read_vocabulary
 
 SHOWN = 5  # names of the last model in the printed line
@@ -90,7 +90,8 @@ def main() -> None:
     vocabulary = read_vocabulary()
     train, dev = read_names(split_path("train")), read_names(split_path("dev"))
     max_length = settings.max_length or default_max_length(train)
-    kept, measured, found = {}, {}, {}
+    train_names = set(train)
+    kept, measured, metrics = {}, {}, {}
     for name, model in load_models(len(vocabulary)).items():
         kept[name], samples = (
             sample_names(
@@ -104,25 +105,23 @@ def main() -> None:
             for count in (settings.count, settings.measured)
         )
         measured[name] = samples.names
-        found[name] = measure(samples, set(train), dev)
-    metrics = {
-        metric: {name: values[metric] for name, values in found.items()}
-        for metric in next(iter(found.values()))
-    }
+        metrics[name] = measure(samples, train_names, dev)
 
     for name, samples in kept.items():
         write_lines(DATA / "samples" / f"{name}.txt", samples.names)
     rows = length_rows({"dev": dev} | measured)
     write_rows(PLOTS / "lengths.csv", ["length", "model", "share"], rows)
-    write_json(METRICS / "sample.json", metrics)
-    for name, share in metrics["cut_off"].items():
-        if share > MAX_CUT_OFF:
+    measures = [*next(iter(metrics.values()))]
+    cells = [(name, *map(exact, values.values())) for name, values in metrics.items()]
+    write_rows(METRICS / "sample.csv", ["model", *measures], cells)
+    for name, values in metrics.items():
+        if values["cut_off"] > MAX_CUT_OFF:
             print(
-                f"sample: warning: {share:.1%} of the names of {name} were cut off at "
+                f"sample: warning: {values['cut_off']:.1%} of the names of {name} were cut off at "
                 f"{max_length} characters; raise sample.max_length",
                 file=sys.stderr,
             )
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in metrics["in_train"].items())
+    shares = ", ".join(f"{name} {values['in_train']:.1%}" for name, values in metrics.items())
     last = list(kept)[-1]
     print(
         f"sample: {last}: {', '.join(kept[last].names[:SHOWN])}; share of {settings.measured:,} "

@@ -1,6 +1,6 @@
 """Shuffle the names and cut them into train, dev and test.
 
-    python -m stages.split    data/names.txt → data/splits/{train,dev,test}.txt, metrics/split.json
+    python -m stages.split    data/names.txt → data/splits/{train,dev,test}.txt, metrics/split.csv
 
 Whole names are assigned to a split, never single examples, so no name is partly in two splits.
 """
@@ -11,7 +11,10 @@ from charlm import params
 from charlm.errors import InputError
 from charlm.names import read_names
 from charlm.runtime import run_stage
-from charlm.storage import DATA, METRICS, split_path, write_json, write_lines
+from charlm.storage import DATA, METRICS, split_path, write_lines
+from charlm.tables import exact, write_rows
+
+COLUMNS = ("split", "names", "characters", "also_in_train")
 
 
 def select(names: list[str], unique: bool, limit: int | None) -> list[str]:
@@ -54,38 +57,42 @@ def cut(names: list[str], train: float, dev: float) -> dict[str, list[str]]:
     return {"train": names[:first], "dev": names[first:second], "test": names[second:]}
 
 
-def describe(splits: dict[str, list[str]]) -> dict[str, dict[str, float]]:
-    """Return the number of names and of characters (ends counted) of each split, and the overlap.
+def describe(splits: dict[str, list[str]]) -> list[tuple[str, int, int, float | None]]:
+    """Return the name of each split, its names, its characters (ends counted), and the overlap.
 
-    The overlap, `also_in_train`, is the share of a split's names that also occur in train, as in
-    the lecture; it is not defined for an empty split.
+    The overlap is the share of its names that also occur in train, as in the lecture; None for
+    train and for an empty split.
+
+    >>> describe({"train": ["ava", "mia"], "dev": ["ava", "zoe"], "test": []})
+    [('train', 2, 8, None), ('dev', 2, 8, 0.5), ('test', 0, 0, None)]
     """
     train = set(splits["train"])
-    return {
-        "names": {split: len(names) for split, names in splits.items()},
-        "characters": {split: sum(map(len, names)) + len(names) for split, names in splits.items()},
-        "also_in_train": {
-            split: sum(name in train for name in names) / len(names)
-            for split, names in splits.items()
+    return [
+        (
+            split,
+            len(names),
+            sum(map(len, names)) + len(names),
+            sum(name in train for name in names) / len(names)
             if names and split != "train"
-        },
-    }
+            else None,
+        )
+        for split, names in splits.items()
+    ]
 
 
 def main() -> None:
     settings = params.load().split
     names = select(read_names(DATA / "names.txt"), settings.unique, settings.limit)
     splits = cut(shuffle(names, settings.seed), settings.train, settings.dev)
-    metrics = describe(splits)
+    described = describe(splits)
 
     for split, members in splits.items():
         write_lines(split_path(split), members)
-    write_json(METRICS / "split.json", metrics)
-    leak = {
-        split: f" ({share:.1%} also in train)" for split, share in metrics["also_in_train"].items()
-    }
+    rows = [("" if cell is None else exact(cell) for cell in row) for row in described]
+    write_rows(METRICS / "split.csv", COLUMNS, rows)
     counts = [
-        f"{count:,} {split}{leak.get(split, '')}" for split, count in metrics["names"].items()
+        f"{count:,} {split}" + (f" ({overlap:.1%} also in train)" if overlap is not None else "")
+        for split, count, _, overlap in described
     ]
     print(f"split: {', '.join(counts)} names")
 

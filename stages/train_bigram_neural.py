@@ -1,8 +1,7 @@
 """Train the neural bigram: one weight matrix by full-batch gradient descent.
 
     python -m stages.train_bigram_neural    data/contexts/bigram/train.safetensors
-        → data/models/bigram_neural.safetensors, plots/bigram_neural.csv,
-          metrics/bigram_neural.json
+        → data/models/bigram_neural.safetensors, plots/bigram_neural.csv
 
 It reaches the counting bigram by optimisation: its loss falls towards that of the counts.
 """
@@ -19,7 +18,7 @@ from charlm.errors import InputError
 from charlm.examples import bigram_counts, read_examples
 from charlm.models.bigram_neural import BigramNeural
 from charlm.runtime import run_stage
-from charlm.storage import METRICS, PLOTS, model_path, write_json
+from charlm.storage import PLOTS, model_path
 from charlm.tables import write_rows
 from charlm.tensors import write_tensors
 from charlm.vocabulary import read_vocabulary
@@ -54,7 +53,7 @@ def train(
         settings: seed, steps, learning rate and L2 penalty.
 
     Returns:
-        Step, loss and objective before each update.
+        Number of updates, and the loss and the objective after them.
 
     Raises:
         InputError: the objective is no longer finite.
@@ -62,13 +61,14 @@ def train(
     model.initialise(Generator().manual_seed(settings.seed))
     W: Tensor = model.W
     curve = []
-    for step in tqdm(range(settings.steps), desc="train_bigram_neural", disable=None):
+    for step in tqdm(range(settings.steps + 1), desc="train_bigram_neural", disable=None):
         nll = loss(W, frequencies)
         total = objective(nll, W, settings.l2)
         curve.append((step, nll.item(), check_finite(total, step, settings.lr)))
-        (gradient,) = torch.autograd.grad(total, W)
-        with torch.no_grad():
-            W -= settings.lr * gradient
+        if step < settings.steps:
+            (gradient,) = torch.autograd.grad(total, W)
+            with torch.no_grad():
+                W -= settings.lr * gradient
     model.requires_grad_(False)
     return curve
 
@@ -95,17 +95,11 @@ def main() -> None:
     frequencies = torch.from_numpy(counts / counts.sum()).float()
     model = BigramNeural(symbols)
     curve = train(model, frequencies, settings)
-    nll = loss(model.W, frequencies)
-    total = check_finite(objective(nll, model.W, settings.l2), settings.steps, settings.lr)
 
     write_tensors(model_path("bigram_neural"), model.arrays())
     write_rows(PLOTS / "bigram_neural.csv", ["step", "nll", "objective"], curve)
-    write_json(METRICS / "bigram_neural.json", {"nll": nll.item(), "objective": total})
-    _, first_nll, _ = curve[0]
-    print(
-        f"train_bigram_neural: {settings.steps:,} steps: "
-        f"nll {first_nll:.4f} → {nll.item():.4f} on train"
-    )
+    (_, first_nll, _), (steps, last_nll, _) = curve[0], curve[-1]
+    print(f"train_bigram_neural: {steps:,} steps: nll {first_nll:.4f} → {last_nll:.4f} on train")
 
 
 if __name__ == "__main__":

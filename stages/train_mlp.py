@@ -1,7 +1,9 @@
 """Train the MLP: embedding, hidden layers, softmax (Bengio et al. 2003).
 
 python -m stages.train_mlp    data/contexts/mlp/{train,dev}.safetensors
-    → data/models/mlp.safetensors, plots/{mlp,mlp_dev}.csv, data/embedding.json, metrics/mlp.json
+    → data/models/mlp.safetensors, data/embedding.json, plots/mlp.csv, metrics/mlp.csv
+
+While it trains, plots/mlp.csv has the losses so far.
 """
 
 import math
@@ -23,12 +25,13 @@ from charlm.optimizers import OPTIMIZERS
 from charlm.projection import principal_plane
 from charlm.runtime import check_network_memory, run_stage
 from charlm.storage import DATA, METRICS, PLOTS, model_path, write_json
-from charlm.tables import write_rows
+from charlm.tables import write_facts, write_rows
 from charlm.tensors import Arrays, write_tensors
 from charlm.vocabulary import read_vocabulary
 
-MAX_TRAIN_POINTS = 500  # rows of plots/mlp.csv
-MAX_DEV_POINTS = {"last": 21, "best_on_dev": 201}  # rows of plots/mlp_dev.csv
+# rows of plots/mlp.csv, which is in git
+MAX_TRAIN_POINTS = 101
+MAX_DEV_POINTS = {"last": 21, "best_on_dev": 201}
 WORTH_KEEPING = 0.01  # nats per character by which the last loss on dev is above the lowest
 
 Curve = list[tuple[int, float]]  # step and NLL
@@ -165,12 +168,27 @@ def evenly_spaced(last: int, points: int) -> set[int]:
     return {last * number // gaps for number in range(gaps + 1)}
 
 
+def write_curves(curve: Curve, dev_curve: Curve) -> None:
+    """Write the losses on train and on dev."""
+    curves = {"train": curve, "dev": dev_curve}
+    rows = [(split, step, nll) for split, points in curves.items() for step, nll in points]
+    write_rows(PLOTS / "mlp.csv", ["split", "step", "nll"], rows)
+
+
 def train(
-    model: MLP, examples: Examples, dev: Examples, settings: params.Mlp, generator: Generator
+    model: MLP,
+    examples: Examples,
+    dev: Examples,
+    settings: params.Mlp,
+    generator: Generator,
+    watch: Callable[[Curve, Curve], None] = lambda curve, dev_curve: None,
 ) -> tuple[Curve, Curve]:
     """Train the model in place.
 
     With `keep: best_on_dev` it ends with the parameters that had the lowest loss on dev.
+
+    Args:
+        watch: gets both curves so far, whenever the loss on dev was measured.
 
     Returns:
         Step and batch loss before its update, with dropout; and number of updates and dev loss
@@ -195,6 +213,7 @@ def train(
     for step in progress:
         if step in dev_steps:
             dev_curve.append((step, measured_loss(model, dev, step, settings)))
+            watch(curve, dev_curve)
             if keeps_best and lowest(dev_curve)[0] == step:
                 best = deepcopy(model.state_dict())
         if settings.batch_size is None:
@@ -288,20 +307,17 @@ def main() -> None:
     model = MLP(*sizes, settings.layers, settings.activation)
     model.initialise(settings.init, generator)
     planes = {"before training": principal_plane(model.C)}
-    curve, dev_curve = train(model, examples, dev, settings, generator)
+    curve, dev_curve = train(model, examples, dev, settings, generator, watch=write_curves)
     planes["after"] = principal_plane(model.C)
     train_nll = measured_loss(model, examples, settings.steps, settings)
-    first_nll, last_nll = curve[0][1], curve[-1][1]
 
     write_tensors(model_path("mlp"), model.arrays())
-    write_rows(PLOTS / "mlp.csv", ["step", "nll"], curve)
-    write_rows(PLOTS / "mlp_dev.csv", ["step", "nll"], dev_curve)
+    write_curves(curve, dev_curve)
     write_json(DATA / "embedding.json", planes)
-    metrics = {"nll_first": first_nll, "nll_last": last_nll, "parameters": parameters}
-    write_json(METRICS / "mlp.json", metrics)
+    write_facts(METRICS / "mlp.csv", {"parameters": parameters})
     print(
         f"train_mlp: {parameters:,} parameters, {settings.steps:,} steps: "
-        f"nll {first_nll:.4f} → {train_nll:.4f} on train{describe_dev(dev_curve, settings.keep)}"
+        f"nll {train_nll:.4f} on train{describe_dev(dev_curve, settings.keep)}"
     )
 
 

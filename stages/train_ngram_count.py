@@ -1,7 +1,7 @@
 """Train the counting n-gram model: interpolated modified Kneser-Ney (Chen & Goodman 1998).
 
 python -m stages.train_ngram_count    data/contexts/ngram/train.safetensors
-    → data/models/ngram_count.safetensors, metrics/ngram_count.json
+    → data/models/ngram_count.safetensors, metrics/ngram_count.csv
 
 It is the counting bigram with longer contexts. A long context occurs a few times at most, so part
 of its counts is taken away and redistributed according to the context without its first symbol.
@@ -13,7 +13,8 @@ import numpy as np
 
 from charlm.examples import count_pairs, next_counts, read_examples, unique_contexts
 from charlm.runtime import run_stage
-from charlm.storage import METRICS, model_path, write_json
+from charlm.storage import METRICS, model_path
+from charlm.tables import write_facts
 from charlm.tensors import Arrays, write_tensors
 from charlm.vocabulary import read_vocabulary
 
@@ -97,16 +98,16 @@ def train(levels: list[Level], symbols: int) -> Arrays:
 def main() -> None:
     symbols = len(read_vocabulary())
     levels = count_levels(read_examples("ngram", "train", symbols), symbols)
-    metrics = {
+    facts = {
         "contexts": sum(len(level.contexts) for level in levels),
         "ngrams": sum(len(level.counts) for level in levels),
     }
 
     write_tensors(model_path("ngram_count"), train(levels, symbols))
-    write_json(METRICS / "ngram_count.json", metrics)
+    write_facts(METRICS / "ngram_count.csv", facts)
     taken = ", ".join(f"{D:.2f}" for D in discounts(levels[0].counts)[1:])
     print(
-        f"train_ngram_count: discounts {taken} (D1, D2, D3+); {metrics['ngrams']:,} n-grams up to "
+        f"train_ngram_count: discounts {taken} (D1, D2, D3+); {facts['ngrams']:,} n-grams up to "
         f"order {len(levels)}"
     )
 

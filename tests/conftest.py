@@ -5,6 +5,7 @@ import charlm  # noqa: F401, I001 - settles the arithmetic, so it precedes every
 import contextlib
 import hashlib
 import io
+import json
 import os
 import platform
 import re
@@ -24,6 +25,7 @@ from filelock import FileLock
 from charlm import params, runtime, storage
 from charlm.download import EMBEDDED, NoNetworkError, read_url
 from charlm.names import parse_list
+from charlm.tables import parse_facts, parse_rows
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -191,6 +193,21 @@ def run_stages(
     with contextlib.chdir(folder):
         for name in names:
             import_module(f"stages.{name}").main()
+
+
+def losses(folder: Path) -> dict[str, dict[str, float]]:
+    """Return the losses that evaluate wrote, by split and model."""
+    return {path.stem: json.loads(path.read_text()) for path in folder.glob("metrics/nll/*.json")}
+
+
+def table(folder: Path, path: str) -> list[dict[str, str]]:
+    """Return the rows of a table that a stage wrote."""
+    return parse_rows((folder / path).read_bytes())
+
+
+def facts(folder: Path, stage: str) -> dict[str, str]:
+    """Return the facts that a stage wrote."""
+    return parse_facts((folder / f"metrics/{stage}.csv").read_bytes())
 
 
 def limit_memory(monkeypatch: pytest.MonkeyPatch, limit_bytes: int) -> None:

@@ -1,10 +1,13 @@
 """tools.compare: what it says, and what it refuses."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -23,7 +26,7 @@ from charlm.models.bigram_count import BigramCount
 from charlm.models.mlp import MLP
 from charlm.storage import write_bytes
 from stages import evaluate, split, train_bigram_count, train_mlp
-from tests.conftest import ROOT, SETTINGS, Project
+from tests.conftest import ROOT, SETTINGS, Project, losses
 from tools import compare, verify
 from tools.compare import Row, Run
 
@@ -455,25 +458,90 @@ def test_damaged_scores_give_one_line(content: bytes, problem: str):
     assert "\n" not in str(caught.value)
 
 
+NEW, OLD = "metrics/fetch.csv", "metrics/fetch.json"
+DESCRIBED = {
+    NEW: b"fact,value\ndataset,names.txt\nsha256,0a30b5557f19\nlines,32033\n",
+    OLD: b'{"dataset": "names.txt", "sha256": "0a30b5557f19", "lines": 32033}',
+}
+
+
+def reader(files: dict[str, bytes]) -> Callable[[str], bytes]:
+    """Return what reads the files of a revision, by path."""
+
+    def read(path: str) -> bytes:
+        if path not in files:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return files[path]
+
+    return read
+
+
+@pytest.mark.parametrize("path", [NEW, OLD])
+def test_data_set_is_described_in_a_table_or_as_in_older_commits(path: str):
+    expected = path, "names.txt (0a30b5557f19)"
+    assert compare.read_dataset(reader({path: DESCRIBED[path]})) == expected
+
+
+def test_of_two_descriptions_of_the_data_the_older_one_is_not_read():
+    assert compare.read_dataset(reader(DESCRIBED | {OLD: b"[]"})) == (
+        NEW,
+        "names.txt (0a30b5557f19)",
+    )
+
+
+def test_data_without_a_description_are_missed_where_it_is_now():
+    with pytest.raises(FileNotFoundError) as missed:
+        compare.read_dataset(reader({"metrics/other.csv": b""}))
+    assert missed.value.filename == NEW
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"null", b"[]", b'["dataset"]', b'"dataset"', b'{"dataset": 1}', b"\xff\xfe["]
+    ("path", "content"),
+    [
+        *(
+            (OLD, content)
+            for content in (
+                b"",
+                b"null",
+                b"[]",
+                b'["dataset"]',
+                b'"dataset"',
+                b'{"dataset": 1}',
+                b"\xff\xfe[",
+                DESCRIBED[NEW],
+            )
+        ),
+        *(
+            (NEW, content)
+            for content in (
+                b"",
+                b"\xff\xfe[",
+                b"fact,value\n",
+                b"fact,value\ndataset,names.txt\n",
+                b"fact,value\nsha256,0a30b5557f19\n",
+                b"fact,value\ndataset,names.txt\nsha256\n",
+                b"dataset,sha256\nnames.txt,0a30b5557f19\n",
+                DESCRIBED[OLD],
+            )
+        ),
+    ],
 )
-def test_damaged_description_of_the_data_gives_one_line(content: bytes):
-    with pytest.raises(InputError, match=r"^metrics/fetch\.json: must be JSON with dataset and"):
-        compare.parse_dataset(content)
+def test_damaged_description_of_the_data_gives_one_line(path: str, content: bytes):
+    with pytest.raises(InputError, match=f"^{path}: must have dataset and sha256; fetch writes it"):
+        compare.read_dataset(reader({path: content}))
 
 
+@pytest.mark.parametrize("fetched", [NEW, OLD])
 def test_workspace_is_read_unless_its_scores_are_missing_or_stale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetched: str
 ):
     monkeypatch.chdir(tmp_path)
-    described = b'{"dataset": "names.txt", "sha256": "0a30b5557f19"}'
     params = "mlp: {seed: 1}\nevaluate: {splits: [dev]}\n"
     recorded = {"params.yaml": yaml.safe_load(params)}
     stages, locked = {}, {}
     for name, path, content in (
         ("evaluate", compare.EVALUATION, EVALUATION.encode()),
-        ("fetch", compare.FETCH, described),
+        ("fetch", fetched, DESCRIBED[fetched]),
     ):
         write_bytes(Path(path), content)
         stages[name] = {"cmd": name, "params": ["mlp", "evaluate"], "outs": [path]}
@@ -488,6 +556,11 @@ def test_workspace_is_read_unless_its_scores_are_missing_or_stale(
     assert (found.revision, found.commit) == ("workspace", "")
     assert found.dataset == "names.txt (0a30b5557f19)"
     assert found.settings == {"mlp": {"seed": 1}, "evaluate": {"splits": ["dev"]}}
+
+    Path(fetched).write_bytes(DESCRIBED[fetched].replace(b"names", b"words"))
+    with pytest.raises(InputError, match=f"^compare: workspace: {fetched}: dvc.lock records MD5 "):
+        compare.read_run("workspace")
+    Path(fetched).write_bytes(DESCRIBED[fetched])
 
     Path("params.yaml").write_text(params.replace("seed: 1", "seed: 2"))
     line = (
@@ -535,9 +608,9 @@ def test_commits_experiments_workspace_and_models(project: Project):
     assert counted["difference"] == pytest.approx(-0.0003, abs=0.0002)
 
     # the losses are those of the metrics
-    metrics = json.loads((project.root / "metrics/evaluate.json").read_text())
+    nll = losses(project.root)["dev_unseen"]
     for model, row in found.items():
-        assert row["a"] == pytest.approx(metrics["nll_unseen"][model]["dev"], abs=1e-6)
+        assert row["a"] == pytest.approx(nll[model], abs=1e-6)
 
     # the workspace is what is in the folder, committed or not
     project.run("dvc", "exp", "apply", "less")
@@ -596,8 +669,8 @@ def test_stale_scores_are_refused(project: Project):
     scores.write_bytes(b"")
     assert "data/evaluation.csv: not a table" in refused("HEAD", "workspace")
     undo()
-    (project.root / "metrics/fetch.json").write_text("[]\n")
-    assert "compare: workspace: metrics/fetch.json: must be" in refused("HEAD", "workspace")
+    (project.root / "metrics/fetch.csv").write_text("[]\n")
+    assert "compare: workspace: metrics/fetch.csv: must have" in refused("HEAD", "workspace")
     undo()
     for content in ("[]", "null", "- fetch", "fetch: [1]"):
         (project.root / "params.yaml").write_text(content)

@@ -1,6 +1,8 @@
 """dvc.yaml against the code: what a stage declares is what its script imports and reads."""
 
 import ast
+import json
+import re
 import shutil
 import sys
 import tomllib
@@ -11,11 +13,20 @@ import yaml
 
 from charlm.models.registry import MODELS, model_class
 from charlm.storage import model_path
+from stages.evaluate import POSITION_COLUMNS
 from tests.conftest import ROOT, STAGES, Project
 from tools import deps
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 TEMPLATES = {"linear", "bar_horizontal"}  # of DVC's own
+PLOTS = {
+    path: options
+    for stage in STAGES.values()
+    for entry in stage.get("plots", [])
+    for path, options in ([(entry, {})] if isinstance(entry, str) else entry.items())
+}
+# too large for git, or redrawn from what is in git
+CACHED_PLOTS = {"plots/embedding.svg", "plots/lengths.csv", "plots/loss.svg", "plots/positions.csv"}
 WITH_PANDAS = {"find_learning_rate"}
 PLOTTING = {stage for stage in STAGES if stage.startswith("plot_")}
 
@@ -124,25 +135,58 @@ def test_small_results_are_in_git_and_everything_else_in_the_cache():
         # DVC skips a stage without an output in the cache in a fresh clone: right for pictures
         assert bool(outs) == (name not in PLOTTING)
         assert all(isinstance(out, str) and out.startswith("data/") for out in outs)
-        for entry in stage.get("metrics", []) + stage.get("plots", []):
-            ((_, options),) = entry.items()
-            assert options["cache"] is False
+        for entry in stage.get("metrics", []):
+            assert entry == {"metrics/nll": {"cache": False}}
+    assert {path for path, options in PLOTS.items() if options.get("cache", True)} == CACHED_PLOTS
+    ignored = (ROOT / "plots/.gitignore").read_text().split()
+    assert {f"plots{line}" for line in ignored} == CACHED_PLOTS
 
 
-def test_every_curve_and_bar_chart_has_title_and_axis_labels():
-    for stage in STAGES.values():
-        for entry in stage.get("plots", []):
-            ((path, options),) = entry.items()
-            if path.endswith(".csv"):
-                assert {"title", "x", "y", "x_label", "y_label"} <= set(options)
+def test_losses_are_the_only_metrics():
+    metrics = {stage: entry["metrics"] for stage, entry in STAGES.items() if "metrics" in entry}
+    assert metrics == {"evaluate": [{"metrics/nll": {"cache": False}}]}
+
+
+def test_every_table_and_curve_has_title_and_axes_that_are_columns_of_it():
+    for path, options in PLOTS.items():
+        if path.endswith(".csv"):
+            assert {"title", "x", "y"} <= set(options), path
+            if path not in CACHED_PLOTS:
+                columns = (ROOT / path).read_text().partition("\n")[0].split(",")
+                assert {options["x"], options["y"]} <= set(columns), path
+
+
+def test_every_curve_has_axis_labels():
+    for path, options in PLOTS.items():
+        if Path(path).match("plots/*.csv") or options.get("template") == "models":
+            assert "x_label" in options
+        if Path(path).match("plots/*.csv"):
+            assert "y_label" in options
 
 
 def test_every_template_of_a_plot_is_dvcs_or_is_in_the_repository():
-    for stage in STAGES.values():
-        for entry in stage.get("plots", []):
-            ((_, options),) = entry.items()
-            name = options.get("template", "linear")
-            assert name in TEMPLATES or (ROOT / f".dvc/plots/{name}.json").exists()
+    for options in PLOTS.values():
+        name = options.get("template", "linear")
+        assert name in TEMPLATES or (ROOT / f".dvc/plots/{name}.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "columns"),
+    [
+        ("plots/lengths.csv", ("length", "model", "share")),
+        ("plots/positions.csv", POSITION_COLUMNS),
+        *((path, None) for path in ("plots/mlp.csv", "metrics/evaluate.csv", "metrics/mlp.csv")),
+    ],
+)
+def test_fields_of_a_template_are_columns_of_its_table(path: str, columns: tuple[str] | None):
+    template = (ROOT / f".dvc/plots/{PLOTS[path]['template']}.json").read_text()
+    assert json.loads(template)
+    found = set(re.findall(r'"field": "(\w+)"|datum\.(\w+)', template))
+    fields = {name for names in found for name in names if name}
+    calculated = {"rev", *re.findall(r'"as": "(\w+)"', template)}
+    fields -= calculated
+    assert fields or PLOTS[path]["template"] == "facts"
+    assert fields <= set(columns or (ROOT / path).read_text().partition("\n")[0].split(","))
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from charlm.scoring import Characters, score
 from charlm.vocabulary import Vocabulary
 from stages import evaluate
 from stages.evaluate import Sums
+from tests.conftest import losses
 
 VOCABULARY = Vocabulary.of([".", "a", "b"])
 # after the boundary a or b; after a always b; after b the end, or rarely an a
@@ -33,8 +35,13 @@ def scores(names: list[str], block_size: int = 1) -> Sums:
     return evaluate.add_up(score(COUNTED, found.contexts, found.targets), found.name)
 
 
-def summary(names: list[str], train: set[str] = frozenset()) -> dict[str, float]:
-    return evaluate.summarise(scores(names), np.array([name in train for name in names]))
+def metrics_by_split(names: list[str], train: set[str] = frozenset()) -> dict[str, dict]:
+    """Return the metrics of the counting bigram on dev, and on the names not in train."""
+    examples = build_examples(names, VOCABULARY, 1)
+    models = {"bigram_count": COUNTED}
+    _, _, found = evaluate.evaluate_split("dev", names, examples, train, models, 0)
+    assert all(by_model.keys() == models.keys() for by_model in found.values())
+    return {split: by_model["bigram_count"] for split, by_model in found.items()}
 
 
 @pytest.mark.parametrize("block_size", [1, 3])
@@ -49,19 +56,27 @@ def test_names_scored_by_hand(block_size: int):
 
 
 def test_metrics_by_hand():
-    metrics = summary(["ab", "b", "bab"], train={"ab"})
+    metrics = metrics_by_split(["ab", "b", "bab"], train={"ab"})
     short, long = -math.log(0.5 * 0.75), -math.log(0.5 * 0.25 * 0.75)
     total = 2 * short + long
     mean, unseen = total / 9, (short + long) / 6
     deviations = [short - 3 * mean, short - 2 * mean, long - 4 * mean]
-    # of two names, one is as far above the average of both as the other is below it
     assert metrics == {
-        "stderr": pytest.approx(math.sqrt(sum(d**2 for d in deviations)) / 9),
-        "stderr_unseen": pytest.approx(math.sqrt(2) * abs(short - 2 * unseen) / 6),
-        "nll": pytest.approx(total / 9),
-        "perplexity": pytest.approx(math.exp(total / 9)),
-        "accuracy": pytest.approx(6 / 9),
-        "nll_unseen": pytest.approx(unseen),
+        "dev": {
+            "stderr": pytest.approx(math.sqrt(sum(d**2 for d in deviations)) / 9),
+            "nll": pytest.approx(total / 9),
+            "perplexity": pytest.approx(math.exp(total / 9)),
+            "accuracy": pytest.approx(6 / 9),
+            "zero_probability": 0,
+        },
+        "dev_unseen": {
+            # of two names, one is as far above the average of both as the other is below it
+            "stderr": pytest.approx(math.sqrt(2) * abs(short - 2 * unseen) / 6),
+            "nll": pytest.approx(unseen),
+            "perplexity": pytest.approx(math.exp(unseen)),
+            "accuracy": pytest.approx(3 / 6),
+            "zero_probability": 0,
+        },
     }
 
 
@@ -72,20 +87,23 @@ def test_characters_of_probability_zero_give_no_loss_but_a_count():
         math.inf,
         math.inf,
     ]
-    assert summary(names, train={"aab", "aaab"}) == {
-        "accuracy": pytest.approx(9 / 12),
-        "zero_probability": 3,
-        "nll_unseen": pytest.approx(-math.log(0.5 * 0.75) / 3),
+    found = metrics_by_split(names, train={"aab", "aaab"})
+    assert found["dev"] == {"accuracy": pytest.approx(9 / 12), "zero_probability": 3}
+    assert found["dev_unseen"] == {  # of one name, which has no standard error
+        "accuracy": 1,
+        "zero_probability": 0,
+        "nll": pytest.approx(-math.log(0.5 * 0.75) / 3),
+        "perplexity": pytest.approx((0.5 * 0.75) ** (-1 / 3)),
     }
-    assert set(summary(names)) == {"accuracy", "zero_probability"}
 
 
 def test_split_that_occurs_in_train_has_no_unseen_loss():
-    assert "nll_unseen" not in summary(["ab"], train={"ab"})
+    assert set(metrics_by_split(["ab", "b"], train={"ab", "b"})) == {"dev"}
+    assert set(metrics_by_split(["ab", "b"], train={"ab"})) == {"dev", "dev_unseen"}
 
 
 def test_model_whose_perplexity_overflows_has_only_a_loss():
-    found = evaluate.summarise(scores(["ab"])._replace(nll=np.array([3000.0])), np.array([False]))
+    found = evaluate.summarise(scores(["ab"])._replace(nll=np.array([3000.0])))
     assert found["nll"] == 1000.0
     assert "perplexity" not in found
 
@@ -130,7 +148,8 @@ def test_table_has_one_row_per_name_and_empty_cells_for_infinity():
     assert table["in_train"].tolist() == [True, False]
     assert np.isnan(table["bigram_count"]).tolist() == [False, True]
     assert table["bigram_neural"].tolist() == pytest.approx([3 * math.log(3), 4 * math.log(3)])
-    assert metrics["bigram_neural"]["nll"] == pytest.approx(math.log(3))
+    assert metrics["dev"]["bigram_neural"]["nll"] == pytest.approx(math.log(3))
+    assert metrics["dev_unseen"]["bigram_neural"]["nll"] == pytest.approx(math.log(3))
 
 
 def test_positions_count_from_one_and_only_finite_losses_are_given():
@@ -167,14 +186,20 @@ def test_name_that_occurs_twice_is_scored_once_and_counts_twice():
     )
     ab, bab = -math.log(0.5 * 0.75), -math.log(0.5 * 0.25 * 0.75)
     assert table["bigram_count"].tolist() == pytest.approx([ab, bab, ab])
-    assert metrics["bigram_count"] == {
+    assert metrics["dev"]["bigram_count"] == {
         "nll": pytest.approx((2 * ab + bab) / 10),
         # ab is one name of the sample, and it occurs twice
         "stderr": pytest.approx(math.sqrt(2) * abs(bab - 4 * (2 * ab + bab) / 10) / 10),
         "perplexity": pytest.approx(math.exp((2 * ab + bab) / 10)),
         # a first, b after a, the end after b, but neither b first nor a after b
         "accuracy": pytest.approx(8 / 10),
-        "nll_unseen": pytest.approx(bab / 4),
+        "zero_probability": 0,
+    }
+    assert metrics["dev_unseen"]["bigram_count"] == {
+        "nll": pytest.approx(bab / 4),
+        "perplexity": pytest.approx(math.exp(bab / 4)),
+        "accuracy": pytest.approx(2 / 4),
+        "zero_probability": 0,
     }
     assert [characters for *_, characters, _ in positions] == [3, 3, 3, 1]
     third = -(2 * math.log(0.75) + math.log(1)) / 3
@@ -182,20 +207,52 @@ def test_name_that_occurs_twice_is_scored_once_and_counts_twice():
     assert [nll for *_, nll in positions] == pytest.approx(expected)
 
 
-def test_metrics_by_metric_have_the_levels_reordered():
-    found = {"train": {"mlp": {"nll": 2.0}}, "dev": {"mlp": {"nll": 2.1, "accuracy": 0.3}}}
-    assert evaluate.by_metric(found) == {
-        "nll": {"mlp": {"train": 2.0, "dev": 2.1}},
-        "accuracy": {"mlp": {"dev": 0.3}},
-    }
+def test_losses_are_in_one_file_per_split_and_all_metrics_in_a_table_with_nine_decimals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    finite = {"nll": 2.0123456789, "stderr": 1 / 3, "perplexity": math.exp(2), "accuracy": 0.25}
+    none = {"accuracy": 0.5, "zero_probability": 3}
+    one_name = {"nll": 1.5, "perplexity": math.exp(1.5), "accuracy": 1.0, "zero_probability": 0}
+    evaluate.write_metrics(
+        {
+            "dev": {"bigram_count": none, "mlp": finite | {"zero_probability": 0}},
+            "dev_unseen": {"bigram_count": none, "mlp": one_name},
+        }
+    )
+    assert losses(tmp_path) == {"dev": {"mlp": 2.012345679}, "dev_unseen": {"mlp": 1.5}}
+    assert Path("metrics/evaluate.csv").read_text() == (
+        "split,model,nll,stderr,perplexity,accuracy,zero_probability\n"
+        "dev,bigram_count,,,,0.5,3\n"
+        "dev,mlp,2.012345679,0.333333333,7.389056099,0.25,0\n"
+        "dev_unseen,bigram_count,,,,0.5,3\n"
+        "dev_unseen,mlp,1.5,,4.48168907,1.0,0\n"
+    )
+
+
+def test_losses_of_splits_that_are_no_longer_evaluated_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    by_model = {"mlp": {"nll": 2.0, "accuracy": 0.25, "zero_probability": 0}}
+    evaluate.write_metrics({"train": by_model, "dev": by_model, "dev_unseen": by_model})
+    assert set(losses(tmp_path)) == {"train", "dev", "dev_unseen"}
+    evaluate.write_metrics({"train": by_model})
+    assert losses(tmp_path) == {"train": {"mlp": 2.0}}
 
 
 def test_model_worse_than_a_uniform_guess_is_named():
+    nll = {
+        "train": {"bigram_count": 1.0, "mlp": 0.9},
+        "dev": {"bigram_count": 1.0986, "mlp": 1.0987},
+        "dev_unseen": {
+            "bigram_count": 1.2,
+            "mlp": 1.2,
+        },  # one warning per model and split is enough
+    }
     metrics = {
-        "nll": {
-            "bigram_count": {"train": 1.0, "dev": 1.0986},
-            "mlp": {"train": 0.9, "dev": 1.0987},
-        }
+        split: {model: {"nll": loss, "zero_probability": 0} for model, loss in by_model.items()}
+        for split, by_model in nll.items()
     }
     assert [*evaluate.warnings(metrics, 3)] == [
         "mlp is worse on dev than a uniform guess, ln 3 = 1.0986: 1.0987"
@@ -205,9 +262,15 @@ def test_model_worse_than_a_uniform_guess_is_named():
 
 
 def test_zero_probabilities_are_named_with_their_number():
-    metrics = {"zero_probability": {"bigram_count": {"dev": 3}}, "nll": {"mlp": {"dev": 1.0}}}
+    by_model = {"bigram_count": {"zero_probability": 3}, "mlp": {"zero_probability": 0, "nll": 1.0}}
+    metrics = {
+        "dev": by_model,
+        "dev_unseen": by_model,
+        "test": {"bigram_count": {"zero_probability": 1}},
+    }
     assert [*evaluate.warnings(metrics, 3)] == [
-        "bigram_count gives 3 characters of dev probability 0, so it has no nll there"
+        "bigram_count gives 3 characters of dev probability 0, so it has no nll there",
+        "bigram_count gives 1 character of test probability 0, so it has no nll there",
     ]
 
 
@@ -219,8 +282,8 @@ def test_uniform_guess_is_not_worse_than_itself(symbols: int):
     examples = build_examples(names, Vocabulary.of([".", *letters]), 1)
     model = BigramNeural.from_tensors({"W": torch.zeros(symbols, symbols)}, symbols)
     _, _, found = evaluate.evaluate_split("dev", names, examples, set(), {"uniform": model}, 0)
-    assert found["uniform"]["nll"] > math.log(symbols)
-    assert [*evaluate.warnings(evaluate.by_metric({"dev": found}), symbols)] == []
+    assert found["dev"]["uniform"]["nll"] > math.log(symbols)
+    assert [*evaluate.warnings(found, symbols)] == []
 
 
 @pytest.mark.parametrize("itos", [["a", "b", "."], ["<START>", "<END>", "a", "b"]])
@@ -235,7 +298,8 @@ def test_loss_by_name_wherever_the_boundary_is(itos: list[str]):
     ln = math.log(symbols)
     assert table["uniform"].tolist() == pytest.approx([3 * ln, 2 * ln, 3 * ln])
     assert [row[2:4] for row in positions] == [(1, 3), (2, 3), (3, 2)]
-    assert found["uniform"]["nll"] == pytest.approx(ln)
+    assert found["dev"]["uniform"]["nll"] == pytest.approx(ln)
+    assert found["dev_unseen"]["uniform"]["nll"] == pytest.approx(ln)
 
 
 def test_loss_of_a_name_does_not_depend_on_the_others():

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from charlm.models.mlp import count_parameters
-from tests.conftest import ROOT, STAGES, Project, built_once, clone, posix
+from tests.conftest import ROOT, STAGES, Project, built_once, clone, facts, posix, table
 
 WORDS = [f"{first}{second}na" for first in "abcdefgh" for second in "aeiou"] + ["ana", "zoë"]
 LISTS = {"words.txt": WORDS, "other.txt": WORDS[::-1]}
@@ -297,8 +297,8 @@ def test_edit_during_a_run_is_not_recorded_as_its_result(
     assert not (project.root / "data/models/mlp.safetensors").exists()
     assert "train_mlp" in project.repro("train_mlp")
     if "=" in change:
-        parameters = json.loads((project.root / "metrics/mlp.json").read_text())["parameters"]
-        assert parameters == count_parameters(15, 3, 10, hidden=7)[0]
+        parameters, _ = count_parameters(15, 3, 10, hidden=7)
+        assert facts(project.root, "mlp") == {"parameters": str(parameters)}
 
 
 @pytest.mark.faults
@@ -467,15 +467,12 @@ def test_ctrl_c_during_training_stops_it_without_a_stack_trace(base: Project, tm
     assert "failed to run: python -m stages.train_mlp, exited with -2" in printed
     assert "Traceback" not in printed
     assert "KeyboardInterrupt" not in printed
-    # dvc had taken the old results away, the stage left nothing
-    left = {path for path in results(base) if path not in results(project)}
-    assert left == {
-        "data/models/mlp.safetensors",
-        "metrics/mlp.json",
-        "data/embedding.json",
-        "plots/mlp.csv",
-        "plots/mlp_dev.csv",
-    }
+    # dvc had taken the old results away, the stage left nothing but the curve so far
+    gone = {path for path in results(base) if path not in results(project)}
+    assert gone == {"data/models/mlp.safetensors", "metrics/mlp.csv", "data/embedding.json"}
+    assert [(row["split"], row["step"]) for row in table(project.root, "plots/mlp.csv")] == [
+        ("dev", "0")
+    ]
     set_params(project, {"mlp.steps": SMALL["mlp.steps"]})
     project.repro()
     assert results(project) == results(base)
@@ -528,7 +525,7 @@ def test_training_that_diverges_names_the_parameter_and_leaves_no_model(project:
     )
     assert "Traceback" not in failed.stderr
     assert not (project.root / "data/models/mlp.safetensors").exists()
-    assert not (project.root / "metrics/mlp.json").exists()
+    assert not (project.root / "metrics/mlp.csv").exists()
 
 
 # --- a damaged dvc.lock -----------------------------------------------------------------------

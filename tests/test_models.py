@@ -3,12 +3,15 @@
 import math
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor
 
+from charlm import storage
 from charlm.examples import build_examples
 from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
@@ -18,6 +21,7 @@ from charlm.models.mlp import MLP, count_parameters
 from charlm.models.ngram_count import NgramCount
 from charlm.models.registry import FITTED_ON_DEV, MODELS, model_class
 from charlm.scoring import log_probabilities
+from charlm.tensors import write_tensors
 from charlm.vocabulary import Vocabulary
 from tests.conftest import ROOT, STAGES, Project
 
@@ -44,6 +48,30 @@ def ngram_tensors(*levels: dict[int, list[int]]) -> dict[str, Tensor]:
             f"counts{length}": counts[rows, following],
         }
     return tensors
+
+
+def write_models(folder: Path, P: Tensor, mlp_bias: Sequence[float] = (0, 0, 0)) -> None:
+    """Write a vocabulary of `.`, a and b, and a model of each kind, all but two uniform.
+
+    Args:
+        folder: where data/ is to be.
+        P: the probabilities of the counting bigram.
+        mlp_bias: the logits of the MLP, whatever its context of two.
+    """
+    data = folder / "data"
+    storage.write_json(data / "vocabulary.json", [".", "a", "b"])
+    shapes = {"C": (3, 2), "W1": (4, 5), "b1": (5,), "W2": (5, 3)}
+    models = {
+        "bigram_count": {"P": P},
+        "bigram_neural": {"W": torch.zeros(3, 3)},
+        "mlp": {key: torch.zeros(shape) for key, shape in shapes.items()}
+        | {"b2": torch.tensor(mlp_bias, dtype=torch.float32)},
+        "ngram_count": ngram_tensors({0: [1, 1, 1]}, {0: [1, 1, 1]}),
+        "mixture": {"weight": torch.tensor(0.25, dtype=torch.float64)},
+    }
+    for name, found in models.items():
+        arrays = {key: tensor.numpy() for key, tensor in found.items()}
+        write_tensors(data / "models" / f"{name}.safetensors", arrays)
 
 
 SHALLOW = {

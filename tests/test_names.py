@@ -173,7 +173,7 @@ def test_what_is_no_list_is_refused_with_the_reason(content: bytes, message: str
         b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
         b"PK\x03\x04\x14\x00\x00\x00",
         b"PK\x03\x04\x14\xff\xfe",
-        gzip.compress(b"emma\nava\n"),
+        gzip.compress(b"emma\nava\n", mtime=0),
         b"\x89PNG\r\n\x1a\n\x00\x00",
         b"\xff\xd8\xff\xe0\x00\x10JFIF",
     ],
@@ -194,7 +194,7 @@ TABLES = {
     "semicolons": (b"Ada;F;1\n\nBea;F;2\n", "2 of 2 lines have 2 semicolons", "cut -d';' -f1"),
     "quoted names": (b'"Lee, Ada",F\n"Ray, Bea",F\n', "2 of 2 lines have 1 comma", "cut -d, -f1"),
     "nine of ten": (b"Ada,F\n" * 9 + b"Bea\n", "9 of 10 lines have 1 comma", "cut -d, -f1"),
-    "one line": (b"Ada,F", "1 of 1 lines have 1 comma", "cut -d, -f1"),
+    "one line": (b"Ada,F", "1 of 1 line has 1 comma", "cut -d, -f1"),
 }
 
 
@@ -236,11 +236,11 @@ def test_longest_allowed_name_is_a_name():
 
 
 def test_single_names_are_mended_as_those_of_a_list():
-    found = names.parse_names([" ava ", "", "zoe\u0308", "St. Elm"], "arguments")
+    found = names.parse_names([" ava ", "", "zoe\u0308", "St. Elm"], "argument")
     assert found == ["ava", "zoë", "St. Elm"]
     assert unicodedata.is_normalized("NFC", found[1])
-    with pytest.raises(InputError, match=r"^arguments, line 2: 'a\\nb' is not a name: "):
-        names.parse_names(["ava", "a\nb"], "arguments")
+    with pytest.raises(InputError, match=r"^argument 2: 'a\\nb' is not a name: "):
+        names.parse_names(["ava", "a\nb"], "argument")
 
 
 def test_lines_written_are_names_read(tmp_path: Path):

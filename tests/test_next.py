@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from charlm import storage, tensors
+from charlm import tensors
 from charlm.examples import build_examples
 from charlm.models.bigram_count import BigramCount
 from charlm.vocabulary import Vocabulary
 from tests.conftest import Project
-from tests.test_models import ngram_tensors
+from tests.test_models import write_models
 from tools.next import Prediction, as_table, count_next, predict
 
 ONE = Vocabulary.of([".", "a", "b"])
@@ -28,25 +28,11 @@ P = torch.tensor([[0.0, 0.75, 0.25], [0.0, 0.25, 0.75], [1.0, 0.0, 0.0]], dtype=
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
-    """A folder with contexts of NAMES, a counting bigram, and an MLP that knows nothing."""
-    data = tmp_path / "data"
-    storage.write_json(data / "vocabulary.json", ONE.itos)
-    for folder, block_size in (("mlp", 3), ("ngram", 2)):
-        examples = build_examples(NAMES, ONE, block_size)
-        tensors.write_tensors(data / f"contexts/{folder}/train.safetensors", examples)
-    shapes = {"C": (3, 2), "W1": (6, 5), "b1": (5,), "W2": (5, 3), "b2": (3,)}
-    mlp = {name: torch.zeros(shape).numpy() for name, shape in shapes.items()}
-    mlp["b2"] = np.float32([0, math.log(2), 0])  # a has 1/2
-    uniform = ngram_tensors({0: [1, 1, 1]}, {0: [1, 1, 1]})
-    models = {
-        "bigram_count": {"P": P.numpy()},
-        "bigram_neural": {"W": torch.zeros(3, 3).numpy()},
-        "mlp": mlp,
-        "ngram_count": {key: tensor.numpy() for key, tensor in uniform.items()},
-        "mixture": {"weight": torch.tensor(0.25, dtype=torch.float64).numpy()},
-    }
-    for name, arrays in models.items():
-        tensors.write_tensors(data / "models" / f"{name}.safetensors", arrays)
+    """A folder with contexts of NAMES, a counting bigram, and an MLP that prefers a."""
+    write_models(tmp_path, P, mlp_bias=[0, math.log(2), 0])  # to the MLP a has 1/2
+    for folder in ("mlp", "ngram"):
+        examples = build_examples(NAMES, ONE, 2)
+        tensors.write_tensors(tmp_path / f"data/contexts/{folder}/train.safetensors", examples)
     return tmp_path
 
 
@@ -64,8 +50,8 @@ def test_table_is_sorted_by_probability_and_has_counts(trained: Path):
     # of the three a in NAMES, two are followed by b and one by a
     assert printed.splitlines() == [
         "    bigram_count    mlp",
-        "    after a         after ..a",
-        "--  --------------  -----------",
+        "    after a         after .a",
+        "--  --------------  ----------",
         "1   b 0.7500 (2)    a 0.5000",
         "2   a 0.2500 (1)    . 0.2500",
         "3   . 0.0000 (0)    b 0.2500",
@@ -91,9 +77,9 @@ def test_csv_has_every_symbol_of_every_model(trained: Path):
         "bigram_count,a,a,0.250000,1",
         "bigram_count,a,.,0.000000,0",
     ]
-    assert printed.splitlines()[10] == "mlp,..a,a,0.500000,"
+    assert printed.splitlines()[10] == "mlp,.a,a,0.500000,"
     # the mixture has 1/4 of the MLP's 1/2 and 3/4 of 1/3
-    assert printed.splitlines()[13] == "mixture,..a,a,0.375000,"
+    assert printed.splitlines()[13] == "mixture,.a,a,0.375000,"
 
 
 def prediction(context: list[int]) -> Prediction:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from charlm import bands
+from charlm.bands import Band
 from charlm.errors import InputError
 from tests.conftest import ROOT
 from tools import notebooks, recipes, tables
@@ -17,7 +19,7 @@ GROUPS = recipes.load(ROOT / "recipes.yaml")
 RECIPES = {name for group in GROUPS.values() for name in group.recipes}
 ITEMS = {name: notebook.items for name, notebook in NOTEBOOKS.items()}
 ALL_ITEMS = [item for items in ITEMS.values() for item in items]
-MAX_OPEN = 58  # items that wait for a recipe, a figure or a loop; lower it with them
+MAX_OPEN = 0  # items that wait for a recipe or a figure; lower it with them
 
 COUNT = {
     "what": "count of ab",
@@ -38,6 +40,13 @@ OPEN = {
     "recipe": "small",
     "needs": "figure: number of parameters",
     "agreement": "exact",
+}
+DRAWS = {
+    "what": "losses of two starts",
+    "printed": "3.5, 4.9",
+    "loop": "starts",
+    "figure": "first NLL",
+    "agreement": "unseeded",
 }
 WARM_UP = {"what": "ten draws", "printed": "0 <1> 2", "left_out": "warm-up, no names involved"}
 PLOT = {"plot": "counts", "command": "plots/bigram_counts.svg (train)"}
@@ -61,9 +70,34 @@ def load(path: Path, found: object) -> dict[str, notebooks.Notebook]:
     return notebooks.load(path)
 
 
+LOOPS = {
+    "starts": bands.Entry(
+        command="python starts",
+        seeds=[1, 2, 3, 4, 5],
+        figures={
+            "first NLL": Band(mean=3.8, sd=0.25, values=[3.8] * 5),
+            **{
+                f"batch {number}": Band(mean=3.8, sd=number / 8, values=[3.8] * 5)
+                for number in range(1, 5)
+            },
+        },
+    )
+}
+
+
+def row(figure: str, ours: str, band: Band | None = None) -> recipes.Row:
+    found = recipes.Figure(what=figure, file="metrics/evaluate.json", key="nll", band=band)
+    return recipes.Row("small", found, ours)
+
+
+def rows(**ours: str) -> notebooks.Rows:
+    """Return rows of the recipe `small`, without bands."""
+    return {("small", figure): row(figure, value) for figure, value in ours.items()}
+
+
 def groups(picture: str | None = None) -> dict[str, recipes.Group]:
     figures = [
-        recipes.Figure(what=what, file="metrics/evaluate.json", key="nll")
+        recipes.Figure(what=what, file="metrics/nll/dev.json", key="mlp")
         for what in ("train NLL", "dev NLL")
     ]
     small = recipes.Recipe(question="why?", overrides=[], figures=figures, picture=picture)
@@ -73,7 +107,7 @@ def groups(picture: str | None = None) -> dict[str, recipes.Group]:
 # --- the model --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("item", [COUNT, LOSS, OPEN, WARM_UP, PLOT, QUESTION])
+@pytest.mark.parametrize("item", [COUNT, LOSS, OPEN, DRAWS, WARM_UP, PLOT, QUESTION])
 def test_each_kind_of_item_is_accepted(tmp_path: Path, item: dict[str, object]):
     loaded = load(tmp_path / "n.yaml", content(item))
     assert loaded["000"].items == [Item(**item)]
@@ -91,29 +125,31 @@ def test_one_figure_may_be_a_string():
         (
             COUNT | {"left_out": "x"},
             (
-                "'count of ab' needs exactly one of recipe, command, needs, left_out, answer; "
-                "a recipe without a figure may have needs"
+                "'count of ab' needs exactly one of recipe, loop, command, needs, left_out, "
+                "answer; a recipe without a figure may have needs"
             ),
         ),
         (
             {"plot": "counts"},
             (
-                "'counts' needs exactly one of recipe, command, needs, left_out, answer; "
-                "a recipe without a figure may have needs"
+                "'counts' needs exactly one of recipe, loop, command, needs, left_out, "
+                "answer; a recipe without a figure may have needs"
             ),
         ),
         (
             LOSS | {"needs": "figure: x"},
             (
-                "'losses' needs exactly one of recipe, command, needs, left_out, answer; "
-                "a recipe without a figure may have needs"
+                "'losses' needs exactly one of recipe, loop, command, needs, left_out, "
+                "answer; a recipe without a figure may have needs"
             ),
         ),
         (
             OPEN | {"needs": "more time"},
-            "'claim: number of parameters': needs begins with figure, loop, recipe, test",
+            "'claim: number of parameters': needs begins with figure, recipe, test",
         ),
-        (COUNT | {"figure": ["x"]}, "'count of ab': figure without recipe"),
+        (COUNT | {"figure": ["x"]}, "'count of ab': figure without recipe or loop"),
+        (DRAWS | {"figure": None}, "'losses of two starts': loop without figure"),
+        (COUNT | {"why": "x"}, "'count of ab': why without figure"),
         (LOSS | {"here": "2"}, "'losses': here without command"),
         (PLOT | {"printed": "2"}, "'counts': printed without what"),
         (PLOT | {"command": None, "answer": "2"}, "'counts': answer without question"),
@@ -173,6 +209,15 @@ def test_file_that_holds_no_notebooks_is_one_line(tmp_path: Path, text: str, mes
             LOSS | {"figure": ["dev NLL", "test NLL"]},
             "losses: there is no figure 'test NLL' of recipe small",
         ),
+        (
+            LOSS | {"figure": ["* NLL", "NLL at step *"]},
+            "losses: there is no figure 'NLL at step *' of recipe small",
+        ),
+        (DRAWS | {"loop": "ends"}, "losses of two starts: there is no loop ends"),
+        (
+            DRAWS | {"figure": ["first NLL", "step *"]},
+            "losses of two starts: there is no figure 'step *' of loop starts",
+        ),
         ({"plot": "x", "recipe": "small"}, "x: there is no picture of recipe small"),
         (
             COUNT | {"command": "`pytest tests/test_errata.py -k nobody`"},
@@ -195,7 +240,7 @@ def test_file_that_holds_no_notebooks_is_one_line(tmp_path: Path, text: str, mes
 def test_what_an_item_names_must_exist(tmp_path: Path, item: dict[str, object], missing: str):
     loaded = load(tmp_path / "n.yaml", content(COUNT, item))
     with pytest.raises(InputError) as refused:
-        notebooks.check(loaded, groups())
+        notebooks.check(loaded, groups(), LOOPS)
     assert str(refused.value) == f"notebooks.yaml: [000] A heading: {missing}"
 
 
@@ -203,7 +248,7 @@ def test_what_an_erratum_names_must_exist(tmp_path: Path):
     found = content(COUNT)
     found["000"]["errata"] = [ERRATUM | {"shown": "tests/test_no.py"}]
     with pytest.raises(InputError) as refused:
-        notebooks.check(load(tmp_path / "n.yaml", found), groups())
+        notebooks.check(load(tmp_path / "n.yaml", found), groups(), LOOPS)
     assert str(refused.value) == (
         "notebooks.yaml: [000] erratum in x: there is no file tests/test_no.py"
     )
@@ -213,27 +258,32 @@ def test_outputs_of_stages_and_pictures_of_recipes_exist(tmp_path: Path):
     here = PLOT | {"command": "data/vocabulary.json, data/splits/train.txt and params.yaml"}
     picture = {"plot": "x", "recipe": "small"}
     loaded = load(tmp_path / "n.yaml", content(here, picture))
-    notebooks.check(loaded, groups(picture="plots/embedding.svg"))
+    notebooks.check(loaded, groups(picture="plots/embedding.svg"), LOOPS)
 
 
 # --- the pages --------------------------------------------------------------------------------
 
 
 def test_page_by_hand(tmp_path: Path):
-    loaded = load(tmp_path / "n.yaml", content(WARM_UP, COUNT, PLOT, LOSS, OPEN, QUESTION))
-    ours = {("small", "train NLL"): "2.2961", ("small", "dev NLL"): "2.2947 ± 0.0100"}
-    assert notebooks.page("000", loaded["000"], ours) == (
+    loaded = load(tmp_path / "n.yaml", content(WARM_UP, COUNT, PLOT, LOSS, DRAWS, OPEN, QUESTION))
+    band = Band(mean=2.3, sd=0.01, values=[2.3] * 5)
+    ours = {
+        ("small", figure): row(figure, value, band)
+        for figure, value in (("train NLL", "2.2961"), ("dev NLL", "2.2947 ± 0.0100"))
+    }
+    assert notebooks.page("000", loaded["000"], ours, LOOPS) == (
         r"""# [000] A notebook
 
-Figures: 4, of which 1 with a recipe, 1 with a command, 1 left out. Questions: 1. Plots: 1. Errata: 1. **Not yet shown: 1.** [What the columns mean](README.md).
+Figures: 5, of which 1 with a recipe, 1 with a plain loop, 1 with a command, 1 left out. Questions: 1. Plots: 1. Errata: 1. **Not yet shown: 1.** [What the columns mean](README.md).
 
 ## A heading
 
-| what | notebook | here | agreement | how to get it |
-|---|---|---|---|---|
-| count of ab | 541.0 | the same | exact | `pytest tests/test_errata.py -k counts_with_two_symbols` |
-| losses | 2.28, 2.30 | 2.2961, 2.2947 ± 0.0100 | unseeded | `python -m tools.recipes small` |
-| claim: number of parameters | 3400 |  | exact | not yet: `small`, figure: number of parameters |
+| what | notebook | here | ours is | the notebook | kind | how to get it |
+|---|---|---|---|---|---|---|
+| count of ab | 541.0 | the same |  |  | exact | `pytest tests/test_errata.py -k counts_with_two_symbols` |
+| losses | 2.28, 2.30 | 2.2961, 2.2947 ± 0.0100 | inside | agrees | unseeded | `python -m tools.recipes small` |
+| losses of two starts | 3.5, 4.9 | 3.8000 ± 0.2500 |  | differs in 1 of 2 | unseeded | `python starts` |
+| claim: number of parameters | 3400 |  |  |  | exact | not yet: `small`, figure: number of parameters |
 
 Questions:
 
@@ -258,32 +308,75 @@ Left out:
 
 def test_value_for_a_claim_has_its_name():
     item = Item(**LOSS | {"what": "claim: 2.3", "figure": "dev NLL"})
-    assert notebooks.here(item, {("small", "dev NLL"): "2.2947"}) == "dev NLL 2.2947"
+    assert notebooks.here(item, rows(**{"dev NLL": "2.2947"}), {}) == "dev NLL 2.2947"
+
+
+def test_series_is_shown_in_the_order_of_the_recipe():
+    item = Item(**LOSS | {"figure": "NLL at step [1-9]*"})
+    ours = rows(**{f"NLL at step {step}": f"3.{step}" for step in (0, 9, 10)})
+    assert notebooks.here(item, ours, {}) == "3.9, 3.10"
+
+
+def test_long_series_of_a_loop_has_one_range_of_deviations():
+    item = Item(**DRAWS | {"figure": "batch *"})
+    assert notebooks.here(item, {}, LOOPS) == "3.80, 3.80, 3.80, 3.80; SD 0.12 to 0.50"
+    assert notebooks.here(Item(**DRAWS), {}, LOOPS) == "3.8000 ± 0.2500"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"printed": "3.5"}, "agrees"),
+        ({"printed": "3.04"}, "differs"),
+        ({"printed": "-3.5, 3.5"}, "agrees"),  # printed twice, with another sign
+        ({"printed": "3.04", "why": "few steps"}, "differs: few steps"),
+        ({"printed": "4"}, "agrees"),
+        ({"printed": "4 5"}, ""),
+        ({"figure": "batch *", "printed": "3.8, 3.8, 3.8, 3.8"}, "agrees"),
+        ({"figure": "batch *", "printed": "2.9, 2.9, 2.9, 2.9"}, "differs in 2 of 4"),
+        ({"figure": "batch *", "printed": "3.8, 3.8"}, ""),
+        ({"what": "claim: 4", "printed": "4"}, ""),
+        ({"what": "claim: 3.9", "printed": "3.9"}, "agrees"),
+    ],
+)
+def test_agreement_by_hand(changes: dict[str, str], expected: str):
+    assert notebooks.agreement(Item(**DRAWS | changes), {}, LOOPS) == expected
+
+
+def test_verdict_is_about_all_figures_with_a_band():
+    band = Band(mean=2.3, sd=0.01, values=[2.3] * 5)
+    ours = {("small", "train NLL"): row("train NLL", "2.2961", band)}
+    assert notebooks.verdict(Item(**LOSS | {"figure": "train NLL"}), ours) == "inside"
+    ours["small", "dev NLL"] = row("dev NLL", "2.2600", band)
+    assert notebooks.verdict(Item(**LOSS), ours) == "OUTSIDE: 1 of 2"
+    ours["small", "dev NLL"] = row("dev NLL", "2.2600")
+    assert notebooks.verdict(Item(**LOSS), ours) == "inside"
+    assert notebooks.agreement(Item(**LOSS), ours, {}) == ""
 
 
 def test_value_of_a_command_is_shown():
     item = Item(**COUNT | {"here": "542"})
-    assert notebooks.here(item, {}) == "542"
-    assert notebooks.here(Item(**COUNT | {"command": "data/names.txt"}), {}) == ""
+    assert notebooks.here(item, {}, {}) == "542"
+    assert notebooks.here(Item(**COUNT | {"command": "data/names.txt"}), {}, {}) == ""
 
 
 def test_index_by_hand(tmp_path: Path):
-    loaded = load(tmp_path / "n.yaml", content(WARM_UP, COUNT, PLOT, LOSS, OPEN, QUESTION))
+    loaded = load(tmp_path / "n.yaml", content(WARM_UP, COUNT, PLOT, LOSS, DRAWS, OPEN, QUESTION))
     lines = notebooks.index(loaded | {"001": loaded["000"]}).splitlines()
     assert lines[4] == (
-        "| notebook | figures | with a recipe | with a command | left out | not yet | questions "
-        "| plots | plots left out | errata |"
+        "| notebook | figures | with a recipe | with a plain loop | with a command | left out "
+        "| not yet | questions | plots | plots left out | errata |"
     )
     assert lines[6:9] == [
-        "| [[000]](000.md) A notebook | 4 | 1 | 1 | 1 | 1 | 1 | 1 | 0 | 1 |",
-        "| [[001]](001.md) A notebook | 4 | 1 | 1 | 1 | 1 | 1 | 1 | 0 | 1 |",
-        "| all | 8 | 2 | 2 | 2 | 2 | 2 | 2 | 0 | 2 |",
+        "| [[000]](000.md) A notebook | 5 | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 0 | 1 |",
+        "| [[001]](001.md) A notebook | 5 | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 0 | 1 |",
+        "| all | 10 | 2 | 2 | 2 | 2 | 2 | 2 | 2 | 0 | 2 |",
     ]
 
 
 def test_values_are_those_of_notebooks_md():
     ours = notebooks.values(GROUPS)
-    assert ours["count-all-names", "NLL"] == "2.4540"
+    assert ours["count-all-names", "NLL"].ours == "2.4540"
     assert {recipe for recipe, _ in ours} == RECIPES
 
 

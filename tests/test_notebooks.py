@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from charlm import params
 from charlm.examples import build_examples
+from charlm.experiments import overridden
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
@@ -479,7 +480,7 @@ def test_five_names_before_the_last_update(names: list[str], monkeypatch: pytest
     monkeypatch.chdir(ROOT)
     groups = recipes.load()
     overrides = groups["five_names"].recipes["five-names"].overrides
-    settings = params.Mlp(**recipes.overridden(overrides)["mlp"] | {"steps": 999})
+    settings = params.Mlp(**overridden(overrides)["mlp"] | {"steps": 999})
     examples = train_mlp.Examples.of(build_examples(names[:5], ONE_SYMBOL, 3), 27)
     none = train_mlp.Examples.of(build_examples([], ONE_SYMBOL, 3), 27)
     generator = Generator().manual_seed(SEED)

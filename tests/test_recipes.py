@@ -13,24 +13,35 @@ import numpy as np
 import pytest
 import yaml
 
-from charlm import params
+from charlm import experiments, params
+from charlm.bands import Band
 from charlm.errors import InputError
 from charlm.examples import bigram_counts, build_examples
+from charlm.experiments import UNFINISHED, check_cache_path, experiment_ref, file_of, overridden
+from charlm.models.registry import MODELS
 from charlm.storage import write_bytes, write_json
+from charlm.tables import write_facts
 from charlm.vocabulary import build_vocabulary
-from stages import split, train_bigram_count
-from tests.conftest import ROOT, STAGES, Project, clone, declared, run_stages
-from tools import deps, recipes
+from stages import evaluate, split, train_bigram_count
+from tests.conftest import ROOT, STAGES, Project, clone, declared, losses, run_stages
+from tools import recipes
 from tools.recipes import Figure, Recipe, Row
 
 GROUPS = recipes.load(ROOT / "recipes.yaml")
 RECIPES = {name: recipe for group in GROUPS.values() for name, recipe in group.recipes.items()}
+TRAINED = {"bigram_count", "bigram_neural", "find_learning_rate", "mlp", "ngram_count"}
 NOTEBOOKS = (ROOT / "NOTEBOOKS.md").read_text()
-GIT_RESULTS = {
-    path
-    for stage in STAGES.values()
-    for entry in stage.get("metrics", []) + stage.get("plots", [])
-    for path in entry
+RESULTS = {path for stage in STAGES for path in declared(stage, "outs", "metrics", "plots")}
+DVC_RESULTS = {path for stage in STAGES for path in declared(stage, "outs")}
+# of those that git does not have, DVC does
+COLUMNS = {"plots/positions.csv": evaluate.POSITION_COLUMNS}
+
+
+SERIES = {
+    "what": "dev NLL at step {step}",
+    "file": "plots/mlp.csv",
+    "key": "nll",
+    "where": {"step": [0, 9]},
 }
 
 
@@ -44,32 +55,7 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_overrides_fit_params(name: str):
-    recipes.overridden(RECIPES[name].overrides)
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("mlp.hiden=300", "mlp.hiden=300: Could not override 'mlp.hiden'."),
-        (
-            "mlp.hidden=many",
-            "mlp.hidden=many: mlp.hidden: Input should be a valid integer; found 'many'",
-        ),
-        ("gpt.layers=2", "gpt.layers=2: Could not override 'gpt.layers'."),
-    ],
-)
-def test_override_that_does_not_fit_is_refused(override: str, message: str):
-    with pytest.raises(InputError) as refused:
-        recipes.overridden([override])
-    assert str(refused.value) == f"recipes.yaml: {message}"
-
-
-def test_overridden_is_what_dvc_runs_on():
-    found = recipes.overridden(["mlp.batch_size=null", "mlp.lr=2e-1", "evaluate.splits=[train]"])
-    expected = params.load(ROOT / "params.yaml").model_dump()
-    expected["mlp"] |= {"batch_size": None, "lr": 0.2}
-    expected["evaluate"]["splits"] = ["train"]
-    assert params.Params.model_validate(found).model_dump() == expected
+    overridden(RECIPES[name].overrides)
 
 
 def test_every_recipe_has_a_question_and_a_name_that_git_takes_as_a_ref():
@@ -81,15 +67,30 @@ def test_every_recipe_has_a_question_and_a_name_that_git_takes_as_a_ref():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_figures_stand_in_results_that_git_keeps(name: str):
+def test_figures_are_in_results_that_git_or_dvc_keeps(name: str):
     for figure in RECIPES[name].figures:
-        assert figure.file in GIT_RESULTS
+        path = Path(figure.file)
+        assert {figure.file, path.parent.as_posix()} & RESULTS
+        if figure.file in DVC_RESULTS:  # which a fresh clone does not have
+            continue
         if figure.where is not None:
-            header = next(csv.reader((ROOT / figure.file).open()))
-            assert {figure.key, *figure.where} <= set(header)
-        elif not figure.key.endswith(".test"):
-            recipes.value(figure, (ROOT / figure.file).read_bytes())
-        assert figure.band is None or figure.band[0] <= figure.band[1]
+            columns = COLUMNS.get(figure.file) or next(csv.reader(path.open()))
+            assert {figure.key, *figure.where} <= {"row", *columns}
+        elif path.name in ("test.json", "test_unseen.json"):  # not in what is committed
+            assert path.parent == evaluate.NLL
+            assert figure.key in MODELS
+        else:
+            recipes.value(figure, path.read_bytes())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_changes_only_models_that_its_figures_are_about(name: str):
+    recipe = RECIPES[name]
+    sections = {override.partition(".")[0] for override in recipe.overrides}
+    if recipe.seeds:
+        sections.add(recipe.seeded)
+    shown = " ".join(f"{figure.file} {figure.key} {figure.where}" for figure in recipe.figures)
+    assert {section for section in sections & TRAINED if section not in shown} == set()
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,21 @@ def test_figures_stand_in_results_that_git_keeps(name: str):
     [
         ({"question": 3}, "counting.recipes.a.question: Input should be a valid string; found 3"),
         ({"q": "why"}, "counting.recipes.a.q: Extra inputs are not permitted; found 'why'"),
+        ({"figures": 3}, "counting.recipes.a.figures: Input should be a valid list; found 3"),
+        (
+            {"figures": [SERIES | {"what": "NLL at {row}"}]},
+            (
+                "counting.recipes.a.figures: Value error, not a series as described at the top: "
+                "KeyError('row'); found ["
+            ),
+        ),
+        (
+            {"figures": [SERIES | {"notebook": [3.5]}]},
+            (
+                "counting.recipes.a.figures: Value error, dev NLL at step {step}: 2 values of "
+                "step, 1 of notebook; found ["
+            ),
+        ),
     ],
 )
 def test_wrong_recipe_is_one_line(tmp_path: Path, change: dict[str, object], message: str):
@@ -105,7 +121,8 @@ def test_wrong_recipe_is_one_line(tmp_path: Path, change: dict[str, object], mes
     (tmp_path / "recipes.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(InputError) as refused:
         recipes.load(tmp_path / "recipes.yaml")
-    assert str(refused.value) == f"{tmp_path / 'recipes.yaml'}: {message}"
+    assert str(refused.value).startswith(f"{tmp_path / 'recipes.yaml'}: {message}")
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +152,11 @@ def test_two_experiments_of_one_name_are_refused(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "content", "place"),
     [
+        ({"key": "mlp"}, b'{"bigram_count": 2.1}', "mlp"),
+        ({"key": "mlp"}, b'{"mlp": "none"}', "mlp"),
         ({"key": "nll"}, b'{"nll": {"mlp": 2.1}}', "nll"),
         ({"key": "nll.mlp.dev"}, b'{"nll": {"mlp": 2.1}}', "nll.mlp.dev"),
-        ({"key": "nll"}, b"step,nll\n0,3.2\n", "nll"),
+        ({"key": "nll"}, b"1,", "nll"),
         (
             {"key": "nll", "where": {"step": 1}},
             b"step,nll\n0,3.2\n",
@@ -148,14 +167,112 @@ def test_two_experiments_of_one_name_are_refused(tmp_path: Path):
             b"step,model\n0,mlp\n",
             "model where {'step': 0}",
         ),
+        (
+            {"key": "value", "where": {"fact": "parameters"}},
+            b"fact,value\nparameters\n",
+            "value where {'fact': 'parameters'}",
+        ),
+        (
+            {"key": "nll", "where": {"split": "dev", "model": "mlp"}},
+            b"split,model,nll\ndev,mlp,\ndev,mixture,2.1\ntest,mlp,2.1\n",
+            "nll where {'split': 'dev', 'model': 'mlp'}",
+        ),
     ],
 )
 def test_figure_that_is_not_there_is_one_line(
     changes: dict[str, object], content: bytes, place: str
 ):
+    path = "a.csv" if content.startswith(b"step") else "a.json"
     with pytest.raises(InputError) as refused:
-        recipes.value(figure(**changes), content)
-    assert str(refused.value) == f"metrics/evaluate.json: no number at {place}"
+        recipes.value(figure(file=path, **changes), content)
+    assert str(refused.value) == f"{path}: no number at {place}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "content", "found"),
+    [
+        ({"where": {"step": 2}}, b"step,nll\n0,3.5\n2,3.0\n4,2.0\n", 3.0),
+        ({"where": {"row": 2}}, b"rate,nll\n0.1,3.5\n0.2,3.0\n0.3,2.0\n", 2.0),
+    ],
+)
+def test_rows_of_csv(changes: dict[str, object], content: bytes, found: float):
+    assert recipes.value(figure(file="a.csv", key="nll", **changes), content) == found
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("few", "`a 0, <START> 1, <END> 2`"),
+        ("few.length", 3),
+        ("many", "`2 0, 3 1, 5 2, ..., 13 5, 17 6, 19 7`"),
+        ("many.length", 8),
+        ("many.nll", None),
+    ],
+)
+def test_list_in_json(key: str, found: object):
+    lists = {"few": ["a", "<START>", "<END>"], "many": [2, 3, 5, 7, 11, 13, 17, 19]}
+    content = json.dumps(lists).encode()
+    if found is None:
+        with pytest.raises(InputError, match=r"no number at many\.nll"):
+            recipes.value(figure(key=key), content)
+    else:
+        assert recipes.value(figure(key=key), content) == found
+
+
+def test_series_is_a_figure_per_value():
+    series = SERIES | {"notebook": [3.5, 3.25]}
+    recipe = Recipe(question="why?", overrides=[], figures=[series, SERIES])
+    assert [figure.what for figure in recipe.figures] == [
+        *("dev NLL at step 0", "dev NLL at step 9"),
+        *("dev NLL at step 0", "dev NLL at step 9"),
+    ]
+    first, second, third, _ = recipe.figures
+    assert (first.where, first.notebook) == ({"step": 0}, 3.5)
+    assert (second.where, second.notebook) == ({"step": 9}, 3.25)
+    assert third.notebook is None
+
+
+def test_bands_are_those_of_the_recipe_and_figure(tmp_path: Path):
+    recipe = {"question": "why?", "overrides": [], "figures": [SERIES]}
+    content = {"x": {"title": "t", "recipes": {"a": recipe, "b": recipe}}}
+    (tmp_path / "recipes.yaml").write_text(yaml.safe_dump(content))
+    write_bands(tmp_path, a={"dev NLL at step 9": 2.0})
+    loaded = recipes.load(tmp_path / "recipes.yaml")["x"].recipes
+    first, second = loaded["a"].figures
+    assert first.band is None
+    assert second.band == Band(mean=2.0, sd=0.125, values=[2.0] * 5)
+    assert [figure.band for figure in loaded["b"].figures] == [None, None]
+
+
+def write_bands(folder: Path, **means: dict[str, float]) -> None:
+    """Write bands of three times 0.125 around means, by recipe and figure."""
+    entries = {
+        name: {
+            "command": "python x",
+            "seeds": [1, 2, 3, 4, 5],
+            "figures": {
+                what: {"mean": mean, "sd": 0.125, "values": [mean] * 5}
+                for what, mean in of_recipe.items()
+            },
+        }
+        for name, of_recipe in means.items()
+    }
+    write_json(folder / "benchmarks/bands.json", entries)
+
+
+def test_seeds_are_those_of_the_model_that_the_recipe_is_about():
+    recipe = Recipe(question="why?", overrides=[], seeds=[7], seeded="bigram_neural", figures=[])
+    assert recipe.experiments("a") == {"a-seed-7": ["bigram_neural.seed=7"]}
+
+
+def test_number_of_a_table_is_whole_if_it_is_written_so():
+    content = b"fact,value\nparameters,1234\nweight,0.25\n"
+    found = [
+        recipes.value(figure(file="a.csv", key="value", where={"fact": fact}), content)
+        for fact in ("parameters", "weight")
+    ]
+    assert found == [1234, 0.25]
+    assert [type(number) for number in found] == [int, float]
 
 
 def test_a_seed_is_an_experiment():
@@ -173,35 +290,69 @@ def test_a_seed_is_an_experiment():
 
 
 def figure(**changes: object) -> Figure:
-    return Figure(**{"what": "dev NLL", "file": "metrics/evaluate.json", "key": "nll"} | changes)
+    return Figure(**{"what": "dev NLL", "file": "metrics/nll/dev.json", "key": "mlp"} | changes)
 
 
 @pytest.mark.parametrize(
     ("ours", "shown", "verdict"),
     [
-        ([1.9999], "1.9999", "OUTSIDE"),
+        ([1.9998], "1.9998", "OUTSIDE"),
         ([2.0], "2.0000", "inside"),
         ([2.10004], "2.1000", "inside"),
-        ([2.1001], "2.1001", "OUTSIDE"),
+        ([2.1002], "2.1002", "OUTSIDE"),
         ([1.9, 2.3], "2.1000 ± 0.2828", "inside"),
     ],
 )
 def test_verdict_is_about_the_four_decimals_that_are_shown(
     ours: list[float], shown: str, verdict: str
 ):
-    row = Row.of("a", figure(band=(2.0, 2.1)), ours)
+    band = Band(mean=2.05, sd=0.05 / 3, values=[2.05] * 5)  # 2.0 to 2.1
+    row = Row.of("a", figure(band=band), ours)
     assert (row.ours, row.verdict) == (shown, verdict)
     assert Row.of("a", figure(), ours).verdict == ""
 
 
+@pytest.mark.parametrize(
+    ("ours", "shown"),
+    [
+        ([3481], "3,481"),
+        ([3481, 3481], "3,481"),
+        ([1, 2], "1.5000 ± 0.7071"),
+        ([2.0, 2.0], "2.0000 ± 0.0000"),
+        (["`a 0`"], "`a 0`"),
+    ],
+)
+def test_counts_and_texts_are_shown_as_they_are(ours: list[float | str], shown: str):
+    assert Row.of("a", figure(), ours).ours == shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "agreement"),
+    [
+        ({"notebook": 2.17}, "agrees"),
+        ({"notebook": 2.4, "why": "more steps"}, "differs: more steps"),
+        ({"notebook": 2.17, "why": "more steps"}, "agrees"),
+        ({}, ""),
+        ({"notebook": 2.17, "band": None}, ""),
+    ],
+)
+def test_agreement_is_about_the_notebook(changes: dict[str, object], agreement: str):
+    band = Band(mean=2.1, sd=0.025, values=[2.1] * 5)
+    assert Row.of("a", figure(**{"band": band} | changes), [9.0]).agreement == agreement
+
+
 def test_table_by_hand():
+    band = Band(mean=2.1, sd=0.025, values=[2.1] * 5)
     rows = [
-        Row("a", figure(notebook=2.17, band=(2.1, 2.2)), "2.1500"),
+        Row("a", figure(notebook=2.4, why="more steps", band=band), "2.1500"),
         Row("a", figure(what="test NLL"), "2.2500"),
     ]
-    assert recipes.table(rows, "github").split("\n")[2:] == [
-        "| a        | dev NLL  |       2.17 | 2.1500 | 2.1 to 2.2 | inside    |",
-        "|          | test NLL |            | 2.2500 |            |           |",
+    assert [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in recipes.table(rows, "github").split("\n")[2:]
+    ] == [
+        ["a", "dev NLL", "2.4", "2.1500", "2.1000 ± 0.0250", "inside", "differs: more steps"],
+        ["", "test NLL", "", "2.2500", "", "", ""],
     ]
 
 
@@ -227,15 +378,16 @@ def test_what_lies_outside_its_band_is_explained(name: str):
 
 
 def test_notebooks_md_holds_the_numbers_of_the_committed_results():
-    found = json.loads((ROOT / "metrics/evaluate.json").read_text())["nll"]
     final = {row.figure.what: float(row.ours) for row in written("answer") if row.recipe == "final"}
-    assert final["dev NLL"] == pytest.approx(found["mlp"]["dev"], abs=5e-5)
+    assert final["dev NLL"] == pytest.approx(losses(ROOT)["dev"]["mlp"], abs=5e-5)
 
 
 def test_notebooks_md_holds_the_losses_of_the_counts(names: list[str]):
     lists = {"all": names, **split.cut(split.shuffle(names, seed=42), train=0.8, dev=0.1)}
     for row in written("counting"):
-        chosen = recipes.overridden(RECIPES[row.recipe].overrides)
+        if not row.figure.what.endswith("NLL"):
+            continue
+        chosen = overridden(RECIPES[row.recipe].overrides)
         train, scored = ("train", "dev") if row.figure.what == "dev NLL" else ("all", "all")
         vocabulary = build_vocabulary(names, params.Vocabulary(**chosen["vocabulary"]))
         counts = {
@@ -265,13 +417,21 @@ def tool(project: Project, *arguments: str, status: int = 0) -> subprocess.Compl
     return ran
 
 
-def experiments(project: Project) -> set[str]:
+def existing(project: Project) -> set[str]:
     """The experiments that started from HEAD."""
     return set(project.run("dvc", "exp", "list", "--name-only").stdout.split())
 
 
 def ran(finished: subprocess.CompletedProcess[str]) -> set[str]:
     return set(re.findall(r"^([\w.=-]+): \d+ s", finished.stderr, re.MULTILINE))
+
+
+PARAMETERS = {
+    "what": "parameters",
+    "file": "metrics/mlp.csv",
+    "key": "value",
+    "where": {"fact": "parameters"},
+}
 
 
 def write_recipes(project: Project, **recipes: dict[str, object]) -> None:
@@ -281,7 +441,7 @@ def write_recipes(project: Project, **recipes: dict[str, object]) -> None:
 
 def test_five_names_start_at_the_loss_of_the_notebook(tmp_path: Path, names: list[str]):
     recipe = RECIPES["five-names"]
-    settings = recipes.overridden(recipe.overrides)
+    settings = overridden(recipe.overrides)
     changes = {f"{name}.{key}": settings[name][key] for name in settings for key in settings[name]}
     for key in ("fetch.url", "fetch.sha256"):
         del changes[key]
@@ -295,16 +455,22 @@ def test_five_names_start_at_the_loss_of_the_notebook(tmp_path: Path, names: lis
 def test_recipes_run_aside_under_their_names_and_only_once(project: Project, names: list[str]):
     both = {"smoothing-3", "few"}
     smoothing = RECIPES["smoothing-3"].model_dump(mode="json")
-    write_recipes(
-        project, **{"smoothing-3": smoothing, "few": smoothing | {"overrides": ["sample.count=3"]}}
-    )
+    symbols = {"what": "symbols", "file": "data/vocabulary.json", "key": "length"}
+    few = smoothing | {"overrides": ["sample.count=3"]}
+    few["figures"] = [*smoothing["figures"], symbols]
+    write_recipes(project, **{"smoothing-3": smoothing, "few": few})
     project.commit("two recipes")
     first = tool(project, *both)
     assert ran(first) == both
     assert "replaces" not in first.stderr
-    assert re.search(r"^smoothing-3 +dev NLL +2.4550 +2.4545 to ", first.stdout, re.MULTILINE)
+    # only the model that it is about; `few` draws other names and trains nothing
+    assert re.findall(r"^(.*): \d+ s, ran (.*)$", first.stderr, re.MULTILINE) == [
+        ("smoothing-3", "train_bigram_count")
+    ]
+    assert re.search(r"^ +symbols +27$", first.stdout, re.MULTILINE)
+    assert re.search(r"^smoothing-3 +dev NLL +2\.4550 +2\.4550 +inside", first.stdout, re.MULTILINE)
     assert project.changed() == ""
-    assert experiments(project) == both
+    assert existing(project) == both
     again = tool(project, *both)
     assert (again.stdout, again.stderr) == (first.stdout, "")
 
@@ -312,21 +478,21 @@ def test_recipes_run_aside_under_their_names_and_only_once(project: Project, nam
     both_and_changed = both | {"few-bigram_count.smoothing=3"}
     assert ran(changed) == both_and_changed - both
     assert re.search(r"^few +dev NLL +2\.4533 +2\.4550$", changed.stdout, re.MULTILINE)
-    assert experiments(project) == both_and_changed
+    assert existing(project) == both_and_changed
 
     project.set_param("bigram_count.smoothing", 2)  # overridden by one of them, not by the other
     head = project.run("git", "rev-parse", "HEAD").stdout.strip()
-    killed = f"refs/exps/{head[:2]}/{head[2:]}/few{recipes.UNFINISHED}"
-    project.run("git", "update-ref", killed, killed.removesuffix(recipes.UNFINISHED))
+    killed = f"refs/exps/{head[:2]}/{head[2:]}/few{UNFINISHED}"
+    project.run("git", "update-ref", killed, killed.removesuffix(UNFINISHED))
     changed = tool(project, *both)
     assert ran(changed) == {"few"}
     assert re.search(r"^few: \d+ s, replaces [0-9a-f]{7}$", changed.stderr, re.MULTILINE)
-    assert experiments(project) == both_and_changed
+    assert existing(project) == both_and_changed
 
     # from another commit they are run again, so that to apply one brings nothing else back
     project.run("git", "restore", "params.yaml")
     project.commit("another")
-    assert experiments(project) == set()
+    assert existing(project) == set()
     assert tool(project, *both).stdout == first.stdout
     project.run("dvc", "exp", "apply", "smoothing-3")
     assert "README.md" not in project.changed()
@@ -334,28 +500,10 @@ def test_recipes_run_aside_under_their_names_and_only_once(project: Project, nam
     assert applied["bigram_count"]["smoothing"] == 3
 
 
-def test_code_behind_a_result_includes_the_library_and_every_dep_that_is_code():
-    assert "charlm" in recipes.CODE
-    code = {dep for stage in STAGES for dep in declared(stage, "deps") if deps.is_derived(dep)}
-    assert {Path(path).parts[0] for path in code} | {"dvc.yaml"} == set(recipes.CODE)
-
-
-def test_experiment_of_other_code_does_not_count(project: Project, monkeypatch: pytest.MonkeyPatch):
-    project.run("dvc", "exp", "run", "--temp", "--name", "same")
-    monkeypatch.chdir(project.root)
-    for path in ("stages/sample.py", "charlm/models/mlp.py", "constraints.txt", "dvc.yaml"):
-        assert recipes.find("same", []) is not None
-        before = Path(path).read_text()
-        Path(path).write_text(f"{before}# changed\n")
-        assert recipes.find("same", []) is None
-        Path(path).write_text(before)
-
-
 @pytest.mark.faults
 def test_recipe_that_fails_says_so_and_leaves_what_there_was(project: Project):
-    figure = {"what": "parameters", "file": "metrics/mlp.json", "key": "parameters"}
     one, other, failing = (
-        {"question": "why?", "overrides": [override], "figures": [figure]}
+        {"question": "why?", "overrides": [override], "figures": [PARAMETERS]}
         for override in ("sample.count=3", "sample.count=4", "mlp.lr=1e30")
     )
     write_recipes(project, one=one, other=other)
@@ -366,8 +514,47 @@ def test_recipe_that_fails_says_so_and_leaves_what_there_was(project: Project):
     assert "one failed: " in failed.stderr
     assert "lower mlp.lr, now 1e+30" in failed.stderr
     assert "Traceback" not in failed.stderr
-    assert experiments(project) == {"one", "other"}
+    assert existing(project) == {"one", "other"}
     assert before == project.run("git", "for-each-ref", "refs/exps/*/*/one").stdout != ""
+
+
+def test_file_of_an_experiment_is_found_in_git_or_in_the_cache_of_dvc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = Project(tmp_path / "clone")
+    folder = project.root / "names"  # the project need not be at the root of git
+    write_bytes(folder / "plots/embedding.svg", b"cached")
+    write_bytes(folder / "plots/loss.svg", b"in git")
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    names = Project(folder)
+    names.run("dvc", "init", "--quiet", "--subdir")
+    names.run("dvc", "add", "--quiet", "plots/embedding.svg")
+    project.commit("two pictures")
+    assert "names/plots/embedding.svg\n" not in project.run("git", "ls-files").stdout
+    commit = project.run("git", "rev-parse", "HEAD").stdout.strip()
+    for name in ("embedding.svg", "loss.svg"):
+        write_bytes(folder / "plots" / name, b"of another experiment")
+    project.commit("other pictures")
+
+    monkeypatch.chdir(folder)
+    for key, value in names.environment().items():
+        monkeypatch.setenv(key, value)
+    assert file_of(commit, "plots/loss.svg") == b"in git"
+    assert file_of(commit, "plots/embedding.svg") == b"cached"
+
+    def refused(path: str) -> str:
+        with pytest.raises(InputError) as error:
+            file_of(commit, path)
+        return str(error.value)
+
+    problem = (
+        f"neither git nor DVC's cache has it for {commit[:7]}; remove this experiment with "
+        "`dvc exp remove` and run it again"
+    )
+    assert refused("plots/gone.svg") == f"plots/gone.svg: {problem}"
+    shutil.rmtree(folder / ".dvc/cache")
+    file_of.cache_clear()
+    assert refused("plots/embedding.svg") == f"plots/embedding.svg: {problem}"
 
 
 def save_experiment(
@@ -375,11 +562,12 @@ def save_experiment(
 ) -> None:
     """Save what an experiment of this name would leave in git."""
     with contextlib.chdir(project.root):
-        settings = recipes.overridden(overrides)
+        settings = overridden(overrides)
         (project.root / "params.yaml").write_text(yaml.safe_dump(settings))
-        write_json(Path("metrics/mlp.json"), {"nll": nll} | others)
+        write_json(Path("metrics/nll/dev.json"), {"mlp": nll})
+        write_facts(Path("metrics/mlp.csv"), others)
         write_bytes(Path("plots/embedding.svg"), name.encode())
-        ref = recipes.experiment_ref(name)
+        ref = experiment_ref(name)
         project.commit(name)
         project.run("git", "update-ref", ref, "HEAD")
         project.run("git", "reset", "--quiet", "--hard", "HEAD~1")
@@ -391,8 +579,7 @@ def saved(tmp_path: Path) -> Project:
     project = Project(tmp_path / "clone")
     project.root.mkdir()
     shutil.copy2(ROOT / "params.yaml", project.root)
-    loss = {"what": "nll", "file": "metrics/mlp.json", "key": "nll", "band": [2, 2.5]}
-    size = {"what": "parameters", "file": "metrics/mlp.json", "key": "parameters"}
+    loss = {"what": "nll", "file": "metrics/nll/dev.json", "key": "mlp"}
     narrow = {
         "question": "How narrow?",
         "overrides": ["mlp.hidden=5 mlp.steps=3"],
@@ -401,7 +588,7 @@ def saved(tmp_path: Path) -> Project:
         "note": "small",
         "picture": "plots/embedding.svg",
     }
-    wide = {"question": "How wide?", "overrides": ["mlp.hidden=9"], "figures": [size, loss]}
+    wide = {"question": "How wide?", "overrides": ["mlp.hidden=9"], "figures": [PARAMETERS, loss]}
     deep = {"question": "How deep?", "overrides": ["mlp.layers=2"], "figures": [loss]}
     content = {
         "x": {"title": "Width", "recipes": {"narrow": narrow, "wide": wide}},
@@ -409,6 +596,7 @@ def saved(tmp_path: Path) -> Project:
     }
     (project.root / "recipes.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     (project.root / "NOTEBOOKS.md").write_text(UNRENDERED)
+    write_bands(project.root, narrow={"nll": 2.25}, wide={"nll": 2.25}, deep={"nll": 2.25})
     project.run("git", "init", "--quiet", "--initial-branch=main")
     project.commit("recipes")
     for seed, nll in ((1, 2.0), (2, 3.0)):
@@ -427,24 +615,24 @@ WIDTH = """\
 - `narrow`: How narrow?
 - `wide`: How wide?
 
-| recipe   | figure     |   notebook |            ours | band     | verdict   |
-|:---------|:-----------|-----------:|----------------:|:---------|:----------|
-| narrow   | nll        |            | 2.5000 ± 0.7071 | 2 to 2.5 | inside    |
-| wide     | parameters |            |           1,234 |          |           |
-|          | nll        |            |          2.2500 | 2 to 2.5 | inside    |
+| recipe   | figure     |   notebook |            ours |      plain loop | ours is   | the notebook   |
+|:---------|:-----------|-----------:|----------------:|----------------:|:----------|:---------------|
+| narrow   | nll        |            | 2.5000 ± 0.7071 | 2.2500 ± 0.1250 | inside    |                |
+| wide     | parameters |            |           1,234 |                 |           |                |
+|          | nll        |            |          2.2500 | 2.2500 ± 0.1250 | inside    |                |
 
 - `narrow`: small
 
 <img src="plots/recipes/narrow_embedding.svg" width="800" alt="narrow">
-"""
+"""  # noqa: E501
 DEPTH = """\
 ## Depth
 
 - `deep`: How deep?
 
-| recipe   | figure   |   notebook |   ours | band     | verdict   |
-|:---------|:---------|-----------:|-------:|:---------|:----------|
-| deep     | nll      |            | 2.7500 | 2 to 2.5 | OUTSIDE   |
+| recipe   | figure   |   notebook |   ours |      plain loop | ours is   | the notebook   |
+|:---------|:---------|-----------:|-------:|----------------:|:----------|:---------------|
+| deep     | nll      |            | 2.7500 | 2.2500 ± 0.1250 | OUTSIDE   |                |
 """
 
 
@@ -527,19 +715,6 @@ def test_experiment_of_a_change_has_a_name_that_git_takes(changes: list[str], na
 # --- how long ---------------------------------------------------------------------------------
 
 
-def test_estimate_by_hand(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(recipes, "EXPERIMENT_S", 10)
-    monkeypatch.setattr(recipes, "STEP_S", 0.5)
-    monkeypatch.setattr(recipes, "WEIGHTS_PER_S", 1000)
-    settings = params.load(ROOT / "params.yaml").model_dump()
-    # 3 x 2 inputs, 5 hidden, 5 more, 27 outputs: 5 x (6 + 5 + 27) = 190 weights
-    shape = ["contexts.block_size=3", "mlp.embedding=2", "mlp.hidden=5", "mlp.layers=2"]
-    few = [*shape, "mlp.steps=4", "mlp.batch_size=10", "split.seed=null"]
-    assert recipes.estimate_s(settings, few) == pytest.approx(10 + 4 * (0.5 + 1.9))
-    full = [*few, "mlp.batch_size=null"]
-    assert recipes.estimate_s(settings, full) == pytest.approx(10 + 4 * (0.5 + 5500 * 0.19))
-
-
 @pytest.mark.parametrize(
     ("experiment_s", "seeds", "shown"),
     [(12, None, "10 s"), (13, [1, 2], "15 s"), (13, [1, 2, 3], "25 s"), (46, [1, 2, 3], "2 min")],
@@ -547,7 +722,7 @@ def test_estimate_by_hand(monkeypatch: pytest.MonkeyPatch):
 def test_experiments_of_a_recipe_take_turns_on_the_cores(
     monkeypatch: pytest.MonkeyPatch, experiment_s: int, seeds: list[int] | None, shown: str
 ):
-    monkeypatch.setattr(recipes, "EXPERIMENT_S", experiment_s)
+    monkeypatch.setattr(experiments, "EXPERIMENT_S", experiment_s)
     monkeypatch.setattr(recipes.os, "cpu_count", lambda: 2)
     recipe = Recipe(question="why?", overrides=["mlp.steps=0"], seeds=seeds, figures=[])
     settings = params.load(ROOT / "params.yaml").model_dump()
@@ -566,6 +741,7 @@ def test_experiment_that_dvc_refuses_is_named_with_what_dvc_says(saved: Project)
 def test_outside_a_repository_is_one_line(tmp_path: Path):
     for name in ("recipes.yaml", "params.yaml"):
         shutil.copy2(ROOT / name, tmp_path)
+    write_bands(tmp_path)
     refused = tool(Project(tmp_path), "final", status=1)
     assert refused.stderr.startswith("git rev-parse: fatal: not a git repository")
     assert "Traceback" not in refused.stderr
@@ -577,8 +753,7 @@ def test_shallow_clone_is_told_how_to_become_a_whole_one(tmp_path: Path):
     Project(tmp_path).run("git", "clone", "--quiet", "--depth", "1", url, str(clone.root))
     refused = tool(clone, "final", status=1)
     assert refused.stderr == (
-        "recipes: this is a shallow clone, in which DVC saves no experiments; run "
-        "`git fetch --unshallow`\n"
+        "this is a shallow clone, in which DVC saves no experiments; run `git fetch --unshallow`\n"
     )
 
 
@@ -588,13 +763,13 @@ def test_path_that_is_not_ascii_is_named_with_the_way_out(
     project = clone(tmp_path / "café")
     refused = tool(project, "final", status=1)
     assert refused.stderr == (
-        f"recipes: {project.root}/.dvc/cache: DVC cannot run experiments in temporary folders "
-        "while the path of its cache has characters outside ASCII; rename the folder, or keep the "
-        "cache in another one: `dvc cache dir --local FOLDER`\n"
+        f"{project.root}/.dvc/cache: DVC cannot run experiments in temporary folders while the "
+        "path of its cache has characters outside ASCII; rename the folder, or keep the cache in "
+        "another one: `dvc cache dir --local FOLDER`\n"
     )
     project.run("dvc", "cache", "dir", "--local", str(tmp_path / "cache"))
     monkeypatch.chdir(project.root)
-    recipes.check_cache_path()
+    check_cache_path()
 
 
 def test_list_names_every_recipe():

@@ -1,8 +1,7 @@
 """All stages run by hand on a small list, with parameters that the committed run leaves alone."""
 
-import json
 import subprocess
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,9 +10,10 @@ import pytest
 import safetensors.numpy
 import yaml
 
+from charlm.models.registry import MODELS
 from charlm.names import read_names
 from charlm.storage import SPLITS, read_json
-from tests.conftest import ROOT, STAGES, Project, declared
+from tests.conftest import ROOT, STAGES, Project, declared, facts, losses, table
 
 # the last is beyond split.limit, and contains a letter and a sign that no other name has
 WORDS = [f"{first}{second}na" for first in "abcdefgh" for second in "aeiou"] + ["ana", "$ü"]
@@ -72,10 +72,6 @@ def stage(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
     return Project(folder).call(f"stages.{name}")
 
 
-def metrics(folder: Path, name: str) -> dict:
-    return json.loads((folder / "metrics" / f"{name}.json").read_text())
-
-
 def test_each_stage_prints_one_line_of_result(tiny):
     for name, finished in tiny.printed.items():
         assert finished.stdout.startswith(f"{name}: ")
@@ -107,30 +103,50 @@ def test_vocabulary_is_that_of_the_whole_list(tiny):
 
 def test_penalty_is_in_the_objective_and_not_in_the_loss(tiny):
     folder = tiny.folder
-    found = metrics(folder, "bigram_neural")
+    found = pd.read_csv(folder / "plots/bigram_neural.csv").iloc[-1]
+    assert found["step"] == 3
     W = safetensors.numpy.load_file(folder / "data/models/bigram_neural.safetensors")["W"]
     assert found["objective"] - found["nll"] == pytest.approx(0.5 * (W**2).mean(), abs=1e-5)
     # the reported loss is that of the stored model, as evaluate finds it
-    assert found["nll"] == pytest.approx(
-        metrics(folder, "evaluate")["nll"]["bigram_neural"]["train"], abs=2e-6
-    )
+    assert found["nll"] == pytest.approx(losses(folder)["train"]["bigram_neural"], abs=2e-6)
 
 
 def test_model_with_zero_probabilities_has_a_count_a_warning_and_no_loss(tiny):
     folder, printed, _ = tiny
-    found = metrics(folder, "evaluate")
-    assert set(found["zero_probability"]) == {"bigram_count"}
-    assert set(found["nll"]["bigram_count"]) == {"train"}  # no character of train has probability 0
-    assert set(found["nll"]["mlp"]) == {"train", "dev", "test"}
-    for split, count in found["zero_probability"]["bigram_count"].items():
+    rows = table(folder, "metrics/evaluate.csv")
+    splits = ["train", "dev", "dev_unseen", "test", "test_unseen"]
+    assert [(row["split"], row["model"]) for row in rows] == [*product(splits, MODELS)]
+    zeros = {split: {} for split in splits}
+    for row in rows:
+        is_finite = row["zero_probability"] == "0"
+        assert bool(row["nll"]) == bool(row["perplexity"]) == is_finite
+        if not is_finite:
+            zeros[row["split"]][row["model"]] = int(row["zero_probability"])
+    # no character of train has probability 0
+    assert [set(by_model) for by_model in zeros.values()] == [set(), *[{"bigram_count"}] * 4]
+    nll = losses(folder)
+    assert {split for split, by_model in nll.items() if "bigram_count" in by_model} == {"train"}
+    assert {split for split, by_model in nll.items() if "mlp" in by_model} == set(splits)
+    for split in ("dev", "test"):
+        count = zeros[split]["bigram_count"]
         assert count > 0
         assert (
             f"warning: bigram_count gives {count} characters of {split} probability 0"
             in printed["evaluate"].stderr
         )
+    assert "_unseen" not in printed["evaluate"].stderr
     assert printed["evaluate"].stdout.startswith("evaluate: test nll: bigram_count none, ")
-    bars = pd.read_csv(folder / "plots/models.csv")["model"].tolist()
-    assert bars[:2] == ["bigram_count (train)", "bigram_neural (train)"]
+
+
+def test_losses_are_those_of_the_table_with_nine_decimals(tiny):
+    nll = losses(tiny.folder)
+    rows = table(tiny.folder, "metrics/evaluate.csv")
+    assert {(row["split"], row["model"]): float(row["nll"]) for row in rows if row["nll"]} == {
+        (split, model): loss for split, by_model in nll.items() for model, loss in by_model.items()
+    }
+    for column in ("nll", "stderr", "perplexity", "accuracy"):
+        decimals = [len(row[column].partition(".")[2]) for row in rows if row[column]]
+        assert max(decimals) == 9, column
 
 
 def test_evaluation_has_one_row_per_name_that_add_up_to_the_metrics(tiny):
@@ -142,40 +158,45 @@ def test_evaluation_has_one_row_per_name_that_add_up_to_the_metrics(tiny):
         for number in line.split(",")[4:]
         if number
     )
-    table = pd.read_csv(
+    scores = pd.read_csv(
         folder / "data/evaluation.csv", keep_default_na=False, na_values={"bigram_count": ""}
     )
-    assert table["name"].tolist() == [
+    assert scores["name"].tolist() == [
         name for split in SPLITS for name in read_names(folder / f"data/splits/{split}.txt")
     ]
-    assert table["bigram_count"].isna().any()
-    for split, rows in table.groupby("split"):
+    assert scores["bigram_count"].isna().any()
+    nll = losses(folder)
+    for split, rows in scores.groupby("split"):
         mean = rows["mlp"].sum() / rows["characters"].sum()
-        assert mean == pytest.approx(metrics(folder, "evaluate")["nll"]["mlp"][split], abs=1e-5)
+        assert mean == pytest.approx(nll[split]["mlp"], abs=1e-5)
+        unseen = rows[~rows["in_train"]]
+        assert unseen.empty == (split == "train")
+        if split != "train":
+            mean = unseen["mlp"].sum() / unseen["characters"].sum()
+            assert mean == pytest.approx(nll[f"{split}_unseen"]["mlp"], abs=1e-5)
 
 
 def test_curves_agree_with_the_metrics(tiny):
     folder = tiny.folder
-    curve = pd.read_csv(folder / "plots/mlp.csv")
-    assert metrics(folder, "mlp") == {  # with nine decimals; the curve has six
-        "nll_first": pytest.approx(curve["nll"].iloc[0], abs=1e-6),
-        "nll_last": pytest.approx(curve["nll"].iloc[-1], abs=1e-6),
-        "parameters": 15 * 10 + (30 * 5 + 5) + (5 * 5 + 5) + (5 * 15 + 15),
-    }
+    parameters = 15 * 10 + (30 * 5 + 5) + (5 * 5 + 5) + (5 * 15 + 15)
+    assert facts(folder, "mlp") == {"parameters": str(parameters)}
+    curves = pd.read_csv(folder / "plots/mlp.csv")
+    assert curves["split"].tolist() == ["train"] * 30 + ["dev"] * 21
+    curve, dev = (curves[curves["split"] == split] for split in ("train", "dev"))
     assert curve["step"].tolist() == list(range(30))
-    bigram = pd.read_csv(folder / "plots/bigram_neural.csv")
-    for name, losses in (("bigram_neural", bigram["nll"]), ("mlp", curve["nll"])):
-        assert f"nll {losses.iloc[0]:.4f} → " in tiny.printed[f"train_{name}"].stdout
-    dev = pd.read_csv(folder / "plots/mlp_dev.csv")
-    assert dev["step"].iloc[-1] == 30
-    assert dev["nll"].iloc[-1] == pytest.approx(
-        metrics(folder, "evaluate")["nll"]["mlp"]["dev"], abs=2e-6
-    )
+    bigram = pd.read_csv(folder / "plots/bigram_neural.csv")["nll"]
+    printed = f"nll {bigram.iloc[0]:.4f} → {bigram.iloc[-1]:.4f} on train\n"
+    assert tiny.printed["train_bigram_neural"].stdout.endswith(printed)
+    nll = losses(folder)
+    printed = f"{parameters} parameters, 30 steps: nll {nll['train']['mlp']:.4f} on train, "
+    assert printed in tiny.printed["train_mlp"].stdout
+    assert (dev["step"].iloc[0], dev["step"].iloc[-1]) == (0, 30)
+    assert dev["nll"].iloc[-1] == pytest.approx(nll["dev"]["mlp"], abs=2e-6)
 
 
 def test_samples_are_one_name_per_line(tiny):
     folder = tiny.folder
-    for model in metrics(folder, "evaluate")["nll"]:
+    for model in MODELS:
         samples = (folder / f"data/samples/{model}.txt").read_text().split("\n")
         assert samples.pop() == ""
         assert len(samples) == 6
@@ -185,8 +206,10 @@ def test_samples_are_one_name_per_line(tiny):
 
 def test_samples_are_measured_and_their_lengths_add_up(tiny):
     folder = tiny.folder
-    found = metrics(folder, "sample")
-    assert list(found) == [
+    found = table(folder, "metrics/sample.csv")
+    assert [row["model"] for row in found] == [*MODELS]
+    assert list(found[0]) == [
+        "model",
         "in_train",
         "distinct",
         "at_most_one_letter",
@@ -194,34 +217,61 @@ def test_samples_are_measured_and_their_lengths_add_up(tiny):
         "in_dev",
         "length_distance",
     ]
-    table = pd.read_csv(folder / "plots/lengths.csv")
-    sums = table.groupby("model", sort=False)["share"].sum()
-    assert sums.to_dict() == pytest.approx(
-        dict.fromkeys(["dev", *metrics(folder, "evaluate")["nll"]], 1), abs=1e-4
-    )
-    dev, mlp = (table[table["model"] == name]["share"].to_numpy() for name in ("dev", "mlp"))
-    assert found["length_distance"]["mlp"] == pytest.approx(abs(dev - mlp).sum() / 2, abs=1e-4)
+    lengths = pd.read_csv(folder / "plots/lengths.csv")
+    sums = lengths.groupby("model", sort=False)["share"].sum()
+    assert sums.to_dict() == pytest.approx(dict.fromkeys(["dev", *MODELS], 1), abs=1e-4)
+    dev = lengths[lengths["model"] == "dev"]["share"].to_numpy()
+    for row in found:
+        shares = lengths[lengths["model"] == row["model"]]["share"].to_numpy()
+        distance = abs(dev - shares).sum() / 2
+        assert float(row["length_distance"]) == pytest.approx(distance, abs=1e-4)
 
 
 def test_mixture_weighs_two_models_and_is_no_worse_on_dev_than_either(tiny):
     folder = tiny.folder
-    nll = metrics(folder, "evaluate")["nll"]
-    assert 0 <= metrics(folder, "mixture")["weight"] <= 1
-    assert nll["mixture"]["dev"] <= min(nll["mlp"]["dev"], nll["ngram_count"]["dev"]) + 1e-6
+    nll = losses(folder)["dev"]
+    found = facts(folder, "mixture")
+    assert set(found) == {"weight"}
+    assert 0 <= float(found["weight"]) <= 1
+    assert nll["mixture"] <= min(nll["mlp"], nll["ngram_count"]) + 1e-6
+
+
+def test_other_tables_are_those_of_the_results(tiny):
+    folder = tiny.folder
+    train = safetensors.numpy.load_file(folder / "data/contexts/ngram/train.safetensors")
+    grams = [
+        (*context[start:], target)
+        for context, target in zip(
+            train["contexts"].tolist(), train["targets"].tolist(), strict=True
+        )
+        for start in range(3)
+    ]
+    assert facts(folder, "ngram_count") == {
+        "contexts": str(len({gram[:-1] for gram in grams})),
+        "ngrams": str(len(set(grams))),
+    }
+    curve = pd.read_csv(folder / "data/learning_rate.csv")
+    valley = curve.loc[curve["smoothed_nll"].idxmin(), ["exponent", "lr", "smoothed_nll"]]
+    found = {fact: float(value) for fact, value in facts(folder, "find_learning_rate").items()}
+    assert found == pytest.approx(valley.to_dict(), abs=1e-6)
+    described = [[*row.values()] for row in table(folder, "metrics/split.csv")]
+    assert [row[:2] for row in described] == [["train", "20"], ["dev", "10"], ["test", "11"]]
+    assert described[0][3] == ""
+    assert described[1][3] == described[2][3] == "0.0"
 
 
 def test_names_and_examples_of_different_lists_are_refused(tiny, tmp_path: Path):
     folder = Project(tiny.folder).copy(tmp_path / "copy").root
     path = folder / "data/splits/dev.txt"
     path.write_text("".join(f"{name}\n" for name in [*read_names(path)[1:], "a"]))
-    before = (folder / "metrics/evaluate.json").read_bytes()
+    before = Project(folder).files()
     refused = stage(folder, "evaluate")
     assert refused.returncode == 1
     assert refused.stderr == (
         "evaluate: data/splits/dev.txt and data/contexts/*/dev.safetensors "
         "are of different names; run `dvc repro`\n"
     )
-    assert (folder / "metrics/evaluate.json").read_bytes() == before
+    assert Project(folder).files() == before
 
 
 @pytest.mark.parametrize("name", STAGES)

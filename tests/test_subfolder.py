@@ -47,7 +47,8 @@ def test_compare_reads_commits_and_finds_stale_results(subfolder: Project):
 @pytest.mark.faults
 def test_recipes_tables_and_verify(subfolder: Project, monkeypatch: pytest.MonkeyPatch):
     project = subfolder
-    figure = {"what": "names", "file": "metrics/fetch.json", "key": "lines"}
+    where = {"fact": "lines"}
+    figure = {"what": "names", "file": "metrics/fetch.csv", "key": "value", "where": where}
     picture = "plots/bigram_counts.svg"
     few = {"question": "why?", "overrides": ["sample.count=3"], "figures": [figure]}
     content = {"x": {"title": "Few", "recipes": {"few": few | {"picture": picture}}}}
@@ -74,9 +75,9 @@ def test_recipes_tables_and_verify(subfolder: Project, monkeypatch: pytest.Monke
     assert call(project, "tools.verify").startswith(
         "verify: every stage, run anew, gives the bytes"
     )
-    (project.root / "metrics/fetch.json").write_text("{}\n")
+    (project.root / "metrics/fetch.csv").write_text("fact,value\n")
     project.run("dvc", "commit", "--force", "fetch")
     project.commit("edited")
     refused = project.call("tools.verify")
     assert "verify: stage fetch differs:\n" in refused.stderr
-    assert "verify: names/metrics/fetch.json: not as committed\n" in refused.stderr
+    assert "verify: names/metrics/fetch.csv: not as committed\n" in refused.stderr

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,62 @@ def test_rows_have_the_same_bytes_as_the_same_table(tmp_path: Path, rows: list[t
     assert written == (tmp_path / "table.csv").read_bytes()
     assert written.startswith(b"step,nll\n")
     assert written.count(b"\n") == 1 + len(rows)
+
+
+def test_facts_are_text_and_numbers_of_nine_decimals(tmp_path: Path):
+    path = tmp_path / "facts.csv"
+    facts = {"dataset": "a, b.txt", "sha256": "0123", "lines": 32033, "weight": 0.1234567891}
+    tables.write_facts(path, facts)
+    assert path.read_bytes() == (
+        b'fact,value\ndataset,"a, b.txt"\nsha256,0123\nlines,32033\nweight,0.123456789\n'
+    )
+    assert tables.parse_facts(path.read_bytes()) == {
+        "dataset": "a, b.txt",
+        "sha256": "0123",
+        "lines": "32033",
+        "weight": "0.123456789",
+    }
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [["train", ""], ["dev", "0.5"]],
+        [["a, b", 'c "d"'], ["'e'", " f "]],
+        [["zoë", "花"], ["🙂", "\u2028"]],
+    ],
+)
+def test_rows_that_are_written_are_read(tmp_path: Path, rows: list[list[str]]):
+    tables.write_rows(tmp_path / "t.csv", ["split", "share"], rows)
+    found = tables.parse_rows((tmp_path / "t.csv").read_bytes())
+    assert [[*row.items()] for row in found] == [
+        [("split", split), ("share", share)] for split, share in rows
+    ]
+
+
+@pytest.mark.parametrize("parse", [tables.parse_rows, tables.parse_facts])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"fact,value\nlines,3\xff\n",
+        b"fact,value\nlines\n",
+        b"fact,value\nlines,3,4\n",
+        b"fact,value\n\nlines,3\n",
+        b"fact,value\nlines," + b"3" * 200_000,  # more than the csv module takes
+    ],
+)
+def test_damaged_table_is_refused(parse: Callable[[bytes], object], content: bytes):
+    with pytest.raises(ValueError):  # noqa: PT011 - of several sources
+        parse(content)
+
+
+@pytest.mark.parametrize("content", [b"a,value\nlines,3\n", b"fact,b\nlines,3\n", b"fact\nlines\n"])
+def test_table_of_other_columns_has_no_facts(content: bytes):
+    with pytest.raises(ValueError, match=r"^no column '(fact|value)'$"):
+        tables.parse_facts(content)
 
 
 @posix

@@ -17,7 +17,7 @@ from charlm.models.bigram_count import BigramCount
 from charlm.params import Sample
 from charlm.vocabulary import Vocabulary
 from tests.conftest import ROOT, Project
-from tests.test_models import ngram_tensors
+from tests.test_models import write_models
 from tools import generate
 from tools.generate import load
 from tools.score import Step, as_row, as_text, score, total_nll
@@ -33,21 +33,8 @@ COUNTED = BigramCount.from_tensors({"P": P}, 3)
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
     """A folder with models of the symbols above, and `ab` as the only training name."""
-    data = tmp_path / "data"
-    storage.write_json(data / "vocabulary.json", VOCABULARY.itos)
-    storage.write_lines(data / "splits/train.txt", ["ab"])
-    shapes = {"C": (3, 2), "W1": (4, 5), "b1": (5,), "W2": (5, 3), "b2": (3,)}
-    mlp = {name: torch.zeros(shape).numpy() for name, shape in shapes.items()}
-    uniform = ngram_tensors({0: [1, 1, 1]}, {0: [1, 1, 1]})
-    models = {
-        "bigram_count": {"P": P.numpy()},
-        "bigram_neural": {"W": torch.zeros(3, 3).numpy()},
-        "mlp": mlp,
-        "ngram_count": {key: tensor.numpy() for key, tensor in uniform.items()},
-        "mixture": {"weight": torch.tensor(0.25, dtype=torch.float64).numpy()},
-    }
-    for name, arrays in models.items():
-        tensors.write_tensors(data / "models" / f"{name}.safetensors", arrays)
+    write_models(tmp_path, P)
+    storage.write_lines(tmp_path / "data/splits/train.txt", ["ab"])
     return tmp_path
 
 
@@ -185,7 +172,7 @@ def test_documented_lines_open_the_trained_tensors(
         (["ab", "--model", "gpt"], 2, "invalid choice: 'gpt'"),
         (["ac"], 1, "'ac': 'c' is not among the characters ab"),
         (["a.b"], 1, "'a.b': '.' is not among the characters ab"),
-        (["a\tb"], 1, "arguments, line 1: 'a\\tb' is not a name: it contains a tab"),
+        (["a\tb"], 1, "argument 1: 'a\\tb' is not a name: it contains a tab"),
         ([""], 2, "no names: give some"),
         ([], 2, "no names: give some"),
         (["-f", "gone.txt"], 1, "gone.txt: not found"),
@@ -226,6 +213,24 @@ def draw(**changes: object) -> list[str]:
 def test_uniform_model_gives_all_symbols_the_same_probability():
     names = draw(count=9000, max_length=1)
     assert all(abs(names.count(name) / 9000 - 1 / 3) < 0.03 for name in ("", "a", "b"))
+
+
+def test_wrong_axis_divides_columns_by_the_sums_of_rows():
+    # pairs of aab: .a aa ab b. with the row sums 1, 2, 1; a column divided by these, then the rows
+    model = generate.normalised_along_the_wrong_axis(["aab"], VOCABULARY)
+    expected = [[0, 1, 0], [0, 1 / 3, 2 / 3], [1, 0, 0]]
+    assert model.P.tolist() == [pytest.approx(row) for row in expected]
+
+
+def test_wrong_axis_needs_symbols_that_something_follows(trained: Path):
+    arguments = ("tools.generate", "--model", "wrong_axis", "-n", "3")
+    assert run(trained, *arguments).stdout == "ab\nab\nab\n"
+    storage.write_lines(trained / "data/splits/train.txt", ["b"])
+    refused = run(trained, *arguments)
+    assert refused.stderr == (
+        "--model wrong_axis: nothing follows a in the names of train; it needs "
+        "vocabulary.boundary: one, and every character in train\n"
+    )
 
 
 def test_prefix_counts_towards_the_length():

@@ -28,7 +28,7 @@ def all_counts(names: list[str]) -> np.ndarray:
 def train(
     frequencies: torch.Tensor, seed: int, steps: int, lr: float, l2: float
 ) -> tuple[torch.Tensor, list[tuple[int, float, float]]]:
-    """Return the trained weights, and step, loss and objective before each update."""
+    """Return the trained weights; and each number of updates, the loss and objective after them."""
     model = BigramNeural(len(frequencies))
     settings = params.BigramNeural(seed=seed, steps=steps, lr=lr, l2=l2)
     curve = train_bigram_neural.train(model, frequencies, settings)
@@ -45,18 +45,22 @@ def test_loss_over_counts_is_the_mean_over_one_hot_rows():
     )
 
 
-def test_objective_is_nll_plus_penalty_and_each_row_comes_before_its_update():
+def test_objective_is_nll_plus_penalty_and_each_row_is_of_the_weights_after_its_updates():
     W, curve = train(shares(COUNTS), seed=5, steps=2, lr=0.5, l2=0.25)
     start = torch.randn((3, 3), generator=torch.Generator().manual_seed(5), requires_grad=True)
     nll = train_bigram_neural.loss(start, shares(COUNTS))
     objective = nll + 0.25 * (start**2).mean()
-    assert [step for step, _, _ in curve] == [0, 1]
+    assert [step for step, _, _ in curve] == [0, 1, 2]
     assert curve[0] == (0, pytest.approx(nll.item()), pytest.approx(objective.item()))
     objective.backward()
     once, _ = train(shares(COUNTS), seed=5, steps=1, lr=0.5, l2=0.25)
     assert not W.requires_grad
     assert torch.allclose(once, start.detach() - 0.5 * start.grad)
     assert not torch.equal(once, W)
+    for updates, weights in ((1, once), (2, W)):
+        nll = train_bigram_neural.loss(weights, shares(COUNTS)).item()
+        objective = nll + 0.25 * (weights**2).mean().item()
+        assert curve[updates] == (updates, pytest.approx(nll), pytest.approx(objective))
 
 
 def test_start_depends_on_the_seed_and_leaves_the_global_generator_alone():
@@ -89,12 +93,14 @@ def test_divergence_names_the_rate():
 )
 def test_reference_ten_steps(all_counts: np.ndarray, lr: float, low: float, high: float):
     _, curve = train(shares(all_counts), seed=2147483647, steps=10, lr=lr, l2=0.0)
-    _, nll, _ = curve[-1]
+    step, nll, _ = curve[9]
+    assert step == 9
     assert low < nll < high
 
 
 def test_reference_hundred_steps(all_counts: np.ndarray):
     _, curve = train(shares(all_counts), seed=2147483647, steps=100, lr=10.0, l2=0.0)
-    _, nll, objective = curve[-1]
+    step, nll, objective = curve[99]
+    assert step == 99
     assert nll == pytest.approx(2.571, abs=0.006)
     assert math.isclose(nll, objective)

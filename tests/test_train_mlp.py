@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from charlm.errors import InputError
 from charlm.examples import build_examples
 from charlm.models.mlp import MLP
 from charlm.params import Mlp
+from charlm.tables import parse_rows
 from charlm.vocabulary import Vocabulary
 from stages import train_mlp
 from stages.train_mlp import Curve, Examples
@@ -223,7 +225,7 @@ def test_every_number_of_steps_has_rates_above_zero(schedule: str, steps: int):
         (9, 2, {0, 9}),
         (4, 5, {0, 1, 2, 3, 4}),
         (10, 3, {0, 5, 10}),
-        (2399, 500, None),
+        (2399, 101, None),
     ],
 )
 def test_evenly_spaced_steps_include_both_ends(last: int, points: int, expected: set[int] | None):
@@ -235,8 +237,76 @@ def test_curves_include_first_and_last_step():
     _, curve, dev_curve = train(
         examples("emma"), examples("ava"), settings(steps=700, hidden=3, batch_size=2)
     )
-    assert (curve[0][0], curve[-1][0], len(curve)) == (0, 699, 500)
+    assert (curve[0][0], curve[-1][0], len(curve)) == (0, 699, 101)
     assert (dev_curve[0][0], dev_curve[-1][0], len(dev_curve)) == (0, 700, 21)
+
+
+@pytest.mark.parametrize(("keep", "points"), [("last", 21), ("best_on_dev", 201)])
+def test_training_is_watched_whenever_the_loss_on_dev_is_measured(keep: str, points: int):
+    some, dev = examples("emma"), examples("ava")
+    chosen = settings(steps=400, hidden=3, batch_size=2, keep=keep)
+    generator = Generator().manual_seed(chosen.seed)
+    model = start(chosen.embedding, chosen.hidden, chosen.seed)
+    seen: list[tuple[Curve, Curve]] = []
+
+    def watch(curve: Curve, dev_curve: Curve) -> None:
+        # the loss of this moment, of the model as it is now
+        assert dev_curve[-1][1] == train_mlp.full_loss(model, dev).item()
+        seen.append((curve[:], dev_curve[:]))
+
+    curve, dev_curve = train_mlp.train(model, some, dev, chosen, generator, watch)
+    # the last measurement is in what is returned
+    assert [len(seen_dev) for _, seen_dev in seen] == list(range(1, points))
+    assert len(dev_curve) == points
+    for seen_curve, seen_dev in seen:
+        step, _ = seen_dev[-1]
+        assert seen_dev == dev_curve[: len(seen_dev)]
+        assert seen_curve == [point for point in curve if point[0] < step]
+    assert seen[0][0] == []
+    assert seen[-1][0] != []
+
+
+def test_training_without_dev_is_not_watched():
+    seen: list[Curve] = []
+    model, chosen = start(2, 5, seed=1), settings(steps=3)
+    train_mlp.train(
+        model,
+        examples("emma"),
+        examples(),
+        chosen,
+        Generator(),
+        lambda *curves: seen.extend(curves),
+    )
+    assert seen == []
+
+
+def test_curves_can_be_read_while_the_stage_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    measured_loss = train_mlp.measured_loss
+    seen: list[list[tuple[str, str]]] = []
+
+    def look_and_measure(*arguments: Any) -> float:
+        path = Path("plots/mlp.csv")
+        rows = parse_rows(path.read_bytes()) if path.exists() else []
+        seen.append([(row["split"], row["step"]) for row in rows])
+        assert all(float(row["nll"]) > 0 for row in rows)
+        return measured_loss(*arguments)
+
+    monkeypatch.setattr(train_mlp, "measured_loss", look_and_measure)
+    changes = {"split.seed": None, "split.train": 0.5, "split.dev": 0.5, "mlp.steps": 3}
+    run_stages(tmp_path, b"ab\nb\n", changes, ["fetch", "split", "build_contexts", "train_mlp"])
+    trained_twice = [("train", "0"), ("train", "1"), ("dev", "0"), ("dev", "1"), ("dev", "2")]
+    assert seen == [
+        [],
+        [("dev", "0")],
+        [("train", "0"), ("dev", "0"), ("dev", "1")],
+        trained_twice,  # when the loss on dev is measured after the last step
+        trained_twice,  # and that on train
+    ]
+    rows = parse_rows((tmp_path / "plots/mlp.csv").read_bytes())
+    assert [(row["split"], row["step"]) for row in rows] == [
+        *(("train", str(step)) for step in range(3)),
+        *(("dev", str(step)) for step in range(4)),
+    ]
 
 
 def test_stored_model_can_be_trained_further():

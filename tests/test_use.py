@@ -1,7 +1,6 @@
 """tools.use: what it writes into params.yaml, and what it refuses."""
 
 import difflib
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 
 from charlm import params
-from tests.conftest import ROOT, SETTINGS, Project, posix
+from tests.conftest import ROOT, SETTINGS, Project, facts, posix
 from tests.test_download import HASH, LIST, serve
 from tools import use
 
@@ -124,8 +123,7 @@ def test_file_of_any_name_is_found_by_the_stage(root: Path, name: str):
     shutil.copy("params.yaml", root / "elsewhere")
     fetched = Project(root / "elsewhere").call("stages.fetch", NAMES_MIRROR="")
     assert (fetched.returncode, fetched.stderr) == (0, "")
-    facts = json.loads((root / "elsewhere/metrics/fetch.json").read_text())
-    assert facts["dataset"] == name
+    assert facts(root / "elsewhere", "fetch")["dataset"] == name
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -153,7 +151,7 @@ def test_path_that_dvc_would_change_becomes_an_address(root: Path, name: str):
     apply_overrides("params.yaml", ["mlp.hidden=300"])
     assert len(changed_lines(before, Path("params.yaml").read_text())) == 2
     assert Project(root).call("stages.fetch").returncode == 0
-    assert json.loads(Path("metrics/fetch.json").read_text())["dataset"] == name
+    assert facts(root, "fetch")["dataset"] == name
 
 
 def test_home_folder_is_written_out(root: Path, monkeypatch: pytest.MonkeyPatch):

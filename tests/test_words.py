@@ -12,7 +12,7 @@ from charlm.errors import InputError
 from charlm.models.registry import MODELS
 from charlm.names import read_names
 from charlm.vocabulary import Vocabulary
-from tests.conftest import STAGES, declared, run_stages
+from tests.conftest import STAGES, declared, facts, losses, run_stages, table
 
 FEW_STEPS = {
     "bigram_neural.steps": 2,
@@ -49,10 +49,9 @@ def test_a_character_is_a_code_point_of_any_alphabet(
         path = tmp_path / f"data/contexts/mlp/{split}.safetensors"
         text = Vocabulary.of(itos).decode(safetensors.numpy.load_file(path)["targets"])
         assert text == "".join(f"{name}." for name in members)
-    assert set(json.loads((tmp_path / "metrics/evaluate.json").read_text())["nll"]["mlp"]) == {
-        "train",
-        "dev",
-    }
+    nll = losses(tmp_path)
+    assert set(nll) - {"dev_unseen"} == {"train", "dev"}
+    assert all("mlp" in by_model for by_model in nll.values())
 
 
 @pytest.mark.parametrize(
@@ -79,8 +78,15 @@ def test_one_name_is_enough_if_it_is_all_for_training(tmp_path: Path):
     changes = {"split.train": 1.0, "split.dev": 0.0, "evaluate.splits": ["train"]}
     run_stages(tmp_path, b"emma", FEW_STEPS | changes)
     assert (tmp_path / "data/splits/train.txt").read_text() == "emma\n"
-    found = json.loads((tmp_path / "metrics/evaluate.json").read_text())
-    assert set(found["nll"]["mlp"]) == {"train"}
+    nll = losses(tmp_path)
+    assert set(nll) == {"train"}
+    assert "mlp" in nll["train"]
+    assert table(tmp_path, "metrics/split.csv")[1:] == [
+        {"split": split, "names": "0", "characters": "0", "also_in_train": ""}
+        for split in ("dev", "test")
+    ]
+    assert {row["split"] for row in table(tmp_path, "plots/mlp.csv")} == {"train"}
+    assert not {"in_dev", "length_distance"} & set(table(tmp_path, "metrics/sample.csv")[0])
 
 
 def some(characters: int) -> bytes:
@@ -214,17 +220,21 @@ def test_list_that_people_have_runs_through_all_stages(
     tmp_path: Path, content: str, names: list[str], mended: dict[str, int]
 ):
     run_stages(tmp_path, content.encode(), FEW_STEPS)
-    facts = json.loads((tmp_path / "metrics/fetch.json").read_text())
+    found = facts(tmp_path, "fetch")
     assert read_names(tmp_path / "data/names.txt") == names
-    assert facts["lines"] == len(names)
-    assert facts.get("mended", {}) == mended
+    assert found["lines"] == str(len(names))
+    prefix = "mended "
+    assert {
+        fact.removeprefix(prefix): int(value)
+        for fact, value in found.items()
+        if fact.startswith(prefix)
+    } == mended
     characters = sorted(set("".join(names)))
     itos = json.loads((tmp_path / "data/vocabulary.json").read_text())
     assert itos == ["<.>" if "." in characters else ".", *characters]
     for path in chain.from_iterable(declared(name, "outs", "metrics", "plots") for name in STAGES):
         assert (tmp_path / path).exists(), path
-    found = json.loads((tmp_path / "metrics/evaluate.json").read_text())
-    assert set(found["nll"]) == set(MODELS)
+    assert {tuple(by_model) for by_model in losses(tmp_path).values()} == {tuple(MODELS)}
     for samples in (tmp_path / "data/samples").iterdir():
         drawn = samples.read_text().removesuffix("\n").split("\n")
         assert set("".join(drawn)) <= set(characters)
@@ -240,7 +250,7 @@ def test_what_is_no_list_of_names_ends_in_one_line(tmp_path: Path, content: str,
 
 
 def test_boundary_of_every_kind_runs_through_all_stages(tmp_path: Path):
-    losses = {}
+    found = {}
     names = [*TWELVE, "St. Elm"]
     for boundary, place in product(("one", "two"), ("first", "last")):
         folder = tmp_path / f"{boundary}-{place}"
@@ -250,9 +260,13 @@ def test_boundary_of_every_kind_runs_through_all_stages(tmp_path: Path):
         # what is drawn does not depend on the place
         stages = [name for name in STAGES if place == "last" or "plot" not in name]
         run_stages(folder, "\n".join(names).encode(), FEW_STEPS | changes, stages)
-        found = json.loads((folder / "metrics/evaluate.json").read_text())["nll"]
-        assert set(found) == set(MODELS)
-        losses[boundary, place] = [found[name] for name in ("bigram_count", "ngram_count")]
+        nll = losses(folder)
+        assert set(nll) == {"train", "dev", "dev_unseen"}
+        assert all(set(by_model) == set(MODELS) for by_model in nll.values())
+        found[boundary, place] = [
+            {split: by_model[name] for split, by_model in nll.items()}
+            for name in ("bigram_count", "ngram_count")
+        ]
         vocabulary = Vocabulary.of(json.loads((folder / "data/vocabulary.json").read_text()))
         P = safetensors.numpy.load_file(folder / "data/models/bigram_count.safetensors")["P"]
         if boundary == "two":
@@ -261,9 +275,9 @@ def test_boundary_of_every_kind_runs_through_all_stages(tmp_path: Path):
             assert set(samples.read_text()) <= {*"".join(names), "\n"}
     # the numbers of the symbols change no probability; a second symbol takes a share of smoothing
     for boundary in ("one", "two"):
-        for first, last in zip(losses[boundary, "first"], losses[boundary, "last"], strict=True):
+        for first, last in zip(found[boundary, "first"], found[boundary, "last"], strict=True):
             assert first == pytest.approx(last, abs=1e-9)
-    assert losses["two", "first"][0]["train"] > losses["one", "first"][0]["train"]
+    assert found["two", "first"][0]["train"] > found["one", "first"][0]["train"]
 
 
 def test_names_cut_off_are_said_above_one_percent(
@@ -272,7 +286,8 @@ def test_names_cut_off_are_said_above_one_percent(
     changes = FEW_STEPS | {"sample.measured": 1000, "sample.max_length": 12}
     names = [name for name in STAGES if not name.startswith("plot_")]
     run_stages(tmp_path, ("abab\nbaba\nbab\naba\nab\nba\n" * 5).encode(), changes, names)
-    shares = json.loads((tmp_path / "metrics/sample.json").read_text())["cut_off"]
+    rows = table(tmp_path, "metrics/sample.csv")
+    shares = {row["model"]: float(row["cut_off"]) for row in rows}
     assert any(0 < share <= 0.01 for share in shares.values()), shares
     assert any(share > 0.01 for share in shares.values())
     warnings = [line for line in capfd.readouterr().err.splitlines() if line.startswith("sample: ")]

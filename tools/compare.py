@@ -14,6 +14,7 @@ import io
 import json
 import math
 import sys
+from collections.abc import Callable
 from functools import reduce
 from itertools import combinations
 from pathlib import Path
@@ -32,8 +33,10 @@ from charlm.models.registry import FITTED_ON_DEV, MODELS
 from charlm.revisions import WORKSPACE, Files
 from charlm.runtime import argument_parser, run_tool
 from charlm.storage import SPLITS, damaged
+from charlm.tables import parse_facts
 
-EVALUATION, FETCH = "data/evaluation.csv", "metrics/fetch.json"
+EVALUATION, FETCH = "data/evaluation.csv", "metrics/fetch.csv"
+OLD_FETCH = "metrics/fetch.json"  # what older commits have in its place
 HELD_OUT = ("dev", "test")
 COLUMNS = ("split", "name", "characters", "in_train")  # of the scores; all others are models
 SEEDS = {f"{name}.seed" for name in MODELS}
@@ -408,18 +411,28 @@ def damage(table: pd.DataFrame) -> str | None:
     return None
 
 
-def parse_dataset(content: bytes) -> str:
-    """Return which data set the stage fetch got: its name and hash.
+def read_dataset(read: Callable[[str], bytes]) -> tuple[str, str]:
+    """Return where the stage fetch says which data set it got, and its name and hash.
+
+    Args:
+        read: reads a file by its path.
 
     Raises:
         InputError: the file is damaged.
+        FileNotFoundError: there is none.
     """
     try:
-        described = json.loads(content)
-        return f"{described['dataset']} ({described['sha256']})"
+        path, content = FETCH, read(FETCH)
+    except FileNotFoundError as error:
+        try:
+            path, content = OLD_FETCH, read(OLD_FETCH)
+        except FileNotFoundError:
+            raise error from None
+    try:
+        facts = parse_facts(content) if path == FETCH else json.loads(content)
+        return path, f"{facts['dataset']} ({facts['sha256']})"
     except (ValueError, TypeError, KeyError, RecursionError):
-        problem = "must be JSON with dataset and sha256"
-        raise damaged(Path(FETCH), problem, "fetch") from None
+        raise damaged(Path(path), "must have dataset and sha256", "fetch") from None
 
 
 def read_run(revision: str) -> Run:
@@ -431,14 +444,15 @@ def read_run(revision: str) -> Run:
     """
     try:
         files = Files(revision)
+        fetched, dataset = read_dataset(files.read)
         run = Run(
             revision=revision,
             evaluation=parse_evaluation(files.read(EVALUATION)),
-            dataset=parse_dataset(files.read(FETCH)),
+            dataset=dataset,
             settings=parse_sections(files.read(PARAMS), PARAMS),
             commit=files.commit,
         )
-        check_lock((EVALUATION, FETCH), files.read, files.listed_md5)
+        check_lock((EVALUATION, fetched), files.read, files.listed_md5)
     except FileNotFoundError as error:
         path = str(error.filename).lstrip("/")
         if revision == WORKSPACE:

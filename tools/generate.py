@@ -1,6 +1,7 @@
 """Draw names from a trained model, optionally with a given beginning.
 
 python -m tools.generate --model mlp -n 20 --prefix mar --temperature 0.8 --seed 1
+python -m tools.generate --model wrong_axis --max-length 200   what a forgotten keepdim does
 """
 
 import unicodedata
@@ -11,8 +12,10 @@ from torch import Generator
 
 from charlm import params
 from charlm.errors import InputError
+from charlm.examples import bigram_counts, build_examples
 from charlm.hints import lower_case_hint
 from charlm.models.base import Model
+from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
@@ -23,6 +26,7 @@ from charlm.storage import split_path
 from charlm.vocabulary import Vocabulary, read_vocabulary
 
 UNIFORM = "uniform"  # every symbol is equally probable, as for a model that has learned nothing
+WRONG_AXIS = "wrong_axis"  # counts of train, each column divided by the sum of a row
 DEFAULT_MODEL = "mlp"
 MAX_ROUNDS = 100  # of drawing, until enough names are new
 SETTINGS = ("seed", "count", "temperature", "max_length")  # of the section `sample`
@@ -33,6 +37,27 @@ def load(model: str, symbols: int) -> Model:
     if model == UNIFORM:
         return BigramNeural.from_tensors({"W": torch.zeros(symbols, symbols)}, symbols)
     return load_models(symbols, (model,))[model]
+
+
+def normalised_along_the_wrong_axis(names: list[str], vocabulary: Vocabulary) -> Model:
+    """Return the bigram of `N / N.sum(1)`: without keepdim, row sums are aligned with columns.
+
+    To draw from a row, torch.multinomial divides it by its sum, as is done here.
+
+    Raises:
+        InputError: nothing follows some symbol, so that its sum is 0.
+    """
+    N = bigram_counts(build_examples(names, vocabulary, 1), len(vocabulary))
+    sums = N.sum(axis=1)
+    if not sums.all():
+        symbol = vocabulary.itos[int(sums.argmin())]
+        raise InputError(
+            f"--model {WRONG_AXIS}: nothing follows {symbol} in the names of train; it needs "
+            "vocabulary.boundary: one, and every character in train"
+        )
+    P = N / sums
+    tensors = {"P": torch.from_numpy(P / P.sum(axis=1, keepdims=True))}
+    return BigramCount.from_tensors(tensors, len(vocabulary))
 
 
 def draw(
@@ -83,7 +108,7 @@ def draw(
 
 def main() -> None:
     parser = argument_parser(__doc__)
-    parser.add_argument("--model", choices=[*MODELS, UNIFORM], default=DEFAULT_MODEL)
+    parser.add_argument("--model", choices=[*MODELS, UNIFORM, WRONG_AXIS], default=DEFAULT_MODEL)
     parser.add_argument("-n", "--count", type=int, default=20, help="how many names")
     parser.add_argument("--prefix", default="", help="how each name begins")
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1 more typical names")
@@ -103,7 +128,10 @@ def main() -> None:
     vocabulary = read_vocabulary()
     train = read_names(split_path("train"))
     excluded = {"", *train} if arguments["new"] else set()
-    model = load(arguments["model"], len(vocabulary))
+    if arguments["model"] == WRONG_AXIS:
+        model = normalised_along_the_wrong_axis(train, vocabulary)
+    else:
+        model = load(arguments["model"], len(vocabulary))
     prefix = unicodedata.normalize("NFC", arguments["prefix"])
     max_length = settings.max_length or max(default_max_length(train), len(prefix) + 1)
     names = draw(model, vocabulary, settings, max_length, prefix, excluded)

@@ -10,13 +10,16 @@ no recipe runs.
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
+from charlm import bands
+from charlm.bands import Band, numbers
 from charlm.errors import InputError
 from charlm.params import Section
 from charlm.runtime import argument_parser, run_tool
@@ -25,8 +28,8 @@ from tools import recipes
 
 SOURCE, FOLDER, PIPELINE = Path("notebooks.yaml"), Path("docs/notebooks"), Path("dvc.yaml")
 SUBJECTS = ("what", "question", "plot")
-WAYS = ("recipe", "command", "needs", "left_out", "answer")
-NEEDED = ("figure", "loop", "recipe", "test")  # what `needs` begins with
+WAYS = ("recipe", "loop", "command", "needs", "left_out", "answer")
+NEEDED = ("figure", "recipe", "test")  # what `needs` begins with
 PYTEST = re.compile(r"pytest (tests/\S+\.py)(?: -k (\w+))?")
 MODULE = re.compile(r"python -m ((?:benchmarks|stages|tools)\.\w+)")
 RECIPE = re.compile(r"python -m tools\.recipes ([a-z][\w.-]*)")
@@ -39,7 +42,11 @@ Figures = Annotated[
     BeforeValidator(lambda found: [found] if isinstance(found, str) else found),
     Field(min_length=1),
 ]
-Ours = dict[tuple[str, str], str]  # value by recipe and figure
+Loops = dict[str, bands.Entry]  # by name
+Rows = dict[tuple[str, str], recipes.Row]  # by recipe and figure
+HEADERS = ("what", "notebook", "here", "ours is", "the notebook", "kind", "how to get it")
+CLAIM = "claim: "  # how the text of a number begins that no cell prints
+MAX_WITH_SD = 3  # figures in a cell with a standard deviation each
 
 
 class Item(Section):
@@ -50,7 +57,9 @@ class Item(Section):
     plot: str | None = None
     printed: str | None = None
     recipe: str | None = None
+    loop: str | None = None
     figure: Figures | None = None
+    why: str | None = None
     command: str | None = None
     here: str | None = None
     needs: str | None = None
@@ -72,13 +81,17 @@ class Item(Section):
         if self.needs is not None and not self.needs.startswith(NEEDED):
             raise ValueError(f"{self.text!r}: needs begins with {', '.join(NEEDED)}")
         for key, other in (
-            ("figure", "recipe"),
             ("here", "command"),
+            ("why", "figure"),
             ("printed", "what"),
             ("answer", "question"),
         ):
             if key in keys and other not in keys:
                 raise ValueError(f"{self.text!r}: {key} without {other}")
+        if "figure" in keys and not keys & {"recipe", "loop"}:
+            raise ValueError(f"{self.text!r}: figure without recipe or loop")
+        if "loop" in keys and "figure" not in keys:
+            raise ValueError(f"{self.text!r}: loop without figure")
         if ("agreement" in keys) != ("what" in keys and "left_out" not in keys):
             raise ValueError(f"{self.text!r}: agreement belongs to figures that are not left out")
         if "what" in keys and "printed" not in keys:
@@ -154,8 +167,8 @@ def load(path: Path = SOURCE) -> dict[str, Notebook]:
         raise InputError(f"{path}: {where}{problem}{found}") from None
 
 
-def check(notebooks: dict[str, Notebook], groups: dict[str, recipes.Group]) -> None:
-    """Check that the recipes, figures, tests and files that are named exist.
+def check(notebooks: dict[str, Notebook], groups: dict[str, recipes.Group], loops: Loops) -> None:
+    """Check that the recipes, loops, figures, tests and files that are named exist.
 
     Raises:
         InputError: names the first one that does not.
@@ -168,6 +181,7 @@ def check(notebooks: dict[str, Notebook], groups: dict[str, recipes.Group]) -> N
                 texts = (item.command, item.needs, item.left_out, item.answer)
                 missing = [
                     *missing_recipe(item, known),
+                    *missing_loop(item, loops),
                     *(
                         found
                         for text in texts
@@ -192,14 +206,36 @@ def missing_recipe(item: Item, known: dict[str, recipes.Recipe]) -> Iterator[str
         yield f"recipe {item.recipe}"
         return
     recipe = known[item.recipe]
-    have = {figure.what for figure in recipe.figures}
+    have = [figure.what for figure in recipe.figures]
     yield from (
         f"figure {figure!r} of recipe {item.recipe}"
         for figure in item.figure or []
-        if figure not in have
+        if not matching([figure], have)
     )
     if item.plot and not recipe.picture:
         yield f"picture of recipe {item.recipe}"
+
+
+def missing_loop(item: Item, loops: Loops) -> Iterator[str]:
+    """Yield what an item wants of the plain loops that is not there."""
+    if item.loop is None:
+        return
+    if item.loop not in loops:
+        yield f"loop {item.loop}"
+        return
+    have = loops[item.loop].figures
+    for figure in item.figure or []:
+        if not matching([figure], have):
+            yield f"figure {figure!r} of loop {item.loop}"
+
+
+def matching(patterns: Iterable[str], figures: Collection[str]) -> list[str]:
+    """Return the figures that patterns match, as names of files do; one pattern after the other.
+
+    >>> matching(["dev NLL", "NLL at step [1-9]*"], ["NLL at step 0", "NLL at step 1", "dev NLL"])
+    ['dev NLL', 'NLL at step 1']
+    """
+    return [figure for pattern in patterns for figure in figures if fnmatchcase(figure, pattern)]
 
 
 def missing_in(text: str, known: Collection[str], outputs: Collection[str]) -> Iterator[str]:
@@ -239,14 +275,14 @@ def declared_outputs() -> set[str]:
     return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
 
 
-def values(groups: dict[str, recipes.Group]) -> Ours:
-    """Return the values of all recipes' figures as NOTEBOOKS.md shows them.
+def values(groups: dict[str, recipes.Group]) -> Rows:
+    """Return all recipes' figures as NOTEBOOKS.md shows them.
 
     Raises:
         InputError: its tables do not have the rows of recipes.yaml.
     """
     text = read_bytes(recipes.NOTEBOOKS).decode()
-    found: Ours = {}
+    found: Rows = {}
     for name, group in groups.items():
         try:
             rows = recipes.written(name, group, text)
@@ -255,7 +291,7 @@ def values(groups: dict[str, recipes.Group]) -> Ours:
                 f"{recipes.NOTEBOOKS}: part {name} does not have the rows of {recipes.RECIPES}; "
                 f"run `python -m tools.recipes {name} --write`"
             ) from None
-        found |= {(row.recipe, row.figure.what): row.ours for row in rows}
+        found |= {(row.recipe, row.figure.what): row for row in rows}
     return found
 
 
@@ -291,47 +327,112 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join((lines[0], "|---" * len(headers) + "|", *lines[1:]))
 
 
-def how(item: Item) -> str:
+def how(item: Item, loops: Loops) -> str:
     """Return how to get an item."""
     if item.needs is not None:
         recipe = f"`{item.recipe}`, " if item.recipe else ""
         return f"not yet: {recipe}{escaped(item.needs)}"
     if item.recipe is not None:
         return f"`python -m tools.recipes {item.recipe}`"
+    if item.loop is not None:
+        return f"`{loops[item.loop].command}`"
     return escaped(item.command or "")
 
 
-def here(item: Item, ours: Ours) -> str:
+def rows_of(item: Item, rows: Rows) -> list[recipes.Row]:
+    """Return the rows of NOTEBOOKS.md that an item shows."""
+    figures = [figure for recipe, figure in rows if recipe == item.recipe]
+    return [rows[item.recipe or "", figure] for figure in matching(item.figure or [], figures)]
+
+
+def bands_of(item: Item, rows: Rows, loops: Loops) -> list[Band | None]:
+    """Return where a correct run lies, for each figure of an item."""
+    if item.loop is not None:
+        known = loops[item.loop].figures
+        return [known[figure] for figure in matching(item.figure or [], known)]
+    return [row.figure.band for row in rows_of(item, rows)]
+
+
+def here(item: Item, rows: Rows, loops: Loops) -> str:
     """Return the value here; nothing where only the command shows it."""
+    if item.loop is not None:
+        known = loops[item.loop].figures
+        found = {figure: known[figure] for figure in matching(item.figure or [], known)}
+        if len(found) <= MAX_WITH_SD:
+            return listed(item, {figure: band.shown for figure, band in found.items()})
+        spreads = [band.sd or 0 for band in found.values()]
+        means = ", ".join(f"{band.mean:.2f}" for band in found.values())
+        return f"{means}; SD {min(spreads):.2f} to {max(spreads):.2f}"
     if item.recipe and item.figure:
-        found = {figure: ours[item.recipe, figure] for figure in item.figure}
-        is_claim = item.text.startswith("claim: ")  # of a number that may be another one
-        return ", ".join(f"{key} {value}" if is_claim else value for key, value in found.items())
+        return listed(item, {row.figure.what: row.ours for row in rows_of(item, rows)})
     is_tested = item.command and PYTEST.search(item.command)
     return escaped(item.here or ("the same" if is_tested else ""))
 
 
-def cells(section: Cells, ours: Ours) -> str:
+def listed(item: Item, values: dict[str, str]) -> str:
+    """Join values; those for a claim, which may be about another number, with their names."""
+    is_claim = item.text.startswith(CLAIM)
+    return ", ".join(f"{name} {value}" if is_claim else value for name, value in values.items())
+
+
+def verdict(item: Item, rows: Rows) -> str:
+    """Say whether our values lie where a correct run does; nothing if that is not known."""
+    found = [row.verdict for row in rows_of(item, rows) if row.verdict]
+    inside = found.count("inside")
+    if not found or inside == len(found):
+        return "inside" if found else ""
+    return f"OUTSIDE: {len(found) - inside} of {len(found)}"
+
+
+def agreement(item: Item, rows: Rows, loops: Loops) -> str:
+    """Say whether what the notebook prints lies where a correct run does.
+
+    Nothing is said of a number that cannot be assigned to a figure, or of a claim that is not
+    about a loss.
+    """
+    printed = numbers(item.printed or "")
+    known = bands_of(item, rows, loops)
+    are_losses = all("." in number for number in printed)
+    is_claim = item.text.startswith(CLAIM)
+    if len(known) == 1 and are_losses and not is_claim:  # several draws, or printed twice
+        known *= len(printed)
+        printed = [number.removeprefix("-") for number in printed]
+    if len(printed) != len(known) or (is_claim and not are_losses):
+        return ""
+    differs = [
+        not band.contains(number) for number, band in zip(printed, known, strict=True) if band
+    ]
+    if not differs or len(differs) < len(known):
+        return ""
+    found = "differs" if any(differs) else "agrees"
+    if len(differs) > 1 and found == "differs":
+        found = f"differs in {sum(differs)} of {len(differs)}"
+    return f"{found}: {escaped(item.why)}" if item.why else found
+
+
+def cells(section: Cells, ours: Rows, loops: Loops) -> str:
     """Return what a page has below one heading of the notebook."""
     shown = [item for item in section.items if item.way != "left_out"]
     rows = [
         (
             escaped(item.what),
             escaped(item.printed or ""),
-            here(item, ours),
+            here(item, ours, loops),
+            verdict(item, ours),
+            agreement(item, ours, loops),
             item.agreement or "",
-            how(item),
+            how(item, loops),
         )
         for item in shown
         if item.what
     ]
     lists = {
         "Questions": [
-            f"**{escaped(item.question)}** {escaped(item.answer) if item.answer else how(item)}"
+            f"**{escaped(item.question)}** {escaped(item.answer or '') or how(item, loops)}"
             for item in shown
             if item.question
         ],
-        "Plots": [f"{escaped(item.plot)}: {how(item)}" for item in shown if item.plot],
+        "Plots": [f"{escaped(item.plot)}: {how(item, loops)}" for item in shown if item.plot],
         "Left out": [
             f"{escaped(item.text)}{f' ({escaped(item.printed)})' if item.printed else ''}: "
             f"{escaped(item.left_out)}"
@@ -341,7 +442,7 @@ def cells(section: Cells, ours: Ours) -> str:
     }
     parts = [f"## {escaped(section.heading)}"]
     if rows:
-        parts.append(table(("what", "notebook", "here", "agreement", "how to get it"), rows))
+        parts.append(table(HEADERS, rows))
     for title, lines in lists.items():
         if lines:
             parts.append(f"{title}:\n\n" + "\n".join(f"- {line}" for line in lines))
@@ -360,7 +461,8 @@ def summary(notebook: Notebook) -> str:
     unshown = sum(count[f"{subject} needs"] for subject in SUBJECTS)
     figures = (
         f"Figures: {count['what']}, of which {count['what recipe']} with a recipe, "
-        f"{count['what command']} with a command, {count['what left_out']} left out."
+        f"{count['what loop']} with a plain loop, {count['what command']} with a command, "
+        f"{count['what left_out']} left out."
     )
     others = (
         f"Questions: {count['question']}. Plots: {count['plot']}. Errata: {len(notebook.errata)}."
@@ -368,7 +470,7 @@ def summary(notebook: Notebook) -> str:
     return f"{figures} {others} {f'**Not yet shown: {unshown}.**' if unshown else 'None is open.'}"
 
 
-def page(name: str, notebook: Notebook, ours: Ours) -> str:
+def page(name: str, notebook: Notebook, ours: Rows, loops: Loops) -> str:
     """Return the page of a notebook."""
     errata = [
         (
@@ -382,7 +484,7 @@ def page(name: str, notebook: Notebook, ours: Ours) -> str:
     parts = [
         f"# [{name}] {escaped(notebook.title)}",
         f"{summary(notebook)} [What the columns mean](README.md).",
-        *(cells(section, ours) for section in notebook.sections),
+        *(cells(section, ours, loops) for section in notebook.sections),
         "## Errata\n\n" + table(("where", "wrong", "right", "shown by"), errata),
     ]
     return "\n\n".join(parts) + "\n"
@@ -391,14 +493,15 @@ def page(name: str, notebook: Notebook, ours: Ours) -> str:
 def index(notebooks: dict[str, Notebook]) -> str:
     """Return the page that lists the pages."""
     headers = (
-        *("notebook", "figures", "with a recipe", "with a command", "left out", "not yet"),
+        *("notebook", "figures", "with a recipe", "with a plain loop", "with a command"),
+        *("left out", "not yet"),
         *("questions", "plots", "plots left out", "errata"),
     )
     counts: dict[str, tuple[int, ...]] = {}
     for name, notebook in notebooks.items():
         count = counted(notebook.items)
         counts[f"[[{name}]]({name}.md) {escaped(notebook.title)}"] = (
-            *(count[f"what{way}"] for way in ("", " recipe", " command", " left_out")),
+            *(count[f"what{way}"] for way in ("", " recipe", " loop", " command", " left_out")),
             sum(count[f"{subject} needs"] for subject in SUBJECTS),
             *(count[key] for key in ("question", "plot", "plot left_out")),
             len(notebook.errata),
@@ -417,13 +520,21 @@ This page answers: where is what a notebook prints, asks or draws?
 
 A figure is one row of a page: a series of losses, or a list of pairs, counts once. The order of a
 page is that of the notebook, under the notebook's headings. [NOTEBOOKS.md](../../NOTEBOOKS.md) has
-the same experiments by topic, with the band in which each of ours must be.
+the same experiments by topic, with the value of a plain loop beside each of ours.
 
 - *notebook*: as printed. *claim* marks a number in the text that no cell prints.
 - *here*: the value of a recipe as in NOTEBOOKS.md; with ±, mean and standard deviation over
-  seeds. *The same*: a test finds all digits that the notebook prints. Where this column is
-  empty, the command in the last column shows the value.
-- *agreement*: how closely our value can be expected to match.
+  seeds. *The same*: a test finds all digits that the notebook prints. Of what no recipe gives, it
+  is mean and standard deviation of a plain loop. Where this column is empty, the command in the
+  last column shows the value.
+- *ours is*: does this project do what it should? *Inside*: the value of the recipe lies within
+  three standard deviations of the mean of a plain loop, over five seeds or more, or within 0.0005
+  where nothing is left to chance. The loops are written apart from the pipeline, in
+  [notebook_bands.py](../../benchmarks/notebook_bands.py);
+  [bands.json](../../benchmarks/bands.json) has the value of each seed.
+- *the notebook*: does the notebook's one run agree with that, to the digits that it prints? If not,
+  the reason. Empty where there is no plain loop, and for claims that are not about a loss.
+- *kind*: how closely our value can be expected to match.
   - *exact*: counts, shapes, text, and numbers that only rounding can change.
   - *float32*: exact but for the order of the sums in float32, 4 to 5 digits.
   - *seeded*: the same generator and the same order of draws give the same digits.
@@ -438,10 +549,10 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--check", action="store_true", help="only report what is outdated")
     arguments = parser.parse_args()
-    notebooks, groups = load(), recipes.load()
-    check(notebooks, groups)
+    notebooks, groups, loops = load(), recipes.load(), bands.load()
+    check(notebooks, groups, loops)
     ours = values(groups)
-    pages = {FOLDER / f"{name}.md": page(name, one, ours) for name, one in notebooks.items()}
+    pages = {FOLDER / f"{name}.md": page(name, one, ours, loops) for name, one in notebooks.items()}
     pages[FOLDER / "README.md"] = index(notebooks)
     recipes.rewrite(pages, "notebooks", arguments.check, "python -m tools.notebooks")
 

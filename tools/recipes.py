@@ -13,59 +13,84 @@ The workspace stays as it was. An experiment that exists for the same code and p
 again.
 """
 
-import csv
-import io
 import json
 import math
 import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import yaml
-from dvc.exceptions import DvcException
-from dvc.utils.hydra import apply_overrides
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 from tabulate import tabulate
 
-from charlm import params
+from charlm import bands
+from charlm.bands import Band
 from charlm.errors import InputError
+from charlm.experiments import PARAMS, estimate_s, file_of, found, overridden, run_all
 from charlm.params import Section
 from charlm.runtime import argument_parser, run_tool
 from charlm.storage import PLOTS, read_bytes, write_bytes
+from charlm.tables import parse_rows
 from charlm.yaml_files import parse_yaml
 
-RECIPES, NOTEBOOKS, PARAMS = Path("recipes.yaml"), Path("NOTEBOOKS.md"), Path("params.yaml")
-CODE = ("charlm", "constraints.txt", "dvc.yaml", "stages")  # all but params.yaml behind a result
+RECIPES, NOTEBOOKS = Path("recipes.yaml"), Path("NOTEBOOKS.md")
 PICTURES = PLOTS / "recipes"
-# for rough estimates, fitted to a few recipes on one core
-EXPERIMENT_S = 12  # of DVC, of starting the stages, and of all but the MLP's training
-STEP_S = 3e-4  # of one step of the MLP, besides its multiplications
-WEIGHTS_PER_S = 7e9  # times rows of a batch, forward and backward
-FULL_BATCH_ROWS = 5_500  # unique contexts of three characters in names.txt
-SYMBOLS = 27  # of names.txt
-UNFINISHED = "-unfinished"  # behind the name of an experiment that is running
+Value = float | str
 Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".join(lines)))]
 
 
 class Figure(Section):
-    """A number of a recipe: the place of ours, the notebook's, and the range allowed for ours."""
+    """A number of a recipe: the place of ours, the notebook's, and where a correct run lies."""
 
     what: str
     file: str
-    key: str  # dots lead into a JSON file; the column of a csv file
-    where: dict[str, str | int] | None = None  # the row of a csv file
+    key: str  # see recipes.yaml
+    where: dict[str, str | int] | None = None
     notebook: float | None = None
-    band: Annotated[tuple[float, float], Field(strict=False)] | None = None
+    why: str | None = None  # the notebook's differs from the plain loop's
+    band: Band | None = None  # of the plain loop; `load` adds it
+
+
+def expand(entries: Any) -> Any:
+    """Turn each figure of a series, which has a list in `where`, into one figure per value.
+
+    Raises:
+        ValueError: the list in `notebook` is shorter or longer.
+    """
+    if not isinstance(entries, list):
+        return entries
+    try:
+        return [figure for entry in entries for figure in series(entry)]
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(f"not a series as described at the top: {error!r}") from None
+
+
+def series(entry: Any) -> list[Any]:
+    """Return the figures of one entry; see `expand`.
+
+    >>> entry = {"what": "NLL at step {step}", "where": {"step": [0, 1]}, "notebook": [3.5, 3.25]}
+    >>> [figure["what"] for figure in series(entry)]
+    ['NLL at step 0', 'NLL at step 1']
+    """
+    where: Any = isinstance(entry, dict) and entry.get("where")
+    lists = [key for key, cell in (where or {}).items() if isinstance(cell, list)]
+    if not lists:
+        return [entry]
+    column = lists[0]
+    cells, printed = where[column], entry.get("notebook") or [None] * len(where[column])
+    if len(cells) != len(printed):
+        counts = f"{len(cells)} values of {column}, {len(printed)} of notebook"
+        raise ValueError(f"{entry['what']}: {counts}")
+    figures = []
+    for cell, notebook in zip(cells, printed, strict=True):
+        what = entry["what"].format(**{column: cell})
+        figure = entry | {"what": what, "where": where | {column: cell}, "notebook": notebook}
+        figures.append(figure)
+    return figures
 
 
 class Recipe(Section):
@@ -73,9 +98,10 @@ class Recipe(Section):
 
     question: str
     overrides: Overrides
-    # of the MLP: an experiment each, and their mean and SD
+    # an experiment each, and their mean and SD
     seeds: Annotated[list[int], Field(min_length=1)] | None = None
-    figures: list[Figure]
+    seeded: Literal["bigram_neural", "find_learning_rate", "mlp"] = "mlp"  # whose seed
+    figures: Annotated[list[Figure], BeforeValidator(expand)]
     note: str | None = None  # to read below the table
     picture: str | None = None  # to show there
 
@@ -83,11 +109,21 @@ class Recipe(Section):
         """Return the overrides of each of its experiments, by the experiment's name."""
         if self.seeds is None:
             return {name: self.overrides}
-        return {f"{name}-seed-{seed}": [*self.overrides, f"mlp.seed={seed}"] for seed in self.seeds}
+        return {
+            f"{name}-seed-{seed}": [*self.overrides, f"{self.seeded}.seed={seed}"]
+            for seed in self.seeds
+        }
 
     def changed(self, changes: list[str]) -> Self:
         """Return the recipe with further overrides."""
         return self.model_copy(update={"overrides": [*self.overrides, *changes]})
+
+    def with_bands(self, known: dict[str, Band]) -> Self:
+        """Return the recipe with the bands of its figures."""
+        figures = [
+            figure.model_copy(update={"band": known.get(figure.what)}) for figure in self.figures
+        ]
+        return self.model_copy(update={"figures": figures})
 
 
 class Group(Section):
@@ -105,12 +141,16 @@ class Row(NamedTuple):
     ours: str
 
     @classmethod
-    def of(cls, recipe: str, figure: Figure, values: list[int] | list[float]) -> Self:
-        """Format the value, none of its decimals if it is a count, or mean ± SD over seeds."""
-        if len(values) > 1:
-            return cls(recipe, figure, f"{fmean(values):.4f} ± {stdev(values):.4f}")
-        (value,) = values
-        return cls(recipe, figure, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
+    def of(cls, recipe: str, figure: Figure, values: list[Value]) -> Self:
+        """Format a text, a count, or a value with its decimals; mean ± SD over seeds."""
+        first = values[0]
+        if isinstance(first, str):
+            return cls(recipe, figure, first)
+        if isinstance(first, int) and len({*values}) == 1:
+            return cls(recipe, figure, f"{first:,}")
+        numbers = [float(value) for value in values]
+        spread = f" ± {stdev(numbers):.4f}" if len(numbers) > 1 else ""
+        return cls(recipe, figure, f"{fmean(numbers):.4f}{spread}")
 
     @property
     def notebook(self) -> str:
@@ -119,20 +159,27 @@ class Row(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Say whether ours is within the band; nothing if there is none."""
-        if self.figure.band is None:
+        """Say whether ours is where a correct run lies; nothing if that is not known."""
+        if self.figure.band is None or not bands.numbers(self.ours):
             return ""
-        low, high = self.figure.band
-        ours = float(self.ours.split()[0].replace(",", ""))
-        return "inside" if low <= ours <= high else "OUTSIDE"
+        return "inside" if self.figure.band.contains(self.ours) else "OUTSIDE"
+
+    @property
+    def agreement(self) -> str:
+        """Say whether the notebook's number lies there; nothing if that is not known."""
+        if self.figure.band is None or not self.notebook:
+            return ""
+        if self.figure.band.contains(self.notebook):
+            return "agrees"
+        return f"differs: {self.figure.why}"
 
 
 def load(path: Path = RECIPES) -> dict[str, Group]:
-    """Read and check recipes.yaml.
+    """Read and check recipes.yaml, and add the bands that are known.
 
     Raises:
         InputError: there is no such file, it does not fit the classes above, or two of its
-            experiments have one name.
+            experiments have one name; or there are no bands.
     """
     try:
         content = yaml.safe_load(path.read_bytes()) or {}
@@ -154,60 +201,22 @@ def load(path: Path = RECIPES) -> dict[str, Group]:
     ]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"{path}: {', '.join(twice)}: two experiments have this name")
-    return loaded
+    return with_bands(loaded, bands.load(path.parent / bands.PATH))
 
 
-def overridden(overrides: list[str], where: str = "") -> dict[str, Any]:
-    """Return what params.yaml holds after `dvc exp run -S` with these overrides.
-
-    Args:
-        overrides: as `dvc exp run -S` takes them.
-        where: what to name in an error; otherwise recipes.yaml and all overrides.
-
-    Raises:
-        InputError: an override does not fit params.yaml, or that file is wrong itself.
-    """
-    params.load(PARAMS)
-    with tempfile.TemporaryDirectory() as folder:
-        changed = Path(folder, PARAMS)
-        shutil.copyfile(PARAMS, changed)
-        try:
-            apply_overrides(changed, overrides)
-            params.load(changed)
-        except DvcException as error:
-            why = str(error.__cause__).partition("\n")[0]
-        except InputError as error:
-            why = str(error).removeprefix(f"{changed}: ")
-        else:
-            settings: dict[str, Any] = parse_yaml(changed.read_bytes())
-            return settings
-    where = where or f"{RECIPES}: {' '.join(overrides)}"
-    raise InputError(f"{where}: {why}")
-
-
-def estimate_s(settings: dict[str, Any], overrides: list[str]) -> float:
-    """Return about how many seconds an experiment takes if DVC's cache has none of its results.
-
-    The recipes differ in the steps and the size of the MLP; nothing else takes them long.
-
-    Args:
-        settings: the content of params.yaml.
-        overrides: of the experiment.
-    """
-    values = {
-        f"{section}.{key}": value
-        for section in ("contexts", "mlp")
-        for key, value in settings[section].items()
+def with_bands(groups: dict[str, Group], loops: dict[str, bands.Entry]) -> dict[str, Group]:
+    """Return groups whose figures have the values of the plain loop with the recipe's name."""
+    return {
+        group_name: group.model_copy(
+            update={
+                "recipes": {
+                    name: recipe.with_bands(loops[name].figures if name in loops else {})
+                    for name, recipe in group.recipes.items()
+                }
+            }
+        )
+        for group_name, group in groups.items()
     }
-    for key, _, text in (override.partition("=") for override in overrides):
-        if key in values:
-            values[key] = yaml.safe_load(text)
-    hidden = values["mlp.hidden"]
-    inputs = values["contexts.block_size"] * values["mlp.embedding"]
-    weights = hidden * (inputs + (values["mlp.layers"] - 1) * hidden + SYMBOLS)
-    rows = values["mlp.batch_size"] or FULL_BATCH_ROWS
-    step_s = STEP_S + rows * weights / WEIGHTS_PER_S
-    return float(EXPERIMENT_S + values["mlp.steps"] * step_s)
 
 
 def duration(recipe: Recipe, settings: dict[str, Any]) -> str:
@@ -246,126 +255,7 @@ def check_changes(recipes: dict[str, Recipe], changes: list[str]) -> None:
                 raise InputError(f"{where}: changes nothing in {experiment} ({RECIPES})")
 
 
-def git(*arguments: str) -> bytes:
-    """Return what git prints.
-
-    Raises:
-        InputError: git fails, as it does outside a repository.
-    """
-    finished = subprocess.run(("git", *arguments), check=False, capture_output=True)
-    if finished.returncode:
-        raise InputError(f"git {arguments[0]}: {finished.stderr.decode().strip()}")
-    return finished.stdout
-
-
-def file_of(commit: str, path: str | Path) -> bytes:
-    """Return the content of a file of this folder in a commit.
-
-    Raises:
-        InputError: the commit does not have it.
-    """
-    return git("show", f"{commit}:./{path}")  # without ./ the path would start at git's root
-
-
-def experiment_ref(name: str) -> str:
-    """Return where git keeps the experiment of this name that started from HEAD."""
-    head = git("rev-parse", "HEAD").decode().strip()
-    return f"refs/exps/{head[:2]}/{head[2:]}/{name}"
-
-
-def commit_of(ref: str) -> str:
-    """Return the commit that a ref points to; empty if there is no such ref."""
-    return git("for-each-ref", "--format=%(objectname)", ref).decode().strip()
-
-
-def find(name: str, overrides: list[str]) -> str | None:
-    """Return the commit of the experiment, if it has the current code and parameters.
-
-    Only one that started from HEAD counts: one of another commit, applied, would bring back that
-    commit's files. To run it again from here costs seconds, for DVC has its results in its cache.
-    """
-    commit = commit_of(experiment_ref(name))
-    if (
-        commit
-        and not git("diff", "--name-only", commit, "--", *CODE)
-        and parse_yaml(file_of(commit, PARAMS)) == overridden(overrides)
-    ):
-        return commit
-    return None
-
-
-def run(name: str, overrides: list[str]) -> str | None:
-    """Run a recipe as a DVC experiment in a temporary folder; return its error if it fails.
-
-    It runs under another name and is renamed at the end, so that an older one of the same name
-    is there until then, whatever happens.
-    """
-    start = time.monotonic()
-    ref, unfinished = experiment_ref(name), experiment_ref(f"{name}{UNFINISHED}")
-    outdated = commit_of(ref)
-    git("update-ref", "-d", unfinished)  # of a run that was killed
-    settings = [f"--set-param={override}" for override in overrides]
-    dvc = (sys.executable, "-m", "dvc", "exp", "run", "--temp")
-    command = (*dvc, "--name", f"{name}{UNFINISHED}", *settings)
-    # the stages' `python` is the one that runs this
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    finished = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=os.environ | {"PATH": path}
-    )
-    replaced = f", replaces {outdated[:7]}" if outdated else ""
-    print(f"{name}: {time.monotonic() - start:.0f} s{replaced}", file=sys.stderr)
-    if finished.returncode:
-        return finished.stderr.strip() or f"dvc ended with status {finished.returncode}"
-    git("update-ref", ref, commit_of(unfinished))
-    git("update-ref", "-d", unfinished)
-    return None
-
-
-def check_cache_path() -> None:
-    """Check that DVC can run experiments in temporary folders.
-
-    Raises:
-        InputError: the path of its cache is not ASCII, which DVC cannot write into their settings.
-    """
-    from dvc.repo import Repo  # slow, and not needed where all experiments exist
-
-    try:
-        with Repo() as repo:
-            path = repo.cache.local_cache_dir
-    except DvcException:
-        return  # `dvc exp run` says what is wrong
-    if not path.isascii():
-        raise InputError(
-            f"recipes: {path}: DVC cannot run experiments in temporary folders while the path of "
-            "its cache has characters outside ASCII; rename the folder, or keep the cache in "
-            "another one: `dvc cache dir --local FOLDER`"
-        )
-
-
-def run_all(experiments: dict[str, list[str]]) -> None:
-    """Run those experiments that do not exist yet, one per core.
-
-    Raises:
-        InputError: some failed, or none can be run here.
-    """
-    missing = [name for name, overrides in experiments.items() if not find(name, overrides)]
-    if missing and git("rev-parse", "--is-shallow-repository").strip() == b"true":
-        raise InputError(
-            "recipes: this is a shallow clone, in which DVC saves no experiments; run "
-            "`git fetch --unshallow`"
-        )
-    if missing:
-        check_cache_path()
-    # the longest first, so that no core waits for another at the end
-    missing.sort(key=lambda name: -overridden(experiments[name])["mlp"]["steps"])
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        ended = pool.map(lambda name: run(name, experiments[name]), missing)
-        failed = {name: words for name, words in zip(missing, ended, strict=True) if words}
-    if failed:
-        raise InputError("\n".join(f"{name} failed: {words}" for name, words in failed.items()))
-
-
-def value(figure: Figure, content: bytes) -> float:
+def value(figure: Figure, content: bytes) -> Value:
     """Find a figure in the content of its file; a whole number is an int.
 
     >>> value(Figure(what="", file="a.json", key="nll.mlp"), b'{"nll": {"mlp": 2.1}}')
@@ -378,29 +268,36 @@ def value(figure: Figure, content: bytes) -> float:
         InputError: it is not there.
     """
     try:
-        if figure.where is None:
-            number: Any = json.loads(content)
-            for key in figure.key.split("."):
-                number = number[key]
-            return number if isinstance(number, int) else float(number)
-        rows = csv.DictReader(io.StringIO(content.decode()))
-        wanted = {column: str(cell) for column, cell in figure.where.items()}
-        return next(float(row[figure.key]) for row in rows if row.items() >= wanted.items())
+        if figure.file.endswith(".csv"):
+            return value_in_csv(figure, content)
+        return value_in_json(json.loads(content), figure.key)
     except (KeyError, TypeError, ValueError, StopIteration):
-        where = "" if figure.where is None else f" where {figure.where}"
+        where = f" where {figure.where}" if figure.where else ""
         raise InputError(f"{figure.file}: no number at {figure.key}{where}") from None
 
 
-def found(name: str, overrides: list[str]) -> str:
-    """Return the commit of an experiment that has been run.
+def value_in_json(content: Any, key: str) -> Value:
+    """Find a number by a dotted key; a list becomes a short text, `length` of it is its length.
 
-    Raises:
-        InputError: code or parameters have changed since.
+    >>> value_in_json([".", "a"], ""), value_in_json([".", "a"], "length")
+    ('`. 0, a 1`', 2)
     """
-    commit = find(name, overrides)
-    if commit is None:
-        raise InputError(f"{name}: code or params.yaml changed while it ran; run it again")
-    return commit
+    for part in filter(None, key.split(".")):
+        is_length = part == "length" and isinstance(content, list)
+        content = len(content) if is_length else content[part]
+    if isinstance(content, list):
+        numbered = [f"{item} {number}" for number, item in enumerate(content)]
+        shown = numbered if len(numbered) < 8 else [*numbered[:3], "...", *numbered[-3:]]
+        return f"`{', '.join(shown)}`"
+    return content if isinstance(content, int) else float(content)
+
+
+def value_in_csv(figure: Figure, content: bytes) -> float:
+    """Find a number in the first row that `where` describes."""
+    wanted = {column: str(cell) for column, cell in (figure.where or {}).items()}
+    numbered = ({"row": str(number)} | row for number, row in enumerate(parse_rows(content)))
+    cell = next(row[figure.key] for row in numbered if row.items() >= wanted.items())
+    return int(cell) if cell.isdecimal() else float(cell)
 
 
 def results(recipes: dict[str, Recipe]) -> Iterator[Row]:
@@ -416,7 +313,7 @@ def commits_of(recipe: Recipe, name: str) -> list[str]:
     return [found(*experiment) for experiment in recipe.experiments(name).items()]
 
 
-def values(figure: Figure, commits: list[str]) -> list[float]:
+def values(figure: Figure, commits: list[str]) -> list[Value]:
     """Find a figure in each of some commits.
 
     Raises:
@@ -456,13 +353,14 @@ def table(rows: list[Row], style: str) -> str:
             row.figure.what,
             row.notebook,
             row.ours,
-            " to ".join(f"{end:g}" for end in row.figure.band or ()),
+            row.figure.band.shown if row.figure.band else "",
             row.verdict,
+            row.agreement,
         )
         for number, row in enumerate(rows)
     ]
-    headers = ("recipe", "figure", "notebook", "ours", "band", "verdict")
-    align = ("left", "left", "right", "right", "left", "left")
+    headers = ("recipe", "figure", "notebook", "ours", "plain loop", "ours is", "the notebook")
+    align = ("left", "left", "right", "right", "right", "left", "left")
     return tabulate(cells, headers, tablefmt=style, disable_numparse=True, colalign=align)
 
 

@@ -133,7 +133,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with each character")
     arguments = parser.parse_args()
-    names = parse_names(arguments.names, "arguments")
+    names = parse_names(arguments.names, "argument")
     if arguments.file:
         names += parse_list(read_bytes(arguments.file), str(arguments.file)).names
     if not names:

@@ -19,9 +19,11 @@ from tabulate import tabulate
 
 from benchmarks import commits, compare, scale
 from charlm.errors import InputError
+from charlm.experiments import run_all
 from charlm.models.registry import FITTED_ON_DEV
 from charlm.runtime import argument_parser, run_tool
 from charlm.storage import DATA, METRICS, read_bytes, read_json
+from charlm.tables import parse_facts, parse_rows
 from tools import recipes
 
 FILES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
@@ -52,14 +54,19 @@ def names() -> str:
     return f"> {', '.join(sampled)}"
 
 
+def nll(split: str) -> dict[str, float]:
+    """Return the losses of all models on a split."""
+    losses: dict[str, float] = read_json(METRICS / "nll" / f"{split}.json")
+    return losses
+
+
 def losses() -> str:
     """Return the losses of all models; those on the split that a model was fitted on are marked."""
-    found = read_json(METRICS / "evaluate.json")
+    train, dev, unseen = nll("train"), nll("dev"), nll("dev_unseen")
     rows = []
-    for model, nll in found["nll"].items():
+    for model in train:
         mark = " (fitted)" if model in FITTED_ON_DEV else ""
-        unseen = found["nll_unseen"][model]["dev"]
-        cells = (f"{nll['train']:.4f}", f"{nll['dev']:.4f}{mark}", f"{unseen:.4f}{mark}")
+        cells = (f"{train[model]:.4f}", f"{dev[model]:.4f}{mark}", f"{unseen[model]:.4f}{mark}")
         rows.append((f"`{model}`", *cells))
     headers = ("model", "train", "dev", "dev names not in train")
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
@@ -67,7 +74,8 @@ def losses() -> str:
 
 def repeats() -> str:
     """Return what the last column of the losses is for."""
-    share = 100 * read_json(METRICS / "split.json")["also_in_train"]["dev"]
+    rows = parse_rows(read_bytes(METRICS / "split.csv"))
+    share = next(100 * float(row["also_in_train"]) for row in rows if row["split"] == "dev")
     return (
         f"Of the dev names, {share:.1f} % also occur in train, as in the lecture: the list has\n"
         "girls' names, then boys' names, and some names are both."
@@ -82,16 +90,15 @@ def beat() -> str:
         for group in ("splits", "answer", "beyond")
         for row in recipes.written(group, groups[group], text)
     }
-    evaluation = read_json(METRICS / "evaluate.json")
     seconds: dict[str, float] = read_json(compare.RESULTS)["training_seconds"]
-    mlp = [evaluation[metric]["mlp"]["dev"] for metric in ("nll", "nll_unseen")]
+    parameters = int(parse_facts(read_bytes(METRICS / "mlp.csv"))["parameters"])
     rows = [
         (
             "default MLP",
-            *(f"{nll:.4f} ¹" for nll in mlp),
+            *(f"{nll(split)['mlp']:.4f} ¹" for split in ("dev", "dev_unseen")),
             f"{ours['unique-names', 'MLP dev NLL']} ¹",
             ours["final", "test NLL"],
-            f"{read_json(METRICS / 'mlp.json')['parameters']:,}",
+            f"{parameters:,}",
             f"{seconds['mlp']:.2g} s",
         )
     ]
@@ -206,7 +213,7 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--check", action="store_true", help="only report what is outdated")
     arguments = parser.parse_args()
-    recipes.run_all(EXPERIMENTS)
+    run_all(EXPERIMENTS)
     texts = {path: fill_in(read_bytes(path).decode(), TABLES) for path in FILES}
     recipes.rewrite(texts, "tables", arguments.check, "make tables")
 

@@ -1,0 +1,123 @@
+"""What people see who use DVC every day: tables that fit, small diffs, experiments that travel."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Project
+
+MAX_SHOW_WIDTH = 100  # of `dvc metrics show`
+MAX_DIFF_ROWS = 8  # of `dvc metrics diff` after one parameter of the MLP changed
+MAX_EXPERIMENTS_WIDTH = (
+    200  # of `dvc exp show`, without the hashes of models and the losses on train
+)
+MAX_ADDED_LINES = 200  # by an experiment with one changed parameter
+WITHOUT_HASHES_AND_TRAIN = "data|plots|.*train"  # for --drop; as in docs/experiments.md
+
+
+@pytest.fixture(scope="module")
+def experiments(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone after three experiments with the MLP, the last one in its workspace."""
+    project = finished.copy(tmp_path_factory.mktemp("experiments") / "clone")
+    project.commit("the first run")
+    for name, change in {"narrow": "mlp.hidden=100", "slow": "mlp.lr=0.02"}.items():
+        project.run("dvc", "exp", "run", "--temp", "--name", name, "-S", change)
+    project.run("dvc", "exp", "run", "--name", "wide", "-S", "mlp.hidden=300")
+    return project
+
+
+def widths(project: Project, *command: str) -> set[int]:
+    """Return how wide the lines of a table are that DVC prints."""
+    return {len(line) for line in project.run("dvc", *command).stdout.splitlines()}
+
+
+def test_losses_fit_on_a_page(quick: Project):
+    shown = quick.run("dvc", "metrics", "show").stdout
+    header, *rows = (line.split() for line in shown.splitlines())
+    assert sorted(header[1:]) == ["bigram_count", "bigram_neural", "mixture", "mlp", "ngram_count"]
+    splits = [row[0] for row in rows]
+    assert splits == [f"metrics/nll/{split}.json" for split in ("dev", "dev_unseen", "train")]
+    assert max(map(len, shown.splitlines())) <= MAX_SHOW_WIDTH
+
+
+@pytest.mark.faults
+def test_one_changed_parameter_changes_few_rows_and_lines(experiments: Project):
+    printed = experiments.run("dvc", "metrics", "diff").stdout
+    _, *rows = (line.split() for line in printed.splitlines())
+    assert {row[1] for row in rows} == {"mlp", "mixture"}
+    assert len(rows) <= MAX_DIFF_ROWS
+    changed = experiments.run("git", "diff", "--text", "--numstat").stdout.splitlines()
+    assert sum(int(line.split("\t")[0]) for line in changed) < MAX_ADDED_LINES
+
+
+@pytest.mark.faults
+def test_experiments_show_parameters_and_losses_beside_each_other(experiments: Project):
+    options = ("exp", "show", "--only-changed", "--drop", WITHOUT_HASHES_AND_TRAIN, "--md")
+    header = experiments.run("dvc", *options).stdout.splitlines()[0]
+    columns = [cell.strip() for cell in header.strip("|").split("|")]
+    losses = [
+        f"metrics/nll/{split}.json:{model}"
+        for split in ("dev", "dev_unseen")
+        for model in ("mlp", "mixture")
+    ]
+    assert sorted(columns) == sorted(["Experiment", "Created", *losses, "mlp.lr", "mlp.hidden"])
+    assert max(widths(experiments, *options)) <= MAX_EXPERIMENTS_WIDTH
+
+
+@pytest.mark.faults
+def test_going_back_to_an_earlier_value_trains_nothing(experiments: Project, tmp_path: Path):
+    project = experiments.copy(tmp_path / "clone")
+    for hidden in (200, 300):
+        project.set_param("mlp.hidden", hidden)
+        assert project.repro() == set()
+
+
+@pytest.fixture
+def shared(quick: Project, tmp_path: Path) -> Project:
+    """A clone with a git remote, which has its commits, and a folder as DVC's remote."""
+    project = quick.copy(tmp_path / "first" / "clone")
+    origin = tmp_path / "origin.git"
+    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
+    project.run("git", "remote", "add", "origin", str(origin))
+    project.run("git", "push", "--quiet", "origin", "main")
+    project.run(
+        "dvc", "remote", "add", "--local", "--default", "storage", str(tmp_path / "storage")
+    )
+    return project
+
+
+def second_clone(tmp_path: Path) -> Project:
+    """Return a clone of the git remote that knows the DVC remote."""
+    project = Project(tmp_path / "second" / "clone")
+    project.root.parent.mkdir()
+    origin, storage = str(tmp_path / "origin.git"), str(tmp_path / "storage")
+    Project(tmp_path).run("git", "clone", "--quiet", origin, str(project.root))
+    project.run("dvc", "remote", "add", "--local", "--default", "storage", storage)
+    return project
+
+
+@pytest.mark.faults
+def test_experiment_travels_to_another_clone_with_all_that_it_made(shared: Project, tmp_path: Path):
+    shared.run("dvc", "exp", "run", "--name", "wide", "-S", "mlp.hidden=300")
+    shared.run("dvc", "exp", "push", "origin", "wide")
+    other = second_clone(tmp_path)
+    other.run("dvc", "exp", "pull", "origin", "wide")
+    other.run("dvc", "exp", "apply", "wide")
+    assert "up to date" in other.run("dvc", "status").stdout
+    folders = ("data/", "metrics/", "plots/", "dvc.lock", "params.yaml")
+    made, arrived = (
+        {path: content for path, content in project.files().items() if path.startswith(folders)}
+        for project in (shared, other)
+    )
+    assert arrived == made
+
+
+@pytest.mark.faults
+def test_registered_model_is_downloaded_by_its_version(shared: Project, tmp_path: Path):
+    shared.run("gto", "register", "mlp", "--version", "v1.0.0")
+    trained = (shared.root / "data/models/mlp.safetensors").read_bytes()
+    shared.run("dvc", "exp", "run", "-S", "mlp.hidden=7")
+    shared.commit("a later model")
+    got = tmp_path / "got.safetensors"
+    shared.run("dvc", "artifacts", "get", ".", "mlp", "--rev", "v1.0.0", "-o", str(got))
+    assert got.read_bytes() == trained
