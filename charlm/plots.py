@@ -1,7 +1,6 @@
 """Every picture of the pipeline, as bytes of an SVG file that are the same on every machine."""
 
 import io
-import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, get_font
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+from charlm.symbols import is_vowel, most_frequent, symbol_label
 
 if TYPE_CHECKING:
     from charlm.projection import Plane
@@ -36,7 +37,6 @@ FONT = FontProperties(
 VIEWER_FONTS = ["DejaVu Sans", "Noto Sans", "sans-serif", "Noto Color Emoji"]
 MISSING_WIDTH_EM = 1.25  # of a character that FONT lacks: that of the widest emoji
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
-MAX_SYMBOLS = 60  # in a picture
 
 LOSS_TICKS = (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 7)  # of each decade
 MAX_LOSS_RATIO = 100  # of the highest loss to the bottom of the picture
@@ -48,17 +48,6 @@ CELL_PADDING_INCHES = 0.06
 
 LEFT_TO_RIGHT_MARK = "\u200e"
 NON_JOINER = "\u200c"
-# characters that Python calls printable although they leave no ink: fillers, variation selectors
-INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0\ufe00-\ufe0f"
-    "\U000e0100-\U000e01ef]"
-)
-VOWELS = frozenset(
-    "aeiouæœøə\u0131"  # Latin, with the dotless i
-    "аеиоуыэюяєіәөүұ"  # Cyrillic
-    "αεηιουω"  # Greek
-)
-CYRILLIC_CONSONANTS = frozenset("йў")  # which decompose into a vowel and a breve
 
 
 def _svg(figure: Figure) -> bytes:
@@ -84,15 +73,6 @@ def _plain_style(labels: Iterable[str] = ()) -> Iterator[None]:
         yield
 
 
-def _frequent(frequency: np.ndarray) -> np.ndarray:
-    """Return the numbers of the symbols to show, in order: the most frequent if there are many.
-
-    Args:
-        frequency: (symbols,).
-    """
-    return np.sort(np.argsort(-frequency, kind="stable")[:MAX_SYMBOLS])
-
-
 @cache
 def _is_in_font(text: str) -> bool:
     return _code_points_in_font().issuperset(map(ord, text))
@@ -101,23 +81,6 @@ def _is_in_font(text: str) -> bool:
 @cache
 def _code_points_in_font() -> frozenset[int]:
     return frozenset(get_font(FONT_PATH).get_charmap())
-
-
-def _label(symbol: str) -> str:
-    """Return how a symbol is drawn: itself, if that can be seen.
-
-    >>> [_label(symbol) for symbol in ("a", " ", "\\u200d", "\\u0301", "<START>", "<.>")]
-    ['a', '␣', '200D', '◌́', '<S>', '<.>']
-    """
-    if re.fullmatch("<.{2,}>", symbol):  # the boundaries, as makemore's first lecture draws them
-        return f"<{symbol[1]}>"
-    if symbol == " ":
-        return "␣"
-    category = unicodedata.category(symbol[0])
-    # fonts draw enclosing marks, such as that of the keycap emoji, around few characters only
-    if not symbol.isprintable() or INVISIBLE.match(symbol) or category == "Me":
-        return f"{ord(symbol):04X}"
-    return f"◌{symbol}" if category.startswith("M") else symbol
 
 
 def _pair(first: str, second: str) -> str:
@@ -163,8 +126,8 @@ def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
         itos: the symbols.
     """
     # <START> is never a target, <END> never a context
-    shown = _frequent(np.maximum(counts.sum(axis=0), counts.sum(axis=1)))
-    counts, labels = counts[np.ix_(shown, shown)], [_label(itos[number]) for number in shown]
+    shown = most_frequent(np.maximum(counts.sum(axis=0), counts.sum(axis=1)))
+    counts, labels = counts[np.ix_(shown, shown)], [symbol_label(itos[number]) for number in shown]
     cell = min(COUNTS_CELL_INCHES, PAGE_INCHES / len(labels))
     side = cell * len(labels)
     is_outlined = _is_in_font("".join(labels))
@@ -199,8 +162,8 @@ def draw_probabilities(
         itos: the symbols.
         frequency: (symbols,), of each; the most frequent are shown.
     """
-    shown = _frequent(frequency)
-    labels = [_label(itos[number]) for number in shown]
+    shown = most_frequent(frequency)
+    labels = [symbol_label(itos[number]) for number in shown]
     margin = 0.7
     cell = min(PROBABILITIES_CELL_INCHES, (PAGE_INCHES - margin) / len(labels))
     side = cell * len(labels)
@@ -238,8 +201,8 @@ def draw_embedding(planes: "dict[str, Plane]", itos: list[str], frequency: np.nd
         itos: the symbols.
         frequency: (symbols,), of each; the most frequent are shown.
     """
-    shown = _frequent(frequency)
-    labels = [_label(itos[number]) for number in shown]
+    shown = most_frequent(frequency)
+    labels = [symbol_label(itos[number]) for number in shown]
     with _plain_style(labels):
         side = 5 * max(1, len(labels) / 30) ** 0.5  # inches
         columns = len(planes) if side * len(planes) <= PAGE_INCHES else 1
@@ -248,7 +211,7 @@ def draw_embedding(planes: "dict[str, Plane]", itos: list[str], frequency: np.nd
         subplots = figure.subplots(rows, columns, squeeze=False).flat
         for axes, (title, plane) in zip(subplots, planes.items(), strict=True):
             places = np.array(plane["places"])
-            colors = ["crimson" if _is_vowel(itos[number]) else "steelblue" for number in shown]
+            colors = ["crimson" if is_vowel(itos[number]) else "steelblue" for number in shown]
             axes.scatter(*places[shown].T, s=180, c=colors)
             for place, label, color in zip(places[shown], labels, colors, strict=True):
                 style = CENTRED | {"color": "white", "parse_math": False}
@@ -263,12 +226,6 @@ def draw_embedding(planes: "dict[str, Plane]", itos: list[str], frequency: np.nd
             axes.grid(color="whitesmoke")
             axes.set_axisbelow(True)
         return _svg(figure)
-
-
-def _is_vowel(symbol: str) -> bool:
-    """Return whether a Latin, Cyrillic or Greek letter is a vowel, with or without accents."""
-    letter = unicodedata.normalize("NFC", symbol.casefold())
-    return letter not in CYRILLIC_CONSONANTS and unicodedata.normalize("NFD", letter)[0] in VOWELS
 
 
 def _use_font(axes: Axes) -> None:

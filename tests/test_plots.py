@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from charlm import plots
+from charlm import plots, symbols
 
 LEFT = "\u200e"  # from here on, left to right
 APART = "\u200c\u200e"  # the next letter does not join, either
@@ -169,13 +169,13 @@ def test_symbols_are_not_read_as_formulas():
 
 
 def test_sixty_symbols_at_most_are_drawn():
-    assert plots.MAX_SYMBOLS == 60
+    assert symbols.MAX_SYMBOLS == 60
 
 
 def test_of_many_symbols_the_most_frequent_are_drawn_in_their_order(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(plots, "MAX_SYMBOLS", 6)
+    monkeypatch.setattr(symbols, "MAX_SYMBOLS", 6)
     itos = [".", *map(chr, range(0x4E00, 0x4E00 + 9))]
     frequency = np.arange(10)
     counts = np.diag(frequency)
@@ -189,7 +189,7 @@ def test_of_many_symbols_the_most_frequent_are_drawn_in_their_order(
 
 
 def test_start_and_end_are_among_the_most_frequent(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(plots, "MAX_SYMBOLS", 3)
+    monkeypatch.setattr(symbols, "MAX_SYMBOLS", 3)
     # "ab", "ac", "ab": <START> follows nothing, and nothing follows <END>
     itos = ["a", "b", "c", "<START>", "<END>"]
     counts = np.zeros((5, 5), dtype=int)
@@ -403,11 +403,11 @@ def test_no_picture_is_wider_than_a_page(monkeypatch: pytest.MonkeyPatch):
     assert max(size_inches(svg)[0] for svg in drawn) <= 10
     # tables of few symbols are as wide as these need, those of more symbols as wide as a page
     monkeypatch.setattr(plots, "PAGE_INCHES", 2)
-    for symbols, counts_width, table_width in ((3, 3 * 0.36, 3 * 0.34 + 0.7), (6, 2, 2)):
-        table, itos = np.eye(symbols), latin(symbols)
+    for count, counts_width, table_width in ((3, 3 * 0.36, 3 * 0.34 + 0.7), (6, 2, 2)):
+        table, itos = np.eye(count), latin(count)
         counts = plots.draw_counts(table.astype(int), itos)
         assert size_inches(counts)[0] == pytest.approx(counts_width)
-        tables = plots.draw_probabilities({"one": table, "two": table}, itos, np.ones(symbols))
+        tables = plots.draw_probabilities({"one": table, "two": table}, itos, np.ones(count))
         assert size_inches(tables)[0] == pytest.approx(table_width)
 
 
