@@ -5,6 +5,7 @@ PYTHON ?= python3
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 PINS := constraints.txt constraints-dev.txt
+JAVASCRIPT := charlm/report/models.js charlm/report/page.js
 INSTALL = .venv/bin/python -m pip install --quiet $(addprefix --constraint ,$(PINS))
 # Stages are run as `python`, the first on PATH. Set in each recipe: make 3.81 of macOS does not
 # look for programs on an exported PATH.
@@ -23,15 +24,21 @@ ifneq ($(wildcard $(INSTALLED)),)
   endif
 endif
 
-.PHONY: repro check test test-faults verify deps tables bench bench-scale rebuild
+.PHONY: repro report check test test-faults verify deps tables bench bench-scale rebuild
 repro: $(INSTALLED)
 	@trap 'exit 130' INT; $(RUN) dvc repro || $(RUN) tools.rescue
 
-# Format, lint, types, workflow files.
+# One page to look at and to play with: report/index.html.
+report: $(INSTALLED)
+	@$(RUN) tools.report
+
+# Format, lint, types, JavaScript, workflow files.
 check: $(INSTALLED_DEV)
 	@$(RUN) ruff format --check
 	@$(RUN) ruff check
 	@$(RUN) mypy
+	@.venv/bin/deno fmt --quiet --check --line-width 100 $(JAVASCRIPT)
+	@.venv/bin/deno lint --quiet $(JAVASCRIPT)
 	@.venv/bin/actionlint -shellcheck= -pyflakes=
 
 test: $(INSTALLED)
@@ -72,7 +79,7 @@ $(INSTALLED): pyproject.toml $(PINS) $(REBUILD)
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo 'This is not a git clone, and DVC needs one: git clone the repository instead of downloading its files.' >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv --clear .venv
-	$(INSTALL) '.[embedded,test]'
+	$(INSTALL) '.[embedded,report,test]'
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED)

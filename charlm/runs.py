@@ -420,15 +420,19 @@ def read_dataset(read: Callable[[str], bytes]) -> tuple[str, str]:
         raise damaged(Path(path), "must have dataset and sha256", "fetch") from None
 
 
-def read_run(revision: str) -> Run:
+def read_run(revision: str, opened: Files | None = None) -> Run:
     """Read what a revision scored; `workspace` is what is in the folder now.
+
+    Args:
+        revision: a commit, branch, tag or experiment, or `workspace`.
+        opened: its files, if they were opened already.
 
     Raises:
         InputError: DVC does not know the revision, or its scores are not in the cache, damaged, or
             stale.
     """
     try:
-        files = Files(revision)
+        files = opened or Files(revision)
         fetched, dataset = read_dataset(files.read)
         run = Run(
             revision=revision,

@@ -233,10 +233,12 @@ def test_a_new_tool_reruns_no_stage():
             "results": extras["dependencies"] + extras["optional-dependencies"]["embedded"],
             "tools": extras["optional-dependencies"]["test"]
             + extras["optional-dependencies"]["dev"],
+            "report": extras["optional-dependencies"]["report"],
         }.items()
     }
     assert required["results"] <= pinned("constraints.txt")
     assert required["tools"] <= pinned("constraints-dev.txt")
+    assert required["report"] <= pinned("constraints.txt") | pinned("constraints-dev.txt")
     assert not pinned("constraints.txt") & pinned("constraints-dev.txt")
     for stage in STAGES.values():
         assert not {"constraints-dev.txt", "pyproject.toml"} & set(stage["deps"])

@@ -1,0 +1,57 @@
+"""Make one self-contained page from what the pipeline left: to look at, to play with, to send.
+
+python -m tools.report                      the workspace → report/index.html
+python -m tools.report main hidden-300      two revisions side by side
+python -m tools.report -o page.html         into another file
+
+Revisions are commits, branches, tags, experiments, or `workspace`. The page needs no network. It
+leaves out what is neither in git nor in DVC's cache, and names the command that creates it.
+"""
+
+import subprocess
+from pathlib import Path
+
+from charlm.errors import InputError
+from charlm.lockfile import PARAMS, parse_sections
+from charlm.report.page import build_page
+from charlm.report.results import read_results
+from charlm.revisions import WORKSPACE
+from charlm.runs import Settings
+from charlm.runtime import argument_parser, run_tool
+from charlm.storage import write_bytes
+
+DEFAULT_PATH = Path("report/index.html")
+
+
+def committed_settings() -> Settings | None:
+    """Return the parameters of the last commit, None if there are none."""
+    command = ("git", "show", f"HEAD:./{PARAMS}")
+    shown = subprocess.run(command, capture_output=True, check=False)
+    return parse_sections(shown.stdout, PARAMS) if shown.returncode == 0 else None
+
+
+def main() -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument(
+        "revisions", nargs="*", metavar="REVISION", help="two to compare; none: the workspace"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=DEFAULT_PATH, help=f"{DEFAULT_PATH} by default"
+    )
+    arguments = parser.parse_args()
+    revisions = arguments.revisions or [WORKSPACE]
+    if len(revisions) > 2:
+        parser.error("give two revisions, one, or none")
+
+    names = ["A", "B"] if len(revisions) > 1 else [""]
+    sides = {name: read_results(revision) for name, revision in zip(names, revisions, strict=True)}
+    for side in sides.values():
+        if side.revision == WORKSPACE and side.run is None:
+            raise InputError(f"report: {side.stale}")
+    page = build_page(sides, committed_settings() if len(sides) == 1 else None)
+    write_bytes(arguments.output, page.encode())
+    print(f"report: {arguments.output}, {len(page.encode()) / 1e6:.2f} MB; open it in a browser")
+
+
+if __name__ == "__main__":
+    run_tool(main)
