@@ -120,6 +120,13 @@ def model_color(models: list[str]) -> Spec:
     return color("model", colors)
 
 
+def line_width(models: list[str]) -> Spec:
+    """Return the channel of a line's width: later ones are thinner, so that none is hidden."""
+    widths = [round(5 - 3.5 * number / max(1, len(models) - 1), 1) for number in range(len(models))]
+    scale = {"domain": models, "range": widths}
+    return {"field": "model", "type": "ordinal", "legend": None, "scale": scale}
+
+
 # a click on the legend shows one model
 PICK = {"name": "pick", "select": {"type": "point", "fields": ["model"]}, "bind": "legend"}
 FADED = {"condition": {"param": "pick", "value": 1}, "value": 0.12}
@@ -136,6 +143,7 @@ def position_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]
             "x": axis("position", "position in the name", axis={"tickMinStep": 1}),
             "y": axis("nll", NLL, scale={"zero": False, "domain": [min(losses), max(losses)]}),
             "color": model_color(models),
+            "strokeWidth": line_width(models),
             "opacity": FADED,
             "tooltip": tooltip("model", "position", "nll", "characters", sides=sides),
         }
@@ -158,15 +166,25 @@ def length_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
     rows = joined(sides, "lengths")
     if not rows:
         return []
-    real = [row for row in rows if row["of"] == REAL]
+    real = [
+        {**row, "low": row["length"] - 0.45, "high": row["length"] + 0.45}
+        for row in rows
+        if row["of"] == REAL
+    ]
     drawn = [{**row, "model": row["of"]} for row in rows if row["of"] != REAL]
     longest = max((row["length"] for row in rows if row["share"] >= 0.0005), default=0)
-    x = axis("length", "characters", axis={"tickMinStep": 1}, scale={"domain": [0, longest]})
+    x = axis(
+        "length",
+        "characters",
+        axis={"tickMinStep": 1},
+        scale={"domain": [-0.5, longest], "nice": False},
+    )
     y = axis("share", "share of the names", axis={"format": "%"})
     lines: Spec = {
         "x": x,
         "y": y,
         "color": model_color(models),
+        "strokeWidth": line_width(models),
         "opacity": FADED,
         "tooltip": tooltip("model", "length", "share", sides=sides),
     }
@@ -174,8 +192,13 @@ def length_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
         "layer": [
             {
                 "data": {"values": real},
-                "mark": {"type": "bar", "color": "var(--real)", "width": {"band": 0.9}},
-                "encoding": {"x": x, "y": y, "tooltip": tooltip("length", "share")},
+                "mark": {"type": "bar", "color": "var(--real)"},
+                "encoding": {
+                    "x": {**x, "field": "low"},
+                    "x2": {"field": "high"},
+                    "y": y,
+                    "tooltip": tooltip("length", "share"),
+                },
             },
             {
                 "data": {"values": drawn},

@@ -155,7 +155,8 @@ def pack(arrays: Arrays) -> Packed:
         multiple of its own.
     """
     narrow = {name: narrowed(array) for name, array in arrays.items()}
-    ordered = sorted(narrow.items(), key=lambda item: -item[1].itemsize)
+    # safetensors returns tensors in another order every time
+    ordered = sorted(narrow.items(), key=lambda item: (-item[1].itemsize, item[0]))
     content = b"".join(np.ascontiguousarray(array).tobytes() for _, array in ordered)
     return {
         "arrays": [

@@ -1,0 +1,318 @@
+"""charlm.report and tools.report: what a page says, without a browser."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from charlm.report import charts, page, playground, results, tables
+from charlm.report.results import Loss, Results, losses_of_names, read_pairs, read_results
+from charlm.runs import Row, Run
+from charlm.vocabulary import Vocabulary
+from tests.conftest import ROOT, Project
+
+pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
+FOLDER = ROOT / "charlm/report"
+ABC = Vocabulary.of([".", "a", "b"])
+# dev: ava (also in train), bo twice, cy
+EVALUATION = pd.DataFrame(
+    {
+        "split": ["train", "dev", "dev", "dev", "dev"],
+        "name": ["ava", "ava", "bo", "bo", "cy"],
+        "characters": [4, 4, 3, 3, 3],
+        "in_train": [True, True, False, False, False],
+        "mlp": [4.0, 4.0, 6.0, 6.0, 3.0],
+        "gpt": [8.0, 8.0, np.nan, np.nan, 3.0],
+    }
+)
+EMPTY = Results(
+    revision="workspace",
+    commit="",
+    settings={},
+    run=None,
+    stale="workspace: data/evaluation.csv: not found; run `dvc repro` to create it",
+    losses={},
+    splits={},
+    vocabulary=None,
+    models={},
+    curves=[],
+    positions=[],
+    lengths=[],
+    embedding={},
+    pairs=None,
+    samples={},
+    missing=[],
+)
+P = np.array([[0.0, 0.75, 0.25], [0.0, 0.25, 0.75], [1.0, 0.0, 0.0]])
+W = np.zeros((3, 3), dtype=np.float32)
+SMALL = EMPTY._replace(
+    settings={"fetch": {"url": "https://host/names.txt", "sha256": "0123456789abcdef"}},
+    run=Run("workspace", EVALUATION, "names.txt", {}),
+    stale="",
+    losses={"bigram_count": {"train": Loss(2.5, 0.1), "dev names not in train": Loss(2.0, 0.1)}},
+    splits={"train": ["a", "ab"], "dev": ["ab", "b"]},
+    vocabulary=ABC,
+    models={"bigram_count": {"P": P}, "bigram_neural": {"W": W}},
+    samples={"bigram_count": ["ab", "b", "<i>"]},
+)
+
+
+def test_losses_are_averaged_by_character_and_over_names_not_in_train():
+    losses = losses_of_names(EVALUATION)
+    # dev: (4 + 6 + 6 + 3) / (4 + 3 + 3 + 3); not in train: (6 + 6 + 3) / 9
+    assert losses["mlp"]["train"] == Loss(1.0, None)
+    assert losses["mlp"]["dev"].nll == pytest.approx(19 / 13)
+    assert losses["mlp"]["dev names not in train"].nll == pytest.approx(15 / 9)
+    # deviations from 15/9: bo, twice, 12 - 6 * 15/9 = 2, and cy -2
+    assert losses["mlp"]["dev names not in train"].stderr == pytest.approx(8**0.5 / 9)
+    assert losses["gpt"]["dev"] == Loss(None, None)
+
+
+def test_losses_of_a_commit_without_its_cache_are_those_of_git():
+    metrics = {
+        "nll": {"mlp": {"train": 2.0, "dev": 2.1}},
+        "stderr": {"mlp": {"train": 0.1}},
+        "nll_unseen": {"mlp": {"dev": 2.2}},
+    }
+    reader = results.Reader({results.METRICS: json.dumps(metrics).encode()}.__getitem__)
+    assert results.losses_of_metrics(reader) == {
+        "mlp": {
+            "train": Loss(2.0, 0.1),
+            "dev": Loss(2.1, None),
+            "dev names not in train": Loss(2.2, None),
+        }
+    }
+
+
+def test_pairs_are_counted_and_those_of_the_models_shown():
+    content = {"contexts": np.uint8([[0], [1], [1], [2]]), "targets": np.uint8([1, 1, 2, 0])}
+
+    def read(path: str) -> bytes:
+        assert path == results.CONTEXTS
+        return results.safetensors.numpy.save(content)
+
+    pairs = read_pairs(results.Reader(read), ABC, SMALL.models)
+    assert pairs.counts.tolist() == [[0, 1, 0], [0, 1, 1], [1, 0, 0]]
+    assert pairs.totals.tolist() == [1, 2, 1]
+    assert pairs.probabilities["counted"].tolist() == P.tolist()
+    assert pairs.probabilities["learned"] == pytest.approx(np.full((3, 3), 1 / 3))
+    group = tables.pair_group(pairs, ABC)
+    assert group.said[1][2] == "a → b: 1 of 2 times; counted 75.00%, learned 33.33%"
+    assert group.tables["counted"][1][0].percent == ""
+    assert group.tables["counted"][1][2].percent == "75"
+
+
+def test_facts_name_the_list_the_split_and_the_leak():
+    assert tables.facts(SMALL) == {
+        "Data set": "names.txt (SHA-256 0123456789ab…)",
+        "Names": "4, 3 of them different",
+        "Split": "train 2, dev 2",
+        "Leak": "50.0% of dev also occur in train",
+        "Characters": "2",
+    }
+
+
+def test_changed_parameters_are_shown_as_in_the_file():
+    before = {"mlp": {"hidden": 200, "lr": 0.04}, "split": {"unique": False, "limit": None}}
+    after = {"mlp": {"hidden": 300, "lr": 0.04}, "split": {"unique": True}}
+    assert tables.changed_parameters(before, after) == [
+        ("mlp.hidden", "200", "300"),
+        ("split.unique", "false", "true"),
+        ("split.limit", "null", "none"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "detail", "sentence"),
+    [
+        ("worse", "", "a beats b by 0.0080 ± 0.0020."),
+        (
+            "significant but negligible",
+            "",
+            "a beats b by 0.0080 ± 0.0020, which is significant but negligible.",
+        ),
+        ("not significant", "; why", "a and b: not significant; why."),
+        ("the same", ", name for name", "a and b predict the same."),
+    ],
+)
+def test_verdict_on_two_models(verdict: str, detail: str, sentence: str):
+    row = Row("a\nb", "dev", False, 2.0, 2.008, 0.008, 0.006, 0.01, 40, verdict, detail)
+    assert tables.model_sentence(row) == sentence
+
+
+def test_verdict_on_two_revisions():
+    row = Row("mlp", "dev", False, 2.0, 1.99, -0.01, -0.013, -0.007, 40, "better")
+    assert tables.revision_sentence(row) == "mlp on dev: B is better by 0.0100 ± 0.0030."
+    zeros = Row("mlp", "dev", False, 2.0, None, None, None, None, 40, "worse", ": probability 0")
+    assert tables.revision_sentence(zeros) == "mlp on dev: B is worse: probability 0."
+
+
+def test_best_loss_of_a_column_and_its_place():
+    losses = {
+        "one": {"dev": Loss(2.0, 0.1), "dev names not in train": Loss(3.0, 0.5)},
+        "two": {"dev": Loss(None, None), "dev names not in train": Loss(2.0, 0.0)},
+    }
+    one, two = tables.result_lines({"": SMALL._replace(losses=losses)}, ["one", "two"])
+    assert [cell.is_best for cell in one.cells] == [True, False]
+    assert [cell.is_best for cell in two.cells] == [False, True]
+    # from 2.0 to 3.0 + 1.96 * 0.5 = 3.98
+    assert (two.place, one.place, one.half) == (0, pytest.approx(100 / 1.98, abs=0.01), 49.49)
+
+
+def test_samples_are_marked():
+    assert [sample.mark for sample in tables.samples(SMALL)["bigram_count"]] == [
+        "train",
+        "dev",
+        "new",
+    ]
+    unknown = tables.samples(SMALL._replace(splits={}))
+    assert {sample.mark for sample in unknown["bigram_count"]} == {""}
+
+
+def unpack(packed: dict) -> dict[str, np.ndarray]:
+    content, offset, arrays = gzip.decompress(base64.b64decode(packed["data"])), 0, {}
+    for name, kind, shape in packed["arrays"]:
+        dtype = np.dtype(kind.removesuffix("Array").lower())
+        assert offset % dtype.itemsize == 0, "JavaScript refuses an array that begins there"
+        count = int(np.prod(shape))
+        arrays[name] = np.frombuffer(content, dtype, count, offset).reshape(shape)
+        offset += arrays[name].nbytes
+    return arrays
+
+
+def test_packed_tensors_keep_their_values_and_are_aligned():
+    tensors = {
+        "few": np.array([1, 2, 3], dtype=np.int64),
+        "many": np.array([0, 70_000], dtype=np.int64),
+        "huge": np.array([2**40]),
+        "W": np.array([[0.5], [-1.5]], dtype=np.float32),
+        "weight": np.array(0.25),
+    }
+    packed = playground.pack(tensors)
+    found = unpack(packed)
+    assert {name: array.tolist() for name, array in found.items()} == {
+        name: array.tolist() for name, array in tensors.items()
+    }
+    assert found["few"].dtype == np.uint8
+    assert found["huge"].dtype == np.float64
+    assert packed == playground.pack(dict(reversed(tensors.items())))
+
+
+def labels(*sides: Results) -> list[str]:
+    names = ["A", "B"] if len(sides) > 1 else [""]
+    return playground.build_playground(dict(zip(names, sides, strict=True))).labels
+
+
+def test_models_that_are_the_same_in_both_revisions_are_there_once():
+    other = SMALL._replace(models={**SMALL.models, "bigram_neural": {"W": W + 1}})
+    assert labels(SMALL) == ["bigram_count", "bigram_neural"]
+    assert labels(SMALL, other) == ["bigram_count", "bigram_neural A", "bigram_neural B"]
+
+
+def test_what_is_not_in_the_playground_is_said(monkeypatch: pytest.MonkeyPatch):
+    elsewhere = SMALL._replace(vocabulary=Vocabulary.of([".", "c"]))
+    differing = playground.build_playground({"A": SMALL, "B": elsewhere})
+    assert differing.notes == ["No playground: A and B have different symbols."]
+    lacking = playground.build_playground({"A": SMALL, "B": EMPTY._replace(revision="old")})
+    assert lacking.notes == ["No playground: no models of old are here."]
+    monkeypatch.setattr(playground, "MAX_RAW_BYTES", 40)  # P has 72 bytes, W 36
+    large = playground.build_playground({"": SMALL})
+    assert large.notes == [
+        "bigram_count is not in the playground: its 0.0 MB are too many for a page."
+    ]
+    assert large.labels == ["bigram_neural"]
+    monkeypatch.setattr(playground, "FORMS", ("bigram_count",))
+    unknown = playground.build_playground({"": SMALL})
+    assert "bigram_neural is not in the playground: charlm/report/models.js has no form of it." in (
+        unknown.notes
+    )
+
+
+def test_likelihoods_of_real_names_are_those_not_in_train():
+    side = SMALL._replace(run=Run("workspace", EVALUATION, "", {}))
+    assert playground.real_names("mlp", side).tolist() == [3, 6]
+    assert playground.real_names("gpt", side).tolist() == [3, np.inf]
+
+
+def test_page_has_its_sections_in_order_and_the_same_bytes_twice():
+    html = page.build_page({"": SMALL}, {})
+    assert html == page.build_page({"": SMALL}, {})
+    assert re.findall('<section id="([a-z]+)"', html) == [
+        *("run", "results", "playground", "training", "pairs", "samples")
+    ]
+    assert len(html.encode()) < 3e6
+    assert "<i>" not in html.partition('id="samples"')[2].partition("</section>")[0]
+    assert "&lt;i&gt;" in html
+
+
+def test_page_allows_only_its_own_scripts_and_no_request():
+    html = page.build_page({"": SMALL}, {})
+    (policy,) = re.findall('Content-Security-Policy" content="([^"]+)"', html)
+    assert policy.startswith("default-src 'none'; ")
+    scripts = re.findall('<script type="module">(.*?)</script>', html, re.DOTALL)
+    hashes = [
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts
+    ]
+    assert re.findall("'sha256-([^']+)'", policy) == hashes
+    assert len(hashes) == 3
+    assert "unsafe-inline" not in policy.partition("script-src")[2]
+
+
+def test_missing_files_are_named_with_the_command_that_makes_them():
+    old = SMALL._replace(revision="old", commit="0123456789abcdef", missing=["a", "b", "c", "d"])
+    make = "git switch --detach 0123456789 && dvc repro && git switch -"
+    line = f"old: not here: a, b, c and 1 more; to make them: {make}."
+    assert tables.missing({"A": SMALL, "B": old}) == [line]
+    bare = EMPTY._replace(stale="old: data/evaluation.csv is neither in git nor in DVC's cache; x")
+    assert tables.missing({"A": bare}) == [f"{bare.stale}."]
+
+
+def test_training_that_starts_far_above_is_cut_off():
+    curves = [
+        {"of": "mlp", "split": "train", "step": step, "nll": nll}
+        for step, nll in enumerate([100.0, 4.0, 2.0])
+    ]
+    (chart,) = charts.training_charts({"": SMALL._replace(curves=curves)})
+    low, high = chart["spec"]["encoding"]["y"]["scale"]["domain"]
+    assert low < 2 < high == 40
+    assert "from 100.00 to 2.00" in chart["text"]
+
+
+def test_scripts_are_short():
+    lines = [
+        line
+        for name in page.SCRIPTS
+        for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()
+    ]
+    assert len(lines) <= 400
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["a", "b", "c"], 2, "give two revisions, one, or none"),
+        ([], 1, "report: workspace: data/evaluation.csv: not found; run `dvc repro`"),
+    ],
+)
+def test_wrong_use_gives_one_line(arguments: list[str], status: int, message: str, tmp_path: Path):
+    refused = Project(tmp_path).call("tools.report", *arguments)
+    assert refused.returncode == status
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "report").exists()
+
+
+def test_read_results_of_an_empty_folder_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    found = read_results("workspace")
+    assert found.run is None
+    assert "data/models/mlp.safetensors" in found.missing

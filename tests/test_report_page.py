@@ -1,0 +1,299 @@
+"""The page of tools.report in headless Chromium, offline: what it computes, shows and lets do."""
+
+import contextlib
+import json
+import math
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from torch import Generator
+
+from charlm import params
+from charlm.models.base import Model
+from charlm.models.registry import MODELS, load_models
+from charlm.names import read_names
+from charlm.report.page import build_page
+from charlm.report.results import Results, losses_of_names, read_results
+from charlm.runs import Run, parse_evaluation
+from charlm.sampling import default_max_length, sample_names
+from charlm.storage import split_path
+from charlm.vocabulary import Vocabulary, read_vocabulary
+from tests.conftest import STAGES, Project, run_stages
+from tools.score import score
+
+pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# of other scripts, and what a page must show as text
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(2)>",
+    "\"quoted\" 'twice' &amp; `more`",
+    "</script><b>x</b>",
+    "${7*7}{{7*7}}{%x%}",
+    "var(--ink)",
+    "علي",
+    "王小明",
+    "zoë",
+    "👩‍👩‍👧",
+]
+WORDS = [f"{first}{second}{third}" for first in "bdgk" for second in "aeo" for third in "lnrt"]
+FEW_STEPS = {"bigram_neural.steps": 5, "mlp.steps": 20, "sample.measured": 50, "mlp.hidden": 12}
+SETTINGS: dict[str, dict[str, object]] = {
+    "unsmoothed": {"bigram_count.smoothing": 0},
+    "deep, two boundaries": {
+        "mlp.layers": 2,
+        "mlp.activation": "gelu",
+        "vocabulary.boundary": "two",
+        "vocabulary.boundary_place": "last",
+        "contexts.block_size": 4,
+        "ngram_count.order": 3,
+    },
+}
+MINUS_INFINITY = "\N{MINUS SIGN}∞"
+MAX_ERROR = 1e-5  # nats per character: float32 in Python, float64 in the browser
+# what the page itself computes, for texts
+SCORE = """async (texts) => {
+    const { loadModels, encode, score } = globalThis.charlm;
+    const data = JSON.parse(document.getElementById("data").textContent);
+    const models = await loadModels(data);
+    return Object.fromEntries(models.map(({ label, logits }) => [
+        label,
+        texts.map((text) => score(logits, encode(text, data).numbers, data).map(String)),
+    ]));
+}"""
+DRAW = """async (settings) => {
+    const { loadModels, encode, drawNames } = globalThis.charlm;
+    const data = JSON.parse(document.getElementById("data").textContent);
+    const models = await loadModels(data);
+    const { prefix, ...others } = settings;
+    const all = { ...others, prefix: encode(prefix, data).numbers, maxLength: data.maxLength };
+    return Object.fromEntries(models.map(({ label, logits }) =>
+        [label, drawNames(logits, data, all)]));
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("no Chromium is installed, as by `apt-get install chromium`")
+    with driver.sync_playwright() as playwright:
+        # its sandbox refuses root, and only pages made here are opened
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@contextlib.contextmanager
+def opened(browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> Iterator[Any]:
+    """Open a page offline; afterwards no request, no error and no warning may have occurred."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+    )
+    found = context.new_page()
+    requests: list[str] = []
+    problems: list[str] = []
+    found.on("request", lambda request: requests.append(request.url))
+    found.on("console", lambda message: problems.append(message.text))
+    found.on("pageerror", lambda error: problems.append(str(error)))
+    found.on("dialog", lambda dialog: problems.append(dialog.message))
+    found.goto(path.as_uri())
+    found.wait_for_selector("#playground[data-ready]")
+    found.wait_for_function("document.querySelectorAll('.vega:not(:has(svg))').length === 0")
+    yield found
+    context.close()
+    assert requests == [path.as_uri()]
+    assert problems == []
+
+
+def results_of(folder: Path) -> Results:
+    """Read what the stages left in a folder that is no repository, so that nothing is stale."""
+    found = read_results("workspace")
+    evaluation = parse_evaluation((folder / "data/evaluation.csv").read_bytes())
+    return found._replace(
+        run=Run("workspace", evaluation, "words.txt", found.settings),
+        losses=losses_of_names(evaluation),
+    )
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def page(
+    request: pytest.FixtureRequest, browser: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """An open page of models of hostile names; `page.folder` has them."""
+    folder = tmp_path_factory.mktemp("report")
+    names = [*HOSTILE, *WORDS, *HOSTILE, *WORDS]
+    stages = [name for name in STAGES if name != "find_learning_rate" and "plot" not in name]
+    changes = FEW_STEPS | SETTINGS[request.param]
+    run_stages(folder, "\n".join(names).encode(), changes, stages)
+    with contextlib.chdir(folder):
+        (folder / "index.html").write_text(build_page({"": results_of(folder)}, None))
+    with opened(browser, folder / "index.html") as found:
+        found.folder = folder
+        yield found
+
+
+def random_texts(vocabulary: Vocabulary, count: int) -> list[str]:
+    """Return texts of the characters of a vocabulary, the same ones every time."""
+    random = Random(1)
+    characters = vocabulary.characters
+    return ["".join(random.choices(characters, k=random.randint(0, 9))) for _ in range(count)]
+
+
+def assert_equal(expected: list[float], found: list[str]) -> None:
+    """Compare log-probabilities with those of the page, in which JSON has no infinity."""
+    numbers = [float(text.replace("Infinity", "inf")) for text in found]
+    assert [math.isinf(number) for number in numbers] == [math.isinf(log) for log in expected]
+    finite = [pair for pair in zip(expected, numbers, strict=True) if math.isfinite(pair[0])]
+    assert all(abs(one - other) <= MAX_ERROR for one, other in finite)
+    assert abs(sum(one - other for one, other in finite)) <= 10 * MAX_ERROR
+
+
+def load(folder: Path) -> tuple[dict[str, Model], Vocabulary, list[str]]:
+    with contextlib.chdir(folder):
+        vocabulary = read_vocabulary()
+        return load_models(len(vocabulary)), vocabulary, read_names(split_path("train"))
+
+
+def test_probabilities_are_those_of_python(page: Any):
+    models, vocabulary, train = load(page.folder)
+    texts = [*train[:60], *random_texts(vocabulary, 140)]
+    found = page.evaluate(SCORE, texts)
+    assert list(found) == list(MODELS)
+    for name, model in models.items():
+        for text, logs in zip(texts, found[name], strict=True):
+            steps = score(text, model, vocabulary)
+            assert_equal([step.log_probability for step in steps], logs)
+
+
+def test_drawn_names_are_those_of_python(page: Any):
+    models, vocabulary, train = load(page.folder)
+    for seed, temperature, prefix in ((0, 1.0, ""), (2**31 - 1, 0.4, "ba"), (7, 3.0, "<")):
+        settings = {"seed": seed, "temperature": temperature, "prefix": prefix, "count": 12}
+        found = page.evaluate(DRAW, settings)
+        for name, model in models.items():
+            drawn = sample_names(
+                model,
+                vocabulary,
+                12,
+                temperature,
+                default_max_length(train),
+                Generator().manual_seed(seed),
+                prefix,
+            )
+            assert found[name] == drawn.names, (name, settings)
+
+
+def test_names_are_shown_as_text(page: Any):
+    text = HOSTILE[1]
+    page.fill("#text", text)
+    assert page.input_value("#text") == text
+    tiles = page.locator("#score tr").first.locator(".tile b").all_inner_texts()
+    assert "".join(tiles[:-1]) == text.replace(" ", "␣")
+    assert page.locator("#samples .names, #drawn").count() == len(MODELS) + 1
+    assert page.locator("#samples script, #samples img, #score img, #drawn img").count() == 0
+    page.check("input[name=begin]")
+    drawn = page.locator("#drawn li").all_inner_texts()
+    assert len(drawn) == 20
+    assert all(name.startswith(text) for name in drawn)
+    page.fill("#text", "ba§")
+    assert page.inner_text("#said") == "No name contains “§”"
+    page.fill("#text", "BA")
+    assert page.inner_text("#said") == "No name contains “B”; did you mean “ba”?"
+
+
+def test_impossible_character_has_probability_0(page: Any):
+    models, vocabulary, _ = load(page.folder)
+    impossible = [score("bb", model, vocabulary)[1].log_probability for model in models.values()]
+    smoothing = params.load(page.folder / "params.yaml").bigram_count.smoothing
+    assert math.isinf(impossible[0]) == (smoothing == 0)
+    page.fill("#text", "bb")
+    rows = page.locator("#score tr").all_inner_texts()
+    assert [MINUS_INFINITY in row for row in rows] == [math.isinf(log) for log in impossible]
+
+
+def test_everything_can_be_done_with_the_keyboard(page: Any):
+    page.uncheck("input[name=begin]")
+    page.focus("#text")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("bal")
+    assert page.locator("#score tr").first.locator(".tile b").all_inner_texts()[:3] == [*"bal"]
+    assert page.locator("#next .row").first.get_by_text("%").count() == 1
+    before = page.locator("#drawn").inner_text()
+    seed = int(page.input_value("input[name=seed]"))
+    for field in ("model", "temperature", "seed", "count", "begin"):
+        page.keyboard.press("Tab")
+        while page.evaluate("document.activeElement.name") != field:
+            page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert int(page.input_value("input[name=seed]")) == seed + 1
+    assert page.locator("#drawn").inner_text() != before
+    page.locator("#pairs .scroll").first.focus()
+    said = page.inner_text(".said")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text(".said") not in (said, "")
+    assert page.locator("#pairs td.on").count() == 2
+
+
+def test_hover_over_a_pair_says_what_it_is(page: Any):
+    page.locator(".pairs").last.locator("tbody tr").nth(3).locator("td").nth(2).hover()
+    marked = page.locator("#pairs td.on")
+    assert marked.first.get_attribute("title") == page.inner_text(".said")
+    assert "counted" in page.inner_text(".said")
+    assert "learned" in page.inner_text(".said")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_fits_a_phone(browser: Any, page: Any, scheme: str):
+    with opened(browser, page.folder / "index.html", 390, scheme) as phone:
+        assert phone.evaluate("document.documentElement.scrollWidth") == 390
+        right_edges = phone.locator("figure .vega svg").evaluate_all(
+            "all => all.map((svg) => svg.getBoundingClientRect().right)"
+        )
+        assert max(right_edges) <= 390
+
+
+def test_text_alternatives_exist(page: Any):
+    charts = page.locator("figure.chart .vega").count()
+    assert charts >= 5
+    described = page.locator(".vega [role=graphics-document][aria-label], .vega[aria-label]")
+    assert described.count() == charts
+    unnamed = "all => all.filter((field) => !field.labels.length).length"
+    assert page.locator("input, select").evaluate_all(unnamed) == 0
+
+
+@pytest.mark.faults
+def test_page_of_the_real_names_computes_what_the_tools_print(browser: Any, finished: Project):
+    path = finished.root / "report/index.html"
+    command = (sys.executable, "-m", "tools.report")
+    finished.run(*command)
+    content = path.read_bytes()
+    finished.run(*command)
+    assert path.read_bytes() == content
+    assert len(content) < 3e6
+    _, vocabulary, _ = load(finished.root)
+    dev = read_names(finished.root / "data/splits/dev.txt")
+    names = list(dict.fromkeys(dev[:120] + [name[:3] for name in dev[120:160]]))
+    names += [text for text in random_texts(vocabulary, 60) if text]
+    printed = finished.call("tools.score", "--json", *names).stdout
+    expected = json.loads(printed)
+    with opened(browser, path) as page:
+        found = page.evaluate(SCORE, list(expected))
+        settings = {"seed": 3, "count": 20, "temperature": 0.8, "prefix": "ma"}
+        drawn = page.evaluate(DRAW, settings)
+    assert len(expected) >= 200
+    for number, by_model in enumerate(expected.values()):
+        for model, one in by_model.items():
+            logs = [math.log(step["probability"]) for step in one["steps"]]
+            assert_equal(logs, found[model][number])
+    for model, names_of_page in drawn.items():
+        options = ("--model", model, "--seed", "3", "--temperature", "0.8", "--prefix", "ma")
+        assert finished.call("tools.generate", *options).stdout.splitlines() == names_of_page
