@@ -83,6 +83,17 @@ def test_new_model_is_compared_and_declared(with_unigram: Project):
         assert "data/models/unigram.safetensors" in stages[stage]["deps"]
 
 
+def test_new_model_is_on_the_page_of_the_report(with_unigram: Project):
+    pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
+    with_unigram.run(sys.executable, "-m", "tools.report")
+    page = (with_unigram.root / "report/index.html").read_text()
+    results = page.partition('id="results"')[2].partition("</section>")[0]
+    assert "<code>unigram</code>" in results
+    note = "unigram is not in the playground: charlm/report/models.js has no form of it."
+    assert note in page
+    assert "<h3>" in page.partition('id="samples"')[2].partition("<code>unigram</code>")[0]
+
+
 @pytest.mark.faults
 def test_tests_of_dvc_yaml_accept_the_new_model(with_unigram: Project):
     options = ("-q", "-n0", "-p", "no:cacheprovider")

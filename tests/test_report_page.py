@@ -297,3 +297,26 @@ def test_page_of_the_real_names_computes_what_the_tools_print(browser: Any, fini
     for model, names_of_page in drawn.items():
         options = ("--model", model, "--seed", "3", "--temperature", "0.8", "--prefix", "ma")
         assert finished.call("tools.generate", *options).stdout.splitlines() == names_of_page
+
+
+@pytest.mark.faults
+def test_charts_of_dvc_are_drawn_offline(browser: Any, finished: Project, tmp_path: Path):
+    project = finished.copy(tmp_path / "clone")
+    project.run(sys.executable, "-m", "tools.plots_offline")
+    assert project.changed() == ""
+    for command in (("show",), ("diff", "HEAD")):
+        project.run("dvc", "plots", *command)
+        context = browser.new_context(offline=True)
+        page = context.new_page()
+        requests: list[str] = []
+        page.on("request", lambda request, made=requests: made.append(request.url))
+        page.goto((project.root / "dvc_plots/index.html").as_uri())
+        charts = (project.root / "dvc_plots/index.html").read_text().count("vegaEmbed('#")
+        assert charts >= 5
+        page.wait_for_function(
+            "count => document.querySelectorAll('.vega-embed :is(svg, canvas).marks')"
+            ".length >= count",
+            arg=charts,
+        )
+        assert all(url.startswith("file://") for url in requests)
+        context.close()

@@ -15,6 +15,7 @@ MAX_LOSS_RATIO = 20  # of the highest loss shown to the lowest: a start at N(0, 
 MIN_CHARACTERS = 30  # at a position in the name; the average of fewer says little
 REAL = "dev"  # the names that samples are compared with
 MODEL_COLORS = 8  # in style.css
+LINE_WIDTHS = (5, 1.6, 3.4, 2, 1.4)  # of the models, in their order
 SPLIT_COLORS = {"train": "var(--train)", "dev": "var(--dev)"}
 KIND_COLORS = {"vowel": "var(--vowel)", "other": "var(--consonant)"}
 
@@ -37,7 +38,8 @@ def axis(field: str, title: str, **options: Any) -> Spec:
 def compared(sides: dict[str, Results], spec: Spec) -> Spec:
     """Add a dash per revision to the channels of a chart, if there are two."""
     if len(sides) > 1:
-        spec["strokeDash"] = {"field": "revision", "title": "revision", "sort": list(sides)}
+        legend = {"symbolType": "stroke", "symbolStrokeColor": "var(--muted)"}
+        spec["strokeDash"] = {"field": "revision", "title": None, "legend": legend}
     return spec
 
 
@@ -111,7 +113,7 @@ def tooltip(*fields: str, sides: dict[str, Results] | None = None) -> list[Spec]
 def color(field: str, colors: dict[str, str]) -> Spec:
     """Return the channel of a colour, by the values of a field."""
     scale = {"domain": list(colors), "range": list(colors.values())}
-    return {"field": field, "title": None, "sort": list(colors), "scale": scale}
+    return {"field": field, "type": "ordinal", "title": None, "sort": list(colors), "scale": scale}
 
 
 def model_color(models: list[str]) -> Spec:
@@ -121,10 +123,10 @@ def model_color(models: list[str]) -> Spec:
 
 
 def line_width(models: list[str]) -> Spec:
-    """Return the channel of a line's width: later ones are thinner, so that none is hidden."""
-    widths = [round(5 - 3.5 * number / max(1, len(models) - 1), 1) for number in range(len(models))]
+    """Return the channel of a line's width: none is hidden under another of the same values."""
+    widths = [LINE_WIDTHS[number % len(LINE_WIDTHS)] for number in range(len(models))]
     scale = {"domain": models, "range": widths}
-    return {"field": "model", "type": "ordinal", "legend": None, "scale": scale}
+    return {"field": "model", "type": "ordinal", "title": None, "sort": models, "scale": scale}
 
 
 # a click on the legend shows one model
@@ -179,7 +181,7 @@ def length_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
         axis={"tickMinStep": 1},
         scale={"domain": [-0.5, longest], "nice": False},
     )
-    y = axis("share", "share of the names", axis={"format": "%"})
+    y = axis("share", "share of the names", axis={"format": "%"}, scale={"domainMin": 0})
     lines: Spec = {
         "x": x,
         "y": y,
@@ -197,6 +199,7 @@ def length_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
                     "x": {**x, "field": "low"},
                     "x2": {"field": "high"},
                     "y": y,
+                    "y2": {"datum": 0},
                     "tooltip": tooltip("length", "share"),
                 },
             },
@@ -219,7 +222,8 @@ def embedding_charts(sides: dict[str, Results]) -> list[Chart]:
         if side.vocabulary is None or side.pairs is None:
             continue
         itos = side.vocabulary.itos
-        for title, plane in side.embedding.items():
+        for stage, plane in side.embedding.items():
+            title = f"{stage.removesuffix(' training')} training"
             rows = [
                 {
                     "symbol": symbol_label(itos[number]),

@@ -71,7 +71,7 @@ function showScore(models, numbers) {
       element("th", { scope: "row" }, dot, element("code", {}, label)),
       cell("tiles", ...tiles),
       cell("number", sum.toFixed(2).replace("-", "−").replace("Infinity", "∞")),
-      cell("number", Math.exp(sum).toPrecision(2)),
+      cell("number", Math.exp(sum).toExponential(1)),
       cell("number", real.length ? `${(100 * below).toFixed(0)} %` : "–"),
     );
   });
@@ -170,7 +170,7 @@ function drawCharts() {
     background: "transparent",
     font: "system-ui, sans-serif",
     axis: { ...ink, gridColor: line, domainColor: line, tickColor: line },
-    legend: { ...ink, orient: "bottom", columns: 3, symbolStrokeWidth: 3 },
+    legend: { ...ink, orient: "bottom", columns: 3, symbolBaseStrokeColor: color("--muted") },
     view: { stroke: null },
   };
   const options = { actions: false, renderer: "svg", mode: "vega-lite", config };

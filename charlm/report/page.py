@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from charlm.errors import InputError
 from charlm.report import charts, tables
 from charlm.report.playground import build_playground
 from charlm.report.results import Results
+from charlm.report.vega import vega
 from charlm.runs import Settings
 
 FOLDER = Path(__file__).parent
@@ -61,6 +61,7 @@ def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
         ],
         "embedding": charts.embedding_charts(sides),
     }
+    lines = tables.result_lines(sides, models)
     return environment.get_template("page.html").render(
         sides=sides,
         is_comparison=len(sides) > 1,
@@ -68,11 +69,12 @@ def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
         colors=colors,
         style=read(FOLDER / "style.css"),
         scripts=[Script.of(vega()), *(Script.of(read(FOLDER / name)) for name in SCRIPTS)],
-        facts={name: tables.facts(side) for name, side in sides.items()},
+        facts=tables.facts_by_side(sides),
         parameters=tables.changed_parameters(*settings),
         is_committed=committed is not None,
         columns=tables.loss_columns(sides),
-        lines=tables.result_lines(sides, models),
+        lines=lines,
+        has_fitted=any(cell.is_fitted for line in lines for cell in line.cells),
         verdicts=tables.verdicts(sides),
         notes=tables.notes(sides),
         missing=tables.missing(sides),
@@ -91,20 +93,3 @@ def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
 def read(path: Path) -> str:
     """Return the text of a file of this package."""
     return path.read_text("utf-8")
-
-
-def vega() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script, which sets `vegaEmbed`.
-
-    Raises:
-        InputError: vl-convert-python is not installed.
-    """
-    try:
-        from vl_convert import javascript_bundle
-    except ModuleNotFoundError:
-        raise InputError(
-            "report: vl-convert-python, which has the drawing library, is not installed; run "
-            "`make report`, or `pip install vl-convert-python`"
-        ) from None
-    bundle: str = javascript_bundle()
-    return bundle

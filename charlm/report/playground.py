@@ -7,6 +7,7 @@ them, compressed with gzip. `models.js` unpacks them and has the form of each mo
 import base64
 import gzip
 import hashlib
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +39,14 @@ class Playground(NamedTuple):
         """What its models are called."""
         return [model["label"] for model in self.data["models"]]
 
+    @property
+    def default(self) -> str:
+        """The model that names are drawn from at first."""
+        models = self.data["models"]
+        preferred = [model["label"] for model in models if model["name"] == DEFAULT_MODEL]
+        labels: list[str] = self.labels + preferred
+        return labels[-1]
+
 
 def build_playground(sides: dict[str, Results]) -> Playground:
     """Pack the models of one revision, or of two; what is the same in both is packed once.
@@ -61,13 +70,13 @@ def build_playground(sides: dict[str, Results]) -> Playground:
     if room < 0:
         notes.append("Drawn names are not marked: the list is too long for a page.")
         words, room = pack({}), MAX_PACKED_BYTES
-    for suffix, side in sides.items():
-        for name in side.models:
-            found = {fingerprint(name, other) for other in sides.values()}
-            key = fingerprint(name, side)
-            if key in models:
+    for name in dict.fromkeys(name for side in sides.values() for name in side.models):
+        keys = {suffix: fingerprint(name, sides[suffix]) for suffix in sides}
+        for suffix, side in sides.items():
+            key = keys[suffix]
+            if key in models or name not in side.models:
                 continue
-            label = name if len(found) == 1 else f"{name} {suffix}"
+            label = name if len(set(keys.values())) == 1 else f"{name} {suffix}"
             model, problem = pack_model(name, side, models, room)
             if model is None:
                 notes.append(f"{label} is not in the playground: {problem}.")
@@ -81,8 +90,7 @@ def build_playground(sides: dict[str, Results]) -> Playground:
         "start": vocabulary.start,
         "end": vocabulary.end,
         "maxLength": limit or default_max_length(train or [""]),
-        "example": train[0][:EXAMPLE_LENGTH] if train else "",
-        "default": DEFAULT_MODEL,
+        "example": common_beginning(train),
         "models": list(models.values()),
         "words": words,
     }
@@ -113,6 +121,16 @@ def pack_model(
         return None, f"its {raw_bytes / 1e6:,.1f} MB are too many for a page"
     real = pack({"nll": real_names(name, side)})
     return {"name": name, "components": components, "tensors": tensors, "real": real}, ""
+
+
+def common_beginning(names: list[str]) -> str:
+    """Return the beginning that most names have.
+
+    >>> common_beginning(["mario", "ava", "mary"])
+    'mar'
+    """
+    ((beginning, _),) = Counter(name[:EXAMPLE_LENGTH] for name in names or [""]).most_common(1)
+    return beginning
 
 
 def fingerprint(name: str, side: Results) -> str:

@@ -86,6 +86,16 @@ def facts(side: Results) -> dict[str, str]:
     return found
 
 
+def facts_by_side(sides: dict[str, Results]) -> dict[str, dict[str, str]]:
+    """Return what was run by revision; once, with both revisions, if the rest is the same."""
+    found = {name: facts(side) for name, side in sides.items()}
+    revisions = {name: one.pop("Revision", sides[name].revision) for name, one in found.items()}
+    shared = next(iter(found.values()))
+    if all(one == shared for one in found.values()):
+        return {"": ({} if len(sides) == 1 else revisions) | shared}
+    return {name: {"Revision": revisions[name]} | one for name, one in found.items()}
+
+
 def changed_parameters(before: Settings, after: Settings) -> list[tuple[str, str, str]]:
     """Return the parameters that differ, with both values.
 
@@ -151,8 +161,14 @@ def result_lines(sides: dict[str, Results], models: list[str]) -> list[Line]:
     }
     low = min((nll - half for nll, half in ranges.values()), default=0)
     width = max((nll + half for nll, half in ranges.values()), default=1) - low or 1
-    lines = []
+    lines: list[Line] = []
     for (model, name), by_names in found.items():
+        if lines and (lines[-1].model, [cell.loss for cell in lines[-1].cells]) == (
+            model,
+            [by_names.get(names) for names in columns],
+        ):
+            lines[-1] = lines[-1]._replace(side=f"{lines[-1].side} and {name}")
+            continue
         cells = [
             Cell(
                 loss=by_names.get(names),
@@ -182,7 +198,9 @@ def verdicts(sides: dict[str, Results]) -> list[str]:
             shared = [name for name in known_models(runs[0]) if name in known_models(runs[1])]
             pairs = {model: (model, model) for model in shared}
             rows = compare_runs(runs[:1], runs[1:], pairs, NEGLIGIBLE)
-            return [revision_sentence(row) for row in rows]
+            same = [f"{row.model} on {row.split}" for row in rows if row.verdict == "the same"]
+            together = [f"The same, name for name: {', '.join(same)}."] if same else []
+            return together + [revision_sentence(r) for r in rows if r.verdict != "the same"]
         ranked = rank_models(*sides.values())
         pairs = {f"{one}\n{other}": (one, other) for one, other in pairwise(ranked)}
         rows = compare_runs(runs, runs, pairs, NEGLIGIBLE)

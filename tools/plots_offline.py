@@ -1,0 +1,52 @@
+"""Let `dvc plots show` and `dvc plots diff` draw without network, in this clone.
+
+python -m tools.plots_offline
+
+DVC's page loads its drawing library, Vega, from the network. This puts the library into a page of
+.dvc/tmp, and that page into .dvc/config.local as `plots.html_template`. Nothing is committed.
+`dvc config --local --unset plots.html_template` takes it back.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from charlm.errors import InputError
+from charlm.report.vega import vega
+from charlm.runtime import argument_parser, run_tool
+from charlm.storage import write_bytes
+
+TEMPLATE = Path(".dvc/tmp/plots_offline.html")
+# DVC puts each chart where {plot_divs} is, with a script that calls vegaEmbed; a script of type
+# module would run after those
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>DVC Plot</title>
+<script>(() => {{
+{bundle}
+}})();</script>
+</head>
+<body>
+{{plot_divs}}
+</body>
+</html>
+"""
+
+
+def main() -> None:
+    argument_parser(__doc__).parse_args()
+    if not TEMPLATE.parent.parent.is_dir():
+        raise InputError(
+            f"{TEMPLATE.parent.parent}: not found; run from the root of the repository"
+        )
+    write_bytes(TEMPLATE, PAGE.format(bundle=vega()).encode())
+    # a path in .dvc/config.local is relative to .dvc
+    option = ("plots.html_template", TEMPLATE.relative_to(".dvc").as_posix())
+    subprocess.run([sys.executable, "-m", "dvc", "config", "--local", *option], check=True)
+    print("plots_offline: `dvc plots show` and `dvc plots diff` need no network now")
+
+
+if __name__ == "__main__":
+    run_tool(main)
