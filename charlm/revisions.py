@@ -38,10 +38,15 @@ class Files:
         Raises:
             FileNotFoundError: there is none, or it is not in DVC's cache.
         """
-        if self.commit:
+        if not self.commit:
+            return Path(path).read_bytes()
+        from dvc_data.index import DataIndexDirError
+
+        try:
             content: bytes = self.tree.read_bytes(self.folder + path)
-            return content
-        return Path(path).read_bytes()
+        except DataIndexDirError:  # the cache lacks the list of a directory
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+        return content
 
     def listed_md5(self, path: str) -> str:
         """Return the hash that DVC's cache lists of a file inside an output directory.

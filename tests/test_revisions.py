@@ -58,9 +58,11 @@ def test_hash_of_a_file_in_an_output_directory_is_the_one_listed_in_the_cache():
 
 
 def test_output_directory_that_is_not_in_the_cache_is_missing():
-    with pytest.raises(FileNotFoundError) as missing:
-        Files("HEAD").listed_md5("data/splits/dev.txt")
-    assert missing.value.filename == "data/splits/dev.txt"
+    files = Files("HEAD")
+    for read in (files.listed_md5, files.read):
+        with pytest.raises(FileNotFoundError) as missing:
+            read("data/splits/dev.txt")
+        assert missing.value.filename == "data/splits/dev.txt"
 
 
 @pytest.mark.parametrize("revision", ["nonsense", "HEAD:text.txt", "HEAD~1", "\udcff"])
