@@ -220,7 +220,8 @@ def test_what_is_not_in_the_playground_is_said(monkeypatch: pytest.MonkeyPatch):
     differing = playground.build_playground({"A": SMALL, "B": elsewhere})
     assert differing.notes == ["No playground: A and B have different symbols."]
     lacking = playground.build_playground({"A": SMALL, "B": EMPTY._replace(revision="old")})
-    assert lacking.notes == ["No playground: no models of old are here."]
+    assert lacking.notes == ["Not in the playground: the models of old, which are not here."]
+    assert lacking.labels == labels(SMALL)
     monkeypatch.setattr(playground, "MAX_RAW_BYTES", 40)  # P has 72 bytes, W 36
     large = playground.build_playground({"": SMALL})
     assert large.notes == [

@@ -77,19 +77,14 @@ def training_charts(sides: dict[str, Results]) -> list[Chart]:
             f"{' on train, the batch of a step, and on dev' if 'dev' in splits else ' on train'}: "
             f"it falls from {first:.2f} to {last:.2f}."
         )
-        layers = []
+        layers: list[Spec] = []
         for split in splits:
-            mark: Spec = {"type": "line", "clip": True, "strokeWidth": 1.2}
-            if split == "dev":
-                mark |= {"point": {"size": 28}, "strokeWidth": 2}
-            layers.append(
-                {"transform": [{"filter": {"field": "split", "equal": split}}], "mark": mark}
-            )
-        spec = {
-            "data": {"values": shown},
-            "encoding": compared(sides, encoding),
-            "layer": layers,
-        }
+            of_split = {"transform": [{"filter": {"field": "split", "equal": split}}]}
+            mark = {"type": "line", "clip": True, "strokeWidth": 2 if split == "dev" else 1.2}
+            layers.append({**of_split, "mark": mark, "encoding": compared(sides, {})})
+            if split == "dev":  # measured at few steps
+                layers.append({**of_split, "mark": {"type": "point", "filled": True}})
+        spec = {"data": {"values": shown}, "encoding": encoding, "layer": layers}
         charts.append(chart(f"Training of {name}", text, spec))
     return charts
 

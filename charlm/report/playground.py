@@ -54,14 +54,20 @@ def build_playground(sides: dict[str, Results]) -> Playground:
     Args:
         sides: what the revisions left, by what to call them.
     """
-    *_, last = sides.values()
-    vocabulary = last.vocabulary
-    if lacking := [side.revision for side in sides.values() if side.vocabulary is None]:
-        return Playground({"models": []}, [f"No playground: no models of {lacking[0]} are here."])
-    if vocabulary is None or any(side.vocabulary != vocabulary for side in sides.values()):
+    notes = [
+        f"Not in the playground: the models of {side.revision}, which are not here."
+        for side in sides.values()
+        if side.vocabulary is None
+    ]
+    sides = {name: side for name, side in sides.items() if side.vocabulary is not None}
+    vocabularies = [side.vocabulary for side in sides.values() if side.vocabulary is not None]
+    if any(vocabulary != vocabularies[0] for vocabulary in vocabularies):
         return Playground({"models": []}, ["No playground: A and B have different symbols."])
+    if not vocabularies:
+        return Playground({"models": []}, notes)
+    vocabulary = vocabularies[0]
+    *_, last = sides.values()
 
-    notes: list[str] = []
     models: dict[str, dict[str, Any]] = {}  # by fingerprint
     train, dev = last.splits.get("train", []), last.splits.get("dev", [])
     word_lists = {"train": sorted(set(train)), "dev": sorted(set(dev) - set(train))}
