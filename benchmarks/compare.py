@@ -54,6 +54,7 @@ ROWS = {
     "sampling": Row("sampling 10,000 names", "one name, one character at a time", 1 / 50),
     "repro": Row("`dvc repro` from nothing", "the notebooks' code as one script", 1 / 2),
     "nothing": Row("`dvc repro`, nothing changed", "`dvc version`", 3),
+    "report": Row("`python -m tools.report`", "`dvc plots show`", 5),
     "experiment": Row(
         "`dvc exp run -S mlp.hidden=300`", "its stages by hand and `dvc version`", 1.5
     ),
@@ -159,6 +160,9 @@ def compare_commands() -> dict[str, Pairs]:
             version = seconds(*dvc, "version", folder=clone)
             ours = seconds(*dvc, "repro", folder=clone)
             pairs.setdefault("nothing", []).append((ours, version))
+            ours = seconds(*python, "-m", "tools.report", folder=clone)
+            theirs = seconds(*dvc, "plots", "show", folder=clone)
+            pairs.setdefault("report", []).append((ours, theirs))
             # a width that was not run before, so that nothing comes from the cache
             width = f"mlp.hidden={300 + run}"
             ours = seconds(*dvc, "exp", "run", "-S", width, folder=clone)

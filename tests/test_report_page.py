@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,11 @@ import pytest
 from torch import Generator
 
 from charlm import params
+from charlm.errors import InputError
 from charlm.models.base import Model
 from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
+from charlm.report.browser import open_browser
 from charlm.report.page import build_page
 from charlm.report.results import Results, losses_of_names, read_results
 from charlm.runs import Run, parse_evaluation
@@ -27,7 +28,6 @@ from tests.conftest import STAGES, Project, run_stages
 from tools.score import score
 
 pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # of other scripts, and what a page must show as text
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -79,15 +79,13 @@ DRAW = """async (settings) => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip("no Chromium is installed, as by `apt-get install chromium`")
-    with driver.sync_playwright() as playwright:
-        # its sandbox refuses root, and only pages made here are opened
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    try:
+        stack = contextlib.ExitStack()
+        started = stack.enter_context(open_browser())
+    except InputError as error:
+        pytest.skip(str(error))
+    with stack:
         yield started
-        started.close()
 
 
 @contextlib.contextmanager
@@ -320,3 +318,12 @@ def test_charts_of_dvc_are_drawn_offline(browser: Any, finished: Project, tmp_pa
         )
         assert all(url.startswith("file://") for url in requests)
         context.close()
+
+
+@pytest.mark.faults
+def test_picture_is_a_small_png(browser: Any, finished: Project, tmp_path: Path):
+    picture = tmp_path / "page.png"
+    options = ("-o", str(tmp_path / "page.html"), "--picture", str(picture))
+    finished.run(sys.executable, "-m", "tools.report", *options)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert 10_000 < picture.stat().st_size < 150_000
