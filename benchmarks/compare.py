@@ -54,7 +54,7 @@ ROWS = {
     "sampling": Row("sampling 10,000 names", "one name, one character at a time", 1 / 50),
     "repro": Row("`dvc repro` from nothing", "the notebooks' code as one script", 1 / 2),
     "nothing": Row("`dvc repro`, nothing changed", "`dvc version`", 3),
-    "report": Row("`python -m tools.report`", "`dvc plots show`", 5),
+    "report": Row("`python -m tools.report`", "`dvc plots show`", 8),
     "experiment": Row(
         "`dvc exp run -S mlp.hidden=300`", "its stages by hand and `dvc version`", 1.5
     ),
