@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("charlm/*.py", "charlm/models/*.py", "stages/*.py", "tools/*.py")
+SOURCES = ("charlm/*.py", "charlm/models/*.py", "charlm/report/*.py", "stages/*.py", "tools/*.py")
 # charlm before torch; then what every test would spend seconds on importing
 PRELOADED = (
     *("charlm", "torch", "torch.optim", "pandas", "matplotlib.figure", "hypothesis", "scipy.stats"),
@@ -40,6 +40,9 @@ SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/errors.py": ("fetch", "runtime"),
     "charlm/hints.py": ("tools", "next"),
     "charlm/revisions.py": ("compare",),
+    "charlm/runs.py": ("compare",),
+    "charlm/symbols.py": ("plots",),
+    "charlm.report": ("report",),
     "charlm/yaml_files.py": ("params", "rescue"),
     "charlm/runtime.py": ("versions", "tools"),
     "charlm/examples.py": ("stored",),

@@ -118,6 +118,16 @@ def test_facts_name_the_list_the_split_and_the_leak():
     }
 
 
+def test_facts_that_two_revisions_share_are_there_once():
+    old = SMALL._replace(revision="old", commit="0123456789abcdef")
+    assert tables.facts_by_side({"": old})[""]["Revision"] == "old (0123456789)"
+    shared = tables.facts_by_side({"A": old, "B": SMALL})
+    assert list(shared) == [""]
+    assert (shared[""]["A"], shared[""]["B"]) == ("old (0123456789)", "workspace")
+    longer = SMALL._replace(splits={"train": ["a"]})
+    assert list(tables.facts_by_side({"A": old, "B": longer})) == ["A", "B"]
+
+
 def test_changed_parameters_are_shown_as_in_the_file():
     before = {"mlp": {"hidden": 200, "lr": 0.04}, "split": {"unique": False, "limit": None}}
     after = {"mlp": {"hidden": 300, "lr": 0.04}, "split": {"unique": True}}

@@ -24,7 +24,7 @@ from charlm.runtime import argument_parser, run_tool
 from charlm.storage import write_bytes
 
 DEFAULT_PATH = Path("report/index.html")
-PICTURE_SIZE = {"width": 960, "height": 1020}  # pixels
+PICTURE_WIDTH, PICTURE_HEIGHT = 960, 1020  # pixels
 PICTURE_COLORS = 64
 
 
@@ -45,7 +45,11 @@ def draw_picture(page: Path) -> bytes:
 
     with open_browser() as browser:
         # without motion, so that it is where it should be at once
-        tab = browser.new_page(viewport=PICTURE_SIZE, color_scheme="light", reduced_motion="reduce")
+        tab = browser.new_page(
+            viewport={"width": PICTURE_WIDTH, "height": PICTURE_HEIGHT},
+            color_scheme="light",
+            reduced_motion="reduce",
+        )
         tab.goto(page.resolve().as_uri())
         if not tab.locator("#text").count():
             raise InputError("--picture: the page has no playground")

@@ -89,10 +89,12 @@ def facts(side: Results) -> dict[str, str]:
 def facts_by_side(sides: dict[str, Results]) -> dict[str, dict[str, str]]:
     """Return what was run by revision; once, with both revisions, if the rest is the same."""
     found = {name: facts(side) for name, side in sides.items()}
-    revisions = {name: one.pop("Revision", sides[name].revision) for name, one in found.items()}
+    if len(found) == 1:
+        return found
+    revisions = {name: one.pop("Revision", WORKSPACE) for name, one in found.items()}
     shared = next(iter(found.values()))
     if all(one == shared for one in found.values()):
-        return {"": ({} if len(sides) == 1 else revisions) | shared}
+        return {"": revisions | shared}
     return {name: {"Revision": revisions[name]} | one for name, one in found.items()}
 
 

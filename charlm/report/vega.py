@@ -16,5 +16,5 @@ def vega() -> str:
             "vl-convert-python, which has the drawing library Vega, is not installed; run "
             "`make report`, or `pip install vl-convert-python`"
         ) from None
-    bundle: str = javascript_bundle()
+    bundle: str = javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return bundle
