@@ -3,7 +3,6 @@
 import base64
 import gzip
 import hashlib
-import json
 import re
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from charlm.errors import InputError
 from charlm.report import charts, page, playground, results, tables
 from charlm.report.results import Loss, Results, losses_of_names, read_pairs, read_results
 from charlm.runs import Row, Run
@@ -75,17 +75,19 @@ def test_losses_are_averaged_by_character_and_over_names_not_in_train():
 
 
 def test_losses_of_a_commit_without_its_cache_are_those_of_git():
-    metrics = {
-        "nll": {"mlp": {"train": 2.0, "dev": 2.1}},
-        "stderr": {"mlp": {"train": 0.1}},
-        "nll_unseen": {"mlp": {"dev": 2.2}},
-    }
-    reader = results.Reader({results.METRICS: json.dumps(metrics).encode()}.__getitem__)
+    table = (
+        b"split,model,nll,stderr,perplexity,accuracy,zero_probability\n"
+        b"train,mlp,2.0,0.1,7.4,0.3,0\n"
+        b"dev,mlp,2.1,0.2,8.2,0.3,0\n"
+        b"dev,bigram_count,,,,0.3,4\n"
+        b"dev_unseen,mlp,2.2,0.3,9.0,0.3,0\n"
+    )
+    reader = results.Reader({results.METRICS: table}.__getitem__)
     assert results.losses_of_metrics(reader) == {
         "mlp": {
             "train": Loss(2.0, 0.1),
-            "dev": Loss(2.1, None),
-            "dev names not in train": Loss(2.2, None),
+            "dev": Loss(2.1, 0.2),
+            "dev names not in train": Loss(2.2, 0.3),
         }
     }
 
@@ -282,6 +284,36 @@ def test_missing_files_are_named_with_the_command_that_makes_them():
     assert tables.missing({"A": SMALL, "B": old}) == [line]
     bare = EMPTY._replace(stale="old: data/evaluation.csv is neither in git nor in DVC's cache; x")
     assert tables.missing({"A": bare}) == [f"{bare.stale}."]
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "problem"),
+    [
+        ("plots/mlp.csv", b"step,loss\n1,2\n", "not a table of step, nll"),
+        ("plots/positions.csv", b"split,model,position,characters,nll\na,b,c,d,e\n", "not a table"),
+        ("plots/lengths.csv", b"\xff\xfe", "not a table of length, model, share"),
+        ("data/embedding.json", b'{"before": []}', "must have axes and places"),
+        ("data/embedding.json", b"{", "not JSON"),
+        ("data/vocabulary.json", b'["a"]', "no boundary"),
+        ("data/models/mlp.safetensors", b"x", "not a whole safetensors file"),
+    ],
+)
+def test_damaged_file_is_named_in_one_line(
+    path: str, content: bytes, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_bytes(content)
+    with pytest.raises(InputError, match=f"^{path}: {problem}") as caught:
+        read_results("workspace")
+    assert "\n" not in str(caught.value)
+
+
+def test_row_with_an_empty_cell_is_left_out():
+    reader = results.Reader({"plots/mlp.csv": b"step,nll\n1,\n2,2.5\n"}.__getitem__)
+    assert reader.rows("plots/mlp.csv", {"step": int, "nll": float}, "train_mlp") == [
+        {"step": 2, "nll": 2.5}
+    ]
 
 
 def test_training_that_starts_far_above_is_cut_off():

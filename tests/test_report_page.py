@@ -66,6 +66,10 @@ SCORE = """async (texts) => {
         texts.map((text) => score(logits, encode(text, data).numbers, data).map(String)),
     ]));
 }"""
+CURSOR = """() => {
+    const cell = document.querySelector("#pairs td.on");
+    return [cell.parentNode.rowIndex, cell.cellIndex];
+}"""
 DRAW = """async (settings) => {
     const { loadModels, encode, drawNames } = globalThis.charlm;
     const data = JSON.parse(document.getElementById("data").textContent);
@@ -241,10 +245,11 @@ def test_everything_can_be_done_with_the_keyboard(page: Any):
     assert int(page.input_value("input[name=seed]")) == seed + 1
     assert page.locator("#drawn").inner_text() != before
     page.locator("#pairs .scroll").first.focus()
-    said = page.inner_text(".said")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowRight")
-    assert page.inner_text(".said") not in (said, "")
+    for key, down, right in (("ArrowDown", 1, 0), ("ArrowRight", 0, 1), ("ArrowLeft", 0, -1)):
+        row, column = page.evaluate(CURSOR)
+        page.keyboard.press(key)
+        assert page.evaluate(CURSOR) == [row + down, column + right]
+        assert page.locator("#pairs td.on").first.get_attribute("title") == page.inner_text(".said")
     assert page.locator("#pairs td.on").count() == 2
 
 

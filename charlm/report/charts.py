@@ -166,9 +166,9 @@ def length_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
     real = [
         {**row, "low": row["length"] - 0.45, "high": row["length"] + 0.45}
         for row in rows
-        if row["of"] == REAL
+        if row["model"] == REAL
     ]
-    drawn = [{**row, "model": row["of"]} for row in rows if row["of"] != REAL]
+    drawn = [row for row in rows if row["model"] != REAL]
     longest = max((row["length"] for row in rows if row["share"] >= 0.0005), default=0)
     x = axis(
         "length",

@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,15 +28,18 @@ from charlm.tensors import Arrays
 from charlm.vocabulary import PATH as VOCABULARY
 from charlm.vocabulary import Vocabulary
 
-METRICS = "metrics/evaluate.json"
+if TYPE_CHECKING:
+    from charlm.projection import Plane
+
+METRICS = "metrics/evaluate.csv"
+METRIC_TYPES = {"split": str, "model": str, "nll": float, "stderr": float}
 CONTEXTS = "data/contexts/bigram/train.safetensors"
 EMBEDDING = "data/embedding.json"
-CURVES = (  # what was trained, on which split, and where its losses are
-    ("bigram_neural", "train", "plots/bigram_neural.csv"),
-    ("mlp", "train", "plots/mlp.csv"),
-    ("mlp", "dev", "plots/mlp_dev.csv"),
-)
+BIGRAM_CURVE, MLP_CURVE = "plots/bigram_neural.csv", "plots/mlp.csv"
+CURVE_TYPES = {"step": int, "nll": float}
 POSITIONS, LENGTHS = "plots/positions.csv", "plots/lengths.csv"
+POSITION_TYPES = {"split": str, "model": str, "position": int, "characters": int, "nll": float}
+LENGTH_TYPES = {"length": int, "model": str, "share": float}  # `model` may be `dev`: real names
 UNSEEN = "names not in train"  # of a held-out split
 Rows = list[dict[str, Any]]
 Read = Callable[[str], bytes]  # content of a file by its path; FileNotFoundError if there is none
@@ -73,7 +76,7 @@ class Results(NamedTuple):
     curves: Rows
     positions: Rows
     lengths: Rows
-    embedding: dict[str, Any]
+    embedding: "dict[str, Plane]"
     pairs: Pairs | None
     samples: dict[str, list[str]]
     missing: list[str]  # paths that could not be read
@@ -107,10 +110,26 @@ class Reader:
         except (ValueError, RecursionError) as error:
             raise damaged(Path(path), f"not JSON ({error})", stage) from None
 
-    def table(self, path: str) -> list[dict[str, str]]:
-        """Return the rows of a csv file, none if there is no such file."""
+    def rows(self, path: str, types: dict[str, type], stage: str) -> Rows:
+        """Return the rows of a csv file, none if there is no such file.
+
+        Args:
+            path: of the file.
+            types: of its columns that are needed; a row with an empty one is left out.
+            stage: the stage that writes the file.
+
+        Raises:
+            InputError: it lacks a column, or has another type in it.
+        """
         content = self.bytes(path) or b""
-        return list(csv.DictReader(io.StringIO(content.decode("utf-8", errors="replace"))))
+        try:
+            table = list(csv.DictReader(io.StringIO(content.decode())))
+            whole = [row for row in table if all(row[column] != "" for column in types)]
+            return [{column: kind(row[column]) for column, kind in types.items()} for row in whole]
+        except (KeyError, ValueError, TypeError) as error:
+            raise damaged(
+                Path(path), f"not a table of {', '.join(types)} ({error})", stage
+            ) from None
 
     def tensors(self, path: str, stage: str) -> Arrays | None:
         """Return the tensors of a file, or None.
@@ -128,7 +147,7 @@ class Reader:
     def lines(self, path: str) -> list[str] | None:
         """Return the lines of a file, or None."""
         content = self.bytes(path)
-        return None if content is None else content.decode("utf-8").split("\n")[:-1]
+        return None if content is None else content.decode(errors="replace").split("\n")[:-1]
 
 
 def read_results(revision: str) -> Results:
@@ -171,21 +190,9 @@ def read_results(revision: str) -> Results:
         vocabulary=vocabulary,
         models=models,
         curves=read_curves(reader),
-        positions=[
-            {
-                "split": row["split"],
-                "model": row["model"],
-                "position": int(row["position"]),
-                "characters": int(row["characters"]),
-                "nll": float(row["nll"]),
-            }
-            for row in reader.table(POSITIONS)
-        ],
-        lengths=[
-            {"length": int(row["length"]), "of": row["model"], "share": float(row["share"])}
-            for row in reader.table(LENGTHS)
-        ],
-        embedding=reader.json(EMBEDDING, "train_mlp") or {},
+        positions=reader.rows(POSITIONS, POSITION_TYPES, "evaluate"),
+        lengths=reader.rows(LENGTHS, LENGTH_TYPES, "sample"),
+        embedding=read_embedding(reader),
         pairs=read_pairs(reader, vocabulary, models),
         samples={
             name: lines
@@ -229,14 +236,11 @@ def average_loss(table: pd.DataFrame, model: str) -> Loss:
 
 def losses_of_metrics(reader: Reader) -> dict[str, dict[str, Loss]]:
     """Return the losses that a commit has in git even without DVC's cache."""
-    metrics = reader.json(METRICS, "evaluate") or {}
     losses: dict[str, dict[str, Loss]] = {}
-    for suffix, of in {"": "", "_unseen": f" {UNSEEN}"}.items():
-        stderr = metrics.get(f"stderr{suffix}", {})
-        for model, by_split in metrics.get(f"nll{suffix}", {}).items():
-            for split, nll in by_split.items():
-                loss = Loss(nll, stderr.get(model, {}).get(split))
-                losses.setdefault(model, {})[f"{split}{of}"] = loss
+    for row in reader.rows(METRICS, METRIC_TYPES, "evaluate"):
+        split = row["split"].removesuffix("_unseen")
+        of = split if split == row["split"] else f"{split} {UNSEEN}"
+        losses.setdefault(row["model"], {})[of] = Loss(row["nll"], row["stderr"])
     return losses
 
 
@@ -249,17 +253,32 @@ def read_vocabulary(reader: Reader) -> Vocabulary | None:
     itos = reader.json(VOCABULARY.as_posix(), "build_contexts")
     try:
         return None if itos is None else Vocabulary.of(itos)
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise damaged(VOCABULARY, str(error), "build_contexts") from None
 
 
 def read_curves(reader: Reader) -> Rows:
-    """Return the losses during training, one row per step that was recorded."""
+    """Return the losses during training, one row per split and step that was recorded."""
+    bigram = reader.rows(BIGRAM_CURVE, CURVE_TYPES, "train_bigram_neural")
+    mlp = reader.rows(MLP_CURVE, {"split": str} | CURVE_TYPES, "train_mlp")
     return [
-        {"of": name, "split": split, "step": int(row["step"]), "nll": float(row["nll"])}
-        for name, split, path in CURVES
-        for row in reader.table(path)
+        *({"of": "bigram_neural", "split": "train", **row} for row in bigram),
+        *({"of": "mlp", **row} for row in mlp),
     ]
+
+
+def read_embedding(reader: Reader) -> "dict[str, Plane]":
+    """Return where the symbols are in two dimensions, by what was done before.
+
+    Raises:
+        InputError: the file has something else.
+    """
+    planes: dict[str, Plane] = reader.json(EMBEDDING, "train_mlp") or {}
+    if not isinstance(planes, dict) or not all(
+        isinstance(plane, dict) and {"axes", "places"} <= set(plane) for plane in planes.values()
+    ):
+        raise damaged(Path(EMBEDDING), "must have axes and places", "train_mlp")
+    return planes
 
 
 def read_pairs(
