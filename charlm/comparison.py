@@ -36,11 +36,12 @@ class Difference(NamedTuple):
     value: float
     variance: float
     dof: float  # degrees of freedom of the variance
+    confidence: float = CONFIDENCE  # of the interval
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval of Student's t."""
-        half = float(t_quantile(self.dof)) * math.sqrt(self.variance)
+        """The confidence interval of Student's t, 95 % unless it is one of several."""
+        half = float(t_quantile(self.dof, self.confidence)) * math.sqrt(self.variance)
         return self.value - half, self.value + half
 
     @property
@@ -49,13 +50,14 @@ class Difference(NamedTuple):
 
         The minimum detectable effect of Bloom (1995), Evaluation Review 19(5).
         """
-        quantiles = float(t_quantile(self.dof)) + float(stdtrit(self.dof, POWER))
+        quantile = float(t_quantile(self.dof, self.confidence))
+        quantiles = quantile + float(stdtrit(self.dof, POWER))
         return quantiles * math.sqrt(self.variance)
 
 
-def t_quantile(dof: Values) -> np.ndarray:
+def t_quantile(dof: Values, confidence: float = CONFIDENCE) -> np.ndarray:
     """Return how many standard errors half a confidence interval spans."""
-    return np.asarray(stdtrit(dof, (1 + CONFIDENCE) / 2))
+    return np.asarray(stdtrit(dof, (1 + confidence) / 2))
 
 
 def run_variance(nll: np.ndarray, characters: np.ndarray) -> RunVariance:
@@ -124,7 +126,9 @@ def total_variance(
     return variance, effective_dof(variances, dofs)
 
 
-def difference(a: np.ndarray, b: np.ndarray, characters: np.ndarray) -> Difference:
+def difference(
+    a: np.ndarray, b: np.ndarray, characters: np.ndarray, comparisons: int = 1
+) -> Difference:
     """Compare the losses of two sides on the same names.
 
     With one run per side the variance is that over names; with several, that over runs is added.
@@ -132,6 +136,8 @@ def difference(a: np.ndarray, b: np.ndarray, characters: np.ndarray) -> Differen
     Args:
         a, b: (runs, names) float64, summed over each name's characters.
         characters: (names,), of each unique name.
+        comparisons: how many are made together. The intervals of all of them hold their
+            differences at once in 95 % of cases, by the inequality of Bonferroni.
     """
     gap = b.mean(axis=0) - a.mean(axis=0)
     names = stats.standard_error(gap, characters) ** 2
@@ -143,4 +149,5 @@ def difference(a: np.ndarray, b: np.ndarray, characters: np.ndarray) -> Differen
         value=stats.average(gap, characters),
         variance=float(variance),
         dof=float(dof),
+        confidence=1 - (1 - CONFIDENCE) / comparisons,
     )

@@ -1,13 +1,8 @@
-"""DVC experiments by name: run them aside, find them again, read their files."""
+"""DVC experiments by name: what they run on, whether they are there, their files."""
 
-import os
-import re
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -116,9 +111,14 @@ def file_of(commit: str, path: str | Path) -> bytes:
             ) from None
 
 
-def experiment_ref(name: str) -> str:
-    """Return where git keeps the experiment of this name that started from HEAD."""
-    head = git("rev-parse", "HEAD").decode().strip()
+def head_commit() -> str:
+    """Return the hash of HEAD's commit."""
+    return git("rev-parse", "HEAD").decode().strip()
+
+
+def experiment_ref(name: str, head: str = "") -> str:
+    """Return where git keeps the experiment of this name that started from HEAD, or `head`."""
+    head = head or head_commit()
     return f"refs/exps/{head[:2]}/{head[2:]}/{name}"
 
 
@@ -155,36 +155,6 @@ def found(name: str, overrides: list[str]) -> str:
     return commit
 
 
-def run(name: str, overrides: list[str]) -> str | None:
-    """Run a DVC experiment in a temporary folder; return its error if it fails.
-
-    It prints its time and which stages trained a model; the other models came from DVC's cache. It
-    runs under another name and is renamed at the end, so that an older one of the same name is
-    there until then, whatever happens.
-    """
-    start = time.monotonic()
-    ref, unfinished = experiment_ref(name), experiment_ref(f"{name}{UNFINISHED}")
-    outdated = commit_of(ref)
-    git("update-ref", "-d", unfinished)  # of a run that was killed
-    settings = [f"--set-param={override}" for override in overrides]
-    dvc = (sys.executable, "-m", "dvc", "exp", "run", "--temp")
-    command = (*dvc, "--name", f"{name}{UNFINISHED}", *settings)
-    # the stages' `python` is the one that runs this
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    finished = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=os.environ | {"PATH": path}
-    )
-    stages = re.findall(r"^Running stage '((?:train|find)_\w+)'", finished.stdout, re.MULTILINE)
-    trained = f", ran {', '.join(stages)}" if stages else ""
-    replaced = f", replaces {outdated[:7]}" if outdated else ""
-    print(f"{name}: {time.monotonic() - start:.0f} s{trained}{replaced}", file=sys.stderr)
-    if finished.returncode:
-        return finished.stderr.strip() or f"dvc ended with status {finished.returncode}"
-    git("update-ref", ref, commit_of(unfinished))
-    git("update-ref", "-d", unfinished)
-    return None
-
-
 def check_cache_path() -> None:
     """Check that DVC can run experiments in temporary folders.
 
@@ -204,26 +174,3 @@ def check_cache_path() -> None:
             "has characters outside ASCII; rename the folder, or keep the cache in another one: "
             "`dvc cache dir --local FOLDER`"
         )
-
-
-def run_all(experiments: dict[str, list[str]]) -> None:
-    """Run those experiments that do not exist yet, one per core.
-
-    Raises:
-        InputError: some failed, or none can be run here.
-    """
-    missing = [name for name, overrides in experiments.items() if not find(name, overrides)]
-    if missing and git("rev-parse", "--is-shallow-repository").strip() == b"true":
-        raise InputError(
-            "this is a shallow clone, in which DVC saves no experiments; run "
-            "`git fetch --unshallow`"
-        )
-    if missing:
-        check_cache_path()
-    # the longest first, so that no core waits for another at the end
-    missing.sort(key=lambda name: -overridden(experiments[name])["mlp"]["steps"])
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        ended = pool.map(lambda name: run(name, experiments[name]), missing)
-        failed = {name: words for name, words in zip(missing, ended, strict=True) if words}
-    if failed:
-        raise InputError("\n".join(f"{name} failed: {words}" for name, words in failed.items()))

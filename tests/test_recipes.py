@@ -464,7 +464,7 @@ def test_recipes_run_aside_under_their_names_and_only_once(project: Project, nam
     assert ran(first) == both
     assert "replaces" not in first.stderr
     # only the model that it is about; `few` draws other names and trains nothing
-    assert re.findall(r"^(.*): \d+ s, ran (.*)$", first.stderr, re.MULTILINE) == [
+    assert re.findall(r"^(.*): \d+ s, ran (.*) \(", first.stderr, re.MULTILINE) == [
         ("smoothing-3", "train_bigram_count")
     ]
     assert re.search(r"^ +symbols +27$", first.stdout, re.MULTILINE)
@@ -486,7 +486,8 @@ def test_recipes_run_aside_under_their_names_and_only_once(project: Project, nam
     project.run("git", "update-ref", killed, killed.removesuffix(UNFINISHED))
     changed = tool(project, *both)
     assert ran(changed) == {"few"}
-    assert re.search(r"^few: \d+ s, replaces [0-9a-f]{7}$", changed.stderr, re.MULTILINE)
+    line = r"^few: \d+ s, (ran \w+, )?replaces [0-9a-f]{7} \(1 of 1 done\)$"
+    assert re.search(line, changed.stderr, re.MULTILINE)
     assert existing(project) == both_and_changed
 
     # from another commit they are run again, so that to apply one brings nothing else back
@@ -732,8 +733,9 @@ def test_experiments_of_a_recipe_take_turns_on_the_cores(
 def test_experiment_that_dvc_refuses_is_named_with_what_dvc_says(saved: Project):
     saved.set_param("mlp.layers", 3)  # in no experiment but `deep`, which overrides it
     failed = tool(saved, "deep", "wide", status=1)
+    why = "ERROR: you are not inside of a DVC .*"
     assert re.fullmatch(
-        r"wide: \d+ s, replaces [0-9a-f]{7}\nwide failed: ERROR: you are not inside of a DVC .*\n",
+        rf"wide: \d+ s, failed: {why} \(1 of 1 done, 1 failed\)\nwide failed: {why}\n",
         failed.stderr,
     )
 

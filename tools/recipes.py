@@ -30,10 +30,11 @@ from tabulate import tabulate
 from charlm import bands
 from charlm.bands import Band
 from charlm.errors import InputError
-from charlm.experiments import PARAMS, estimate_s, file_of, found, overridden, run_all
+from charlm.experiments import PARAMS, estimate_s, file_of, found, overridden
 from charlm.params import Section
 from charlm.runtime import argument_parser, run_tool
 from charlm.storage import PLOTS, read_bytes, write_bytes
+from charlm.sweeps.local import run_all
 from charlm.tables import parse_rows
 from charlm.yaml_files import parse_yaml
 

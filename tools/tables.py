@@ -19,10 +19,10 @@ from tabulate import tabulate
 
 from benchmarks import commits, compare, scale
 from charlm.errors import InputError
-from charlm.experiments import run_all
 from charlm.models.registry import FITTED_ON_DEV
 from charlm.runtime import argument_parser, run_tool
 from charlm.storage import DATA, METRICS, read_bytes, read_json
+from charlm.sweeps.local import run_all
 from charlm.tables import parse_facts, parse_rows
 from tools import recipes
 
