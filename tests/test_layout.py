@@ -82,6 +82,15 @@ def test_library_imports_no_script(path: str):
     assert not {name for name in imported if name.split(".")[0] in ("tools", "benchmarks")}
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.startswith(("charlm/", "tools/"))]
+)
+def test_sweeps_on_one_machine_need_neither_dask_nor_posix(path: str):
+    imported = {name.split(".")[0] for name in deps.imports(SOURCES[path].read_text())}
+    assert not imported & {"fcntl", "pwd", "resource"}
+    assert ("distributed" in imported) == (path == "charlm/sweeps/dask_engine.py")
+
+
 def test_every_script_of_stages_is_a_stage():
     scripts = {path.stem for path in (ROOT / "stages").iterdir() if path.suffix == ".py"}
     assert scripts == {"__init__", *STAGES}
