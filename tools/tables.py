@@ -23,12 +23,14 @@ from charlm.models.registry import FITTED_ON_DEV
 from charlm.runtime import argument_parser, run_tool
 from charlm.storage import DATA, METRICS, read_bytes, read_json
 from charlm.sweeps.local import run_all
+from charlm.sweeps.verdicts import table_of_json
 from charlm.tables import parse_facts, parse_rows
 from tools import recipes
 
 FILES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
 MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NAMES_SHOWN = 10
+SWEEP = Path("docs/sweep.json")
 EXPERIMENTS = {
     "hidden-300": ["mlp.hidden=300"],
     "block-5": ["contexts.block_size=5"],
@@ -180,6 +182,11 @@ def commit_times() -> str:
     )
 
 
+def sweep() -> str:
+    """Return the table of the sweep that `make sweep` ran."""
+    return table_of_json(read_json(SWEEP), "pipe")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "names": names,
     "losses": losses,
@@ -191,6 +198,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "times": lambda: benchmark(compare.RESULTS, compare.table),
     "commits": commit_times,
     "growth": lambda: benchmark(scale.RESULTS, scale.table),
+    "sweep": sweep,
     "alphabet": lambda: benchmark(scale.RESULTS, scale.alphabet_table),
 }
 
