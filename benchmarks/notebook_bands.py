@@ -1,7 +1,7 @@
 """The notebooks' experiments as plain loops, over several seeds: where must a correct run lie?
 
-    python benchmarks/notebook_bands.py            data/names.txt → benchmarks/bands.json, in
-                                                   about 45 minutes of CPU time, two loops at once
+    python benchmarks/notebook_bands.py            data/names.txt → benchmarks/bands.json, in about
+                                                   30 minutes of CPU time, two loops at once
     python benchmarks/notebook_bands.py LOOP ...   remakes what these functions give, and prints it
 
 Nothing of the project is imported, so that a fault of the pipeline cannot make its own band. An
@@ -704,7 +704,6 @@ LOOPS: dict[Loop, Sequence[int]] = {  # and their seeds; the longest first
     decay_2_300: FEW,
     mlp_2_300: FEW,
     mlp_10_300: FEW,
-    mlp_block_6: FEW,
     mlp_2_100: TEN,
     neural_100_steps: FEW,
     start_end_steps: FEW,

@@ -433,10 +433,11 @@ def read_run(revision: str, opened: Files | None = None) -> Run:
     """
     try:
         files = opened or Files(revision)
+        evaluation = parse_evaluation(files.read(EVALUATION))
         fetched, dataset = read_dataset(files.read)
         run = Run(
             revision=revision,
-            evaluation=parse_evaluation(files.read(EVALUATION)),
+            evaluation=evaluation,
             dataset=dataset,
             settings=parse_sections(files.read(PARAMS), PARAMS),
             commit=files.commit,

@@ -298,7 +298,7 @@ def test_edit_during_a_run_is_not_recorded_as_its_result(
     assert not (project.root / "data/models/mlp.safetensors").exists()
     assert "train_mlp" in project.repro("train_mlp")
     if "=" in change:
-        parameters, _ = count_parameters(15, 3, 10, hidden=7)
+        parameters, _ = count_parameters(22, 3, 10, hidden=7)
         assert facts(project.root, "mlp") == {"parameters": str(parameters)}
 
 

@@ -247,10 +247,10 @@ def test_what_is_not_in_the_playground_is_said(monkeypatch: pytest.MonkeyPatch):
     )
 
 
-def test_likelihoods_of_real_names_are_those_not_in_train():
+def test_losses_of_real_names_are_those_not_in_train():
     side = SMALL._replace(run=Run("workspace", EVALUATION, "", {}))
-    assert playground.real_names("mlp", side).tolist() == [3, 6]
-    assert playground.real_names("gpt", side).tolist() == [3, np.inf]
+    assert playground.real_names("mlp", side).tolist() == [1, 2]
+    assert playground.real_names("gpt", side).tolist() == [1, np.inf]
 
 
 def test_page_has_its_sections_in_order_and_the_same_bytes_twice():
@@ -289,7 +289,7 @@ def test_missing_files_are_named_with_the_command_that_makes_them():
 @pytest.mark.parametrize(
     ("path", "content", "problem"),
     [
-        ("plots/mlp.csv", b"step,loss\n1,2\n", "not a table of step, nll"),
+        ("plots/mlp.csv", b"step,loss\n1,2\n", "not a table of split, step, nll"),
         ("plots/positions.csv", b"split,model,position,characters,nll\na,b,c,d,e\n", "not a table"),
         ("plots/lengths.csv", b"\xff\xfe", "not a table of length, model, share"),
         ("data/embedding.json", b'{"before": []}', "must have axes and places"),

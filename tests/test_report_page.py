@@ -20,7 +20,7 @@ from charlm.names import read_names
 from charlm.report.browser import open_browser
 from charlm.report.page import build_page
 from charlm.report.results import Results, losses_of_names, read_results
-from charlm.runs import Run, parse_evaluation
+from charlm.runs import Run, held_out, parse_evaluation
 from charlm.sampling import default_max_length, sample_names
 from charlm.storage import split_path
 from charlm.vocabulary import Vocabulary, read_vocabulary
@@ -96,7 +96,10 @@ def browser() -> Iterator[Any]:
 def opened(browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> Iterator[Any]:
     """Open a page offline; afterwards no request, no error and no warning may have occurred."""
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        offline=True,
     )
     found = context.new_page()
     requests: list[str] = []
@@ -227,6 +230,18 @@ def test_impossible_character_has_probability_0(page: Any):
     assert [MINUS_INFINITY in row for row in rows] == [math.isinf(log) for log in impossible]
 
 
+def test_last_column_is_the_share_of_real_names_that_are_worse(page: Any):
+    models, vocabulary, _ = load(page.folder)
+    evaluation = parse_evaluation((page.folder / "data/evaluation.csv").read_bytes())
+    real = held_out(evaluation, "dev")
+    page.fill("#text", "bal")
+    shown = page.locator("#score tr td:last-child").all_inner_texts()
+    for (name, model), text in zip(models.items(), shown, strict=True):
+        nll = -sum(step.log_probability for step in score("bal", model, vocabulary)) / 4
+        share = (~(real[name] / real["characters"] <= nll)).mean()  # an empty cell is infinite
+        assert text == f"{100 * share:.0f} %"
+
+
 def test_everything_can_be_done_with_the_keyboard(page: Any):
     page.uncheck("input[name=begin]")
     page.focus("#text")
@@ -244,6 +259,7 @@ def test_everything_can_be_done_with_the_keyboard(page: Any):
     page.keyboard.press("Enter")
     assert int(page.input_value("input[name=seed]")) == seed + 1
     assert page.locator("#drawn").inner_text() != before
+    page.mouse.move(0, 0)  # what scrolls below the pointer would be hovered over
     page.locator("#pairs .scroll").first.focus()
     for key, down, right in (("ArrowDown", 1, 0), ("ArrowRight", 0, 1), ("ArrowLeft", 0, -1)):
         row, column = page.evaluate(CURSOR)

@@ -63,7 +63,7 @@ function showScore(models, numbers) {
       return element("span", { class: "tile", "--surprise": surprise }, letter, share);
     });
     const sum = logs.reduce((total, log) => total + log, 0);
-    const below = real.filter((nll) => nll > -sum).length / real.length;
+    const below = real.filter((nll) => nll > -sum / logs.length).length / real.length;
     const dot = element("i", { class: "dot", "--color": colorOf(name) });
     return element(
       "tr",

@@ -22,7 +22,7 @@ from charlm.tensors import Arrays
 FORMS = ("bigram_count", "bigram_neural", "ngram_count", "mlp", "mixture")  # of models.js
 MAX_PACKED_BYTES = 1_700_000  # of all that is packed, so that the page stays below 3 MB
 MAX_RAW_BYTES = 20_000_000  # of one model; a larger one is not even compressed
-MAX_LIKELIHOODS = 1000  # of real names, per model
+MAX_REAL_NAMES = 1000  # whose losses are there, per model
 DEFAULT_MODEL = "mlp"
 EXAMPLE_LENGTH = 3  # characters that are typed already when the page opens
 Packed = dict[str, Any]  # arrays as models.js unpacks them
@@ -150,7 +150,7 @@ def fingerprint(name: str, side: Results) -> str:
 
 
 def real_names(name: str, side: Results) -> np.ndarray:
-    """Return the summed NLL of dev names that are not in train, in ascending order.
+    """Return the NLL per character of dev names that are not in train, in ascending order.
 
     Returns:
         (names,) float32, a sample at equal distances if they are many; infinite where a name has
@@ -158,9 +158,10 @@ def real_names(name: str, side: Results) -> np.ndarray:
     """
     if side.run is None or name not in side.run.evaluation:
         return np.zeros(0, dtype=np.float32)
-    sums = held_out(side.run.evaluation, "dev")[name].fillna(np.inf)
-    nll: np.ndarray = np.sort(sums.to_numpy(np.float32))
-    shown = np.linspace(0, len(nll) - 1, min(len(nll), MAX_LIKELIHOODS)).round().astype(int)
+    names = held_out(side.run.evaluation, "dev")
+    averages = (names[name] / names["characters"]).fillna(np.inf)
+    nll: np.ndarray = np.sort(averages.to_numpy(np.float32))
+    shown = np.linspace(0, len(nll) - 1, min(len(nll), MAX_REAL_NAMES)).round().astype(int)
     chosen: np.ndarray = nll[shown]
     return chosen
 
