@@ -28,7 +28,7 @@ RUNNING = "names-sweep-*/task-*/clone/data/.lock"  # in a node's folder, while a
 
 
 class Cluster:
-    """A scheduler and nodes, each in a folder of its own."""
+    """A scheduler and nodes, each in a separate folder."""
 
     def __init__(self, folder: Path, key: Path | None = None, host: str = "127.0.0.1") -> None:
         self.folder = folder

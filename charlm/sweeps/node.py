@@ -1,4 +1,4 @@
-"""What a node of a cluster does: run one DVC experiment in a clone of its own.
+"""What a node of a cluster does: run one DVC experiment in a separate clone.
 
 The head sends this file to the nodes, whose checkouts may be of another commit, so it imports
 nothing from this project. Run as a script, it supervises a command:
@@ -99,7 +99,7 @@ class Supervised:
             stdin=subprocess.PIPE,
             stdout=self.out,
             stderr=self.err,
-            start_new_session=True,  # a process group of its own, for the supervisor to kill
+            start_new_session=True,  # a separate process group, for the supervisor to kill
         )
 
     def stop(self) -> None:
