@@ -67,6 +67,18 @@ class Row(NamedTuple):
     detail: str = ""  # printed after the verdict
 
 
+def nonnegative(text: str) -> float:
+    """Return a finite number of at least 0.
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError(text)
+    return number
+
+
 def judge(found: Difference, negligible: float) -> Verdict:
     """Return the verdict on a difference and its interval."""
     low, high = found.interval

@@ -11,14 +11,13 @@ neither trained on. Scores of a stage whose inputs changed since it ran are refu
 
 import argparse
 import json
-import math
 import sys
 
 from tabulate import tabulate
 
 from charlm.errors import InputError
 from charlm.revisions import WORKSPACE
-from charlm.runs import Row, caveats, compare_runs, known_models, read_run
+from charlm.runs import Row, caveats, compare_runs, known_models, nonnegative, read_run
 from charlm.runtime import argument_parser, run_tool
 
 
@@ -50,18 +49,6 @@ def as_json(rows: list[Row]) -> str:
     """Return the rows as a list for programs."""
     fields = [field for field in Row._fields if field != "detail"]
     return json.dumps([{field: getattr(row, field) for field in fields} for row in rows], indent=2)
-
-
-def nonnegative(text: str) -> float:
-    """Return a finite number of at least 0.
-
-    Raises:
-        ValueError: the text is something else.
-    """
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise ValueError(text)
-    return number
 
 
 def parse_sides(

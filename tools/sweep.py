@@ -16,7 +16,6 @@ with the settings of HEAD, the base, by the loss on dev names that are not in tr
 
 import argparse
 import importlib
-import math
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +25,7 @@ from tabulate import tabulate
 from charlm.errors import InputError
 from charlm.experiments import PARAMS, commit_of, estimate_s, experiment_ref, find, git, head_commit
 from charlm.models.registry import MODELS
-from charlm.runs import Run, read_run
+from charlm.runs import Run, nonnegative, read_run
 from charlm.runtime import argument_parser, run_tool
 from charlm.storage import write_bytes
 from charlm.sweeps import grid, picture, verdicts
@@ -191,18 +190,6 @@ def positive(text: str) -> int:
     """
     number = int(text)
     if number < 1:
-        raise ValueError(text)
-    return number
-
-
-def nonnegative(text: str) -> float:
-    """Return a finite number of at least 0.
-
-    Raises:
-        ValueError: the text is something else.
-    """
-    number = float(text)
-    if not 0 <= number < math.inf:
         raise ValueError(text)
     return number
 

@@ -177,7 +177,7 @@ def pack(arrays: Arrays) -> Packed:
     Returns:
         `data`: base64 of gzip of the arrays, one after the other; `arrays`: their names, types in
         JavaScript and shapes. Those of the largest type come first, so that each begins at a
-        multiple of its own.
+        multiple of its size.
     """
     narrow = {name: narrowed(array) for name, array in arrays.items()}
     # safetensors returns tensors in another order every time

@@ -4,8 +4,6 @@ The only module of the report that knows which file holds what. What a revision 
 and remembered in `Results.missing`.
 """
 
-import csv
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +22,7 @@ from charlm.revisions import Files
 from charlm.runs import COLUMNS, HELD_OUT, Run, Settings, held_out, read_run
 from charlm.storage import damaged, model_path, split_path
 from charlm.symbols import most_frequent
+from charlm.tables import parse_rows
 from charlm.tensors import Arrays
 from charlm.vocabulary import PATH as VOCABULARY
 from charlm.vocabulary import Vocabulary
@@ -121,9 +120,9 @@ class Reader:
         Raises:
             InputError: it lacks a column, or has another type in it.
         """
-        content = self.bytes(path) or b""
+        content = self.bytes(path)
         try:
-            table = list(csv.DictReader(io.StringIO(content.decode())))
+            table = parse_rows(content) if content else []
             whole = [row for row in table if all(row[column] != "" for column in types)]
             return [{column: kind(row[column]) for column, kind in types.items()} for row in whole]
         except (KeyError, ValueError, TypeError) as error:
