@@ -12,6 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -263,16 +265,16 @@ def missing_in(text: str, known: Collection[str], outputs: Collection[str]) -> I
     yield from (f"recipe {name}" for name in RECIPE.findall(text) if name not in known)
 
 
-def declared_outputs() -> set[str]:
-    """Return the files that the stages write; in a fresh clone, those of data/ do not exist."""
-    stages = yaml.safe_load(read_bytes(PIPELINE))["stages"].values()
-    entries = [
-        entry
-        for stage in stages
-        for kind in ("outs", "metrics", "plots")
-        for entry in stage.get(kind, [])
-    ]
-    return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
+@cache
+def declared_outputs() -> dict[str, bool]:
+    """Return the files that the stages write, and whether they are in DVC's cache, not in git."""
+    outputs = {}
+    for stage in yaml.safe_load(read_bytes(PIPELINE))["stages"].values():
+        for entry in chain(*(stage.get(kind, []) for kind in ("outs", "metrics", "plots"))):
+            # A mapping of the path to its settings, or the path alone.
+            [(path, settings)] = (entry if isinstance(entry, dict) else {entry: {}}).items()
+            outputs[path] = settings.get("cache", True)
+    return outputs
 
 
 def values(groups: dict[str, recipes.Group]) -> Rows:
@@ -300,6 +302,8 @@ def escaped(text: str) -> str:
 
     >>> escaped("`a|b` of <START> in docs/design.md")
     '`a\\|b` of \\<START> in [docs/design.md](../design.md)'
+    >>> escaped("plots/loss.svg is in DVC's cache, plots/mlp.csv in git")
+    "plots/loss.svg is in DVC's cache, [plots/mlp.csv](../../plots/mlp.csv) in git"
     """
     parts = text.split("`")
     parts[1::2] = [part.replace("|", r"\|") for part in parts[1::2]]
@@ -310,7 +314,7 @@ def escaped(text: str) -> str:
 def link(found: re.Match[str]) -> str:
     """Return a link from a page to a file of git; the bare path if it is not in git."""
     path = found[0]
-    if path.startswith("data/") or not Path(path).exists():
+    if declared_outputs().get(path, False) or not Path(path).exists():
         return path
     return f"[{path}]({Path(os.path.relpath(path, FOLDER)).as_posix()})"
 
