@@ -21,6 +21,7 @@ import hypothesis
 import pytest
 import yaml
 from filelock import FileLock
+from numpy._core._multiarray_umath import __cpu_features__ as cpu_features
 
 from charlm import params, runtime, storage
 from charlm.download import EMBEDDED, NoNetworkError, read_url
@@ -32,10 +33,28 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SETTINGS = params.load(ROOT / "params.yaml")
 # No request gets past a proxy that nobody answers.
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "no_proxy": "", "NAMES_MIRROR": ""}
+HAS_SAME_BYTES = sys.platform == "linux" and platform.machine() == "x86_64"
 same_bytes = pytest.mark.skipif(
-    not (sys.platform == "linux" and platform.machine() == "x86_64"),
-    reason="the same bytes are promised on x86-64 Linux only",
+    not HAS_SAME_BYTES, reason="the same bytes are promised on x86-64 Linux only"
 )
+# Variables as a person may have set them for other programs; none of them may change a byte. No two
+# are about the same thing, so that none can undo what another does.
+THREADS = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
+# numpy refuses to start with a level that the processor lacks, and OpenBLAS crashes
+HAS_AVX512 = cpu_features.get("X86_V4", False)
+NEW_PROCESSOR_AND_TURKISH_LOCALE = {
+    "ATEN_CPU_CAPABILITY": "avx512",
+    "MKL_CBWR": "AVX512",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX512",
+    "ONEDNN_MAX_CPU_ISA": "ALL",
+    "OPENBLAS_CORETYPE": "SkylakeX" if HAS_AVX512 else "Haswell",
+    "NPY_ENABLE_CPU_FEATURES": "X86_V3 X86_V4" if HAS_AVX512 else "X86_V3",
+    **dict.fromkeys(THREADS, "4"),
+    "LC_ALL": "tr_TR.UTF-8",
+    "LANG": "tr_TR.UTF-8",
+    "MPLBACKEND": "svg",
+}
+MATPLOTLIBRC = "font.size: 20\nfont.weight: bold\nfont.style: italic\nlines.linewidth: 5\n"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX system")
 IDENTITY = {
     f"GIT_{role}_{key}": "test@localhost"
@@ -313,15 +332,32 @@ def finished(tmp_path_factory: pytest.TempPathFactory, names_or_none: list[str] 
 
 @pytest.fixture(scope="session")
 def quick(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A finished clone whose MLP trains for a few steps, committed."""
+    """A finished clone whose MLP trains for a few steps: an experiment, which was committed.
+
+    Beside it is experiments.csv, what `dvc exp show` printed before the commit.
+    """
 
     def build(folder: Path) -> None:
         project = finished.copy(folder)
         project.run("dvc", "exp", "run", "-S", "mlp.steps=20", "--name", "quick")
+        shown = project.run("dvc", "exp", "show", "--csv").stdout
+        (folder.parent / "experiments.csv").write_text(shown)
         project.run("dvc", "exp", "remove", "quick")
         project.commit("a quick MLP")
 
     return built_once(tmp_path_factory, "quick", build)
+
+
+@pytest.fixture(scope="session")
+def with_experiment(quick: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A quick clone with an experiment, `less`, that ran in a temporary folder."""
+
+    def build(folder: Path) -> None:
+        project = quick.copy(folder)
+        change = "bigram_count.smoothing=0.3"
+        project.run("dvc", "exp", "run", "--temp", "--name", "less", "-S", change)
+
+    return built_once(tmp_path_factory, "with_experiment", build)
 
 
 @pytest.fixture

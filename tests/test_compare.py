@@ -595,8 +595,8 @@ def rows(project: Project, *arguments: str) -> dict[str, dict]:
     return {row["model"]: row for row in json.loads(run_compare(project, "--json", *arguments))}
 
 
-def test_commits_experiments_workspace_and_models(project: Project):
-    project.run("dvc", "exp", "run", "--temp", "-n", "less", "-S", "bigram_count.smoothing=0.3")
+def test_commits_experiments_workspace_and_models(with_experiment: Project, tmp_path: Path):
+    project = with_experiment.copy(tmp_path / "clone")
     found = rows(project, "HEAD", "less")
     assert list(found) == ["bigram_count", "bigram_neural", "ngram_count", "mlp", "mixture"]
     assert list(found["mlp"]) == [

@@ -54,11 +54,29 @@ REFUSED = (
     "train_mlp: params.yaml: mlp changed while it ran, so nothing more was written; "
     "run `dvc repro` again\n"
 )
+# the experiments of two axes, by the names that tools.sweep gives them
+POINTS = {
+    f"hidden-{hidden}-steps-{steps}": ("-S", f"mlp.hidden={hidden}", "-S", f"mlp.steps={steps}")
+    for hidden in (5, 6, 7, 8)
+    for steps in (20, 30)
+}
 EVENTS = ["start", "middle", "write:1", "rename:1", "write:last"]
 TIMEOUT_S = 60  # only a test that fails waits so long
 SOME = {("train_mlp", "rename:1", "stage")}  # also in `make test`
-# of which dvc is killed, too: what that leaves is the same for every other stage
-WITH_DVC = {"fetch", "train_mlp", "plot_mlp"}
+# Killed at each event, with dvc or without it. Of the other stages, what a kill leaves before the
+# first write is what it leaves at that write, and what they do without dvc is in one function,
+# run_stage, which test_layout.py finds in each.
+FIRST_MIDDLE_LAST = {"fetch", "train_mlp", "plot_mlp"}
+KILLS = [
+    (stage, event, killed)
+    for stage in STAGES
+    for killed, events in {
+        "stage": EVENTS if stage in FIRST_MIDDLE_LAST else EVENTS[2:],
+        "dvc": EVENTS if stage in FIRST_MIDDLE_LAST else ["rename:1"],
+        "both": ["start", "rename:1"] if stage in FIRST_MIDDLE_LAST else [],
+    }.items()
+    for event in events
+]
 
 
 def set_params(project: Project, changes: dict[str, object]) -> None:
@@ -117,6 +135,14 @@ def experiments(project: Project) -> dict[str, str]:
     return {ref.rpartition("/")[2]: ref for ref in listed.split() if ref.count("/") == 4}
 
 
+def trees(project: Project) -> dict[str, str]:
+    """Return the hash of everything that git keeps of each experiment, by its name."""
+    return {
+        name: project.run("git", "rev-parse", f"{ref}^{{tree}}").stdout.strip()
+        for name, ref in experiments(project).items()
+    }
+
+
 def until(
     happened: Callable[[], bool], what: str, timeout_s: float = TIMEOUT_S, pause_s: float = 0.01
 ) -> None:
@@ -141,6 +167,18 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Project:
         project.commit("small")
 
     return built_once(tmp_path_factory, "base", build)
+
+
+@pytest.fixture(scope="session")
+def one_by_one(base: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The git trees of the experiments of POINTS, run one after the other."""
+
+    def build(folder: Path) -> None:
+        project = base.copy(folder)
+        for name, options in POINTS.items():
+            project.run("dvc", "exp", "run", "--temp", "--name", name, *options)
+
+    return trees(built_once(tmp_path_factory, "one_by_one", build))
 
 
 @pytest.fixture(scope="session")
@@ -176,17 +214,8 @@ def disturbed(stage: str, base: Project, expected: Project, folder: Path) -> Pro
 @pytest.mark.parametrize(
     ("stage", "event", "killed"),
     [
-        pytest.param(
-            stage,
-            event,
-            killed,
-            marks=[] if (stage, event, killed) in SOME else [pytest.mark.faults],
-            id=f"{stage}-{event}-{killed}",
-        )
-        for stage in STAGES
-        for event in EVENTS
-        for killed in ("stage", "dvc", "both")
-        if killed != "both" or (stage in WITH_DVC and event in ("start", "rename:1"))
+        pytest.param(*kill, marks=[] if kill in SOME else [pytest.mark.faults], id="-".join(kill))
+        for kill in KILLS
     ],
 )
 def test_after_a_kill_the_next_run_ends_in_the_same_bytes(
@@ -424,16 +453,16 @@ def test_experiment_aside_does_not_disturb_a_run(base: Project, undisturbed, tmp
 
 @pytest.mark.faults
 def test_four_queued_experiments_with_two_workers_are_what_they_are_alone(
-    base: Project, tmp_path: Path
+    base: Project, one_by_one: dict[str, str], tmp_path: Path
 ):
     project = base.copy(tmp_path / "clone")
-    seeds = {f"seed-{seed}": seed for seed in (1, 2, 3, 4)}
-    for name, seed in seeds.items():
-        project.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"mlp.seed={seed}")
+    queued = list(POINTS)[::2]
+    for name in queued:
+        project.run("dvc", "exp", "run", "--queue", "--name", name, *POINTS[name])
 
     def states() -> list[str]:
         lines = project.run("dvc", "queue", "status").stdout.splitlines()
-        return [line.split()[-1] for line in lines if "seed-" in line]
+        return [line.split()[-1] for line in lines if "hidden-" in line]
 
     try:
         # a worker that DVC leaves idle for ever keeps no pipe open that would be waited for
@@ -443,14 +472,7 @@ def test_four_queued_experiments_with_two_workers_are_what_they_are_alone(
     finally:
         project.run("dvc", "queue", "stop", "--kill", check=False)
     assert results(project) == results(base)
-    found = experiments(project)
-    assert set(found) == set(seeds)
-    for name, seed in seeds.items():
-        reference = base.copy(tmp_path / name / "clone")
-        reference.set_param("mlp.seed", seed)
-        reference.repro()
-        reference.commit("the reference")
-        assert tracked(project, found[name]) == tracked(reference, "HEAD")
+    assert trees(project) == {name: one_by_one[name] for name in queued}
 
 
 # --- what a person does -----------------------------------------------------------------------
@@ -536,7 +558,7 @@ def test_training_that_diverges_names_the_parameter_and_leaves_no_model(project:
     "length",
     [
         pytest.param(length, marks=[] if length == 3000 else [pytest.mark.faults])
-        for length in (0, 14, 1000, 3000, 5000, 9000, -1000, -40)
+        for length in (0, 14, 3000, -40)
     ],
 )
 def test_cut_dvc_lock_is_named_with_what_mends_it_or_does_no_harm(

@@ -103,3 +103,14 @@ def test_stage_has_one_skeleton(stage: str):
     assert f"python -m stages.{stage} " in ast.get_docstring(tree)
     assert ast.unparse(tree.body[-2]).startswith("def main() -> None:")
     assert ast.unparse(tree.body[-1]) == "if __name__ == '__main__':\n    run_stage(main)"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_writes_through_the_library_alone(stage: str):
+    """Which writes whole files or none, and nothing after `dvc` has exited."""
+    source = (ROOT / f"stages/{stage}.py").read_text()
+    called = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    methods = {function.attr for function in called if isinstance(function, ast.Attribute)}
+    functions = {function.id for function in called if isinstance(function, ast.Name)}
+    assert not methods & {"open", "save", "savefig", "to_csv", "write_bytes", "write_text"}
+    assert "open" not in functions

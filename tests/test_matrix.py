@@ -13,17 +13,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from numpy._core._multiarray_umath import __cpu_features__ as cpu_features
 
-from tests.conftest import ROOT, STAGES, Project, losses, posix, same_bytes
+from tests.conftest import ROOT, STAGES, THREADS, Project, losses, posix, same_bytes
 
-THREADS = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
 NUMPY_LEVELS = ["X86_V3", "X86_V4", "AVX512_ICL", "AVX512_SPR"]  # beyond what it is built for
-# numpy refuses to start with a level that the processor lacks, and OpenBLAS crashes
-HAS_AVX512 = cpu_features.get("X86_V4", False)
-# As a person may have set them, for other programs. No two that are set at once are about the same
-# thing, so that none can undo what another does.
+# The fixture `finished` has yet others, NEW_PROCESSOR_AND_TURKISH_LOCALE.
 SETTINGS = {
+    "none": {},
     "old_processor_one_thread_plain_locale": {
         "ATEN_CPU_CAPABILITY": "default",
         "MKL_CBWR": "SSE4_2",
@@ -38,22 +34,8 @@ SETTINGS = {
         "PYTHONHASHSEED": "123",
         "TZ": "Asia/Kolkata",
     },
-    "new_processor_four_threads_turkish_locale_own_pictures": {
-        "ATEN_CPU_CAPABILITY": "avx512",
-        "MKL_CBWR": "AVX512",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX512",
-        "ONEDNN_MAX_CPU_ISA": "ALL",
-        "OPENBLAS_CORETYPE": "SkylakeX" if HAS_AVX512 else "Haswell",
-        "NPY_ENABLE_CPU_FEATURES": " ".join(NUMPY_LEVELS[: 1 + HAS_AVX512]),
-        **dict.fromkeys(THREADS, "4"),
-        "LC_ALL": "tr_TR.UTF-8",
-        "LANG": "tr_TR.UTF-8",
-        "MPLBACKEND": "svg",
-        "MPLCONFIGDIR": "mine",  # the folder of its matplotlibrc
-    },
     "two_threads": dict.fromkeys(THREADS, "2"),
 }
-MOST = "new_processor_four_threads_turkish_locale_own_pictures"  # also in `make test`
 # DVC skips them in a clone, because all that they write is in git
 IN_GIT = {
     name
@@ -72,18 +54,12 @@ def outputs(project: Project) -> dict[str, str]:
 
 
 @same_bytes
-@pytest.mark.parametrize(
-    "setting",
-    [pytest.param(name, marks=[pytest.mark.faults] * (name != MOST)) for name in SETTINGS],
-)
+@pytest.mark.faults
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_settings_of_the_environment_change_no_byte(
     finished: Project, tmp_path: Path, setting: str
 ):
     clone = finished.copy(tmp_path / "another folder" / "deeper")
-    (clone.root / "mine").mkdir()
-    (clone.root / "mine/matplotlibrc").write_text(
-        "font.size: 20\nfont.weight: bold\nfont.style: italic\nlines.linewidth: 5\n"
-    )
     assert clone.repro("--force", **SETTINGS[setting]) == set(STAGES)
     assert outputs(clone) == outputs(finished)
 

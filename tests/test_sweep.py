@@ -126,7 +126,7 @@ def test_cluster_without_its_packages_is_one_line(base: Project, monkeypatch):
 @pytest.mark.faults
 def test_failing_point_is_named_and_the_others_are_judged(base: Project, tmp_path: Path):
     project = base.copy(tmp_path / "clone")
-    out, err = sweep(project, "mlp.lr=1e30,0.04,0.05", "--seeds", "2", status=1)
+    out, err = sweep(project, "mlp.lr=1e30,0.05", "--seeds", "2", status=1)
     diverged = r"train_mlp: the loss is \w+ at step \d+; lower mlp.lr, now 1e\+30"
     for seed in (1, 2):
         assert re.search(
@@ -144,10 +144,10 @@ def test_failing_point_is_named_and_the_others_are_judged(base: Project, tmp_pat
 @pytest.mark.faults
 def test_after_ctrl_c_the_same_command_goes_on(base: Project, tmp_path: Path):
     project = base.copy(tmp_path / "clone")
-    command = ("mlp.hidden=5,6,7,8", "--jobs", "1")
+    command = ("mlp.hidden=5,6,7", "--jobs", "1")
     first = start(project, sys.executable, "-m", "tools.sweep", *command)
     printed = tmp_path / "printed"
-    until(lambda: "(1 of 4 done" in printed.read_text(), "the first point", 3 * TIMEOUT_S)
+    until(lambda: "(1 of 3 done" in printed.read_text(), "the first point", 3 * TIMEOUT_S)
     sign = "clone/.dvc/tmp/exps/standalone/*/data/.lock"
     until(lambda: any(tmp_path.glob(sign)), "a stage of the second one")
     os.killpg(first.pid, signal.SIGINT)
@@ -156,8 +156,8 @@ def test_after_ctrl_c_the_same_command_goes_on(base: Project, tmp_path: Path):
     done = set(experiments(project))
     assert len(done) == 1
     _, err = sweep(project, *command)
-    assert "1 experiments exist, 3 to run" in err
-    assert set(experiments(project)) == {f"hidden-{size}" for size in (5, 6, 7, 8)}
+    assert "1 experiments exist, 2 to run" in err
+    assert set(experiments(project)) == {f"hidden-{size}" for size in (5, 6, 7)}
 
 
 @pytest.mark.faults
