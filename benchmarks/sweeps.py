@@ -221,7 +221,7 @@ def overhead_table(results: dict[str, Any], style: str) -> str:
     rows = [(here, f"{median(base):.1f} s", "", "")]
     for kind, cpu in others:
         above = median(own - beside for own, beside in zip(cpu, base, strict=True))
-        rows.append((f"on {kind}", f"{median(cpu):.1f} s", f"{above:+.1f} s", f"{LIMITS[kind]} s"))
+        rows.append((f"on {kind}", f"{median(cpu):.1f} s", f"{above:+.2f} s", f"{LIMITS[kind]} s"))
     headers = ("one experiment", "CPU", "difference", "limit")
     align = ("left", "right", "right", "right")
     return tabulate(rows, headers, tablefmt=style, disable_numparse=True, colalign=align)

@@ -17,7 +17,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from benchmarks import commits, compare, scale
+from benchmarks import commits, compare, scale, sweeps
 from charlm.errors import InputError
 from charlm.models.registry import FITTED_ON_DEV
 from charlm.runtime import argument_parser, run_tool
@@ -199,6 +199,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "commits": commit_times,
     "growth": lambda: benchmark(scale.RESULTS, scale.table),
     "sweep": sweep,
+    "sweep-times": lambda: benchmark(sweeps.RESULTS, sweeps.table),
+    "sweep-overhead": lambda: benchmark(sweeps.RESULTS, sweeps.overhead_table),
     "alphabet": lambda: benchmark(scale.RESULTS, scale.alphabet_table),
 }
 
