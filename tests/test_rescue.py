@@ -1,5 +1,6 @@
 """tools.rescue: which failures of `dvc repro` it names, and when it takes the other list."""
 
+import os
 import shutil
 import sys
 from collections import namedtuple
@@ -146,6 +147,18 @@ def test_everything_that_reads_yaml_names_a_merge_conflict(tmp_path: Path):
 @pytest.mark.parametrize("content", [b"a: '<<<<<<< '\n", b"a:\n- <<<<<<<\n", b"<<<<<<<\n"])
 def test_marks_elsewhere_are_no_conflict(content: bytes):
     assert not yaml_files.has_conflict(content)
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_partly_written_entry_of_the_run_cache_is_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, status: int
+):
+    entry = folder / ".dvc/cache/runs/4f/4f5a"
+    write_bytes(entry / "whole", b"cmd: python -m stages.fetch\n")
+    write_bytes(entry / ".partial.tmp", b"cmd: python")
+    os.utime(entry / ".partial.tmp", (0, 0))
+    assert rescued(monkeypatch, {REPRO: status}) == (status, [REPRO])
+    assert [path.name for path in entry.iterdir()] == ["whole"]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@
 
 If the network was missing, the pipeline runs on a list of names that needs none; only the lecture's
 list is replaced, never a list of your own. If the disk is full, or dvc.lock is damaged or has a
-merge conflict, it says how to repair that. If `dvc repro` failed for any other reason, this fails
-too.
+merge conflict, it says how to repair that. What a killed DVC left partly written in its run cache
+is removed. If `dvc repro` failed for any other reason, this fails too.
 """
 
 import shutil
@@ -19,6 +19,8 @@ from charlm.errors import InputError
 from charlm.lockfile import LOCK, PARAMS, PIPELINE, conflict_message
 from charlm.runtime import argument_parser, run_tool
 from charlm.storage import DATA, read_bytes
+from charlm.sweeps.node import remove_partial_runs
+from charlm.sweeps.transport import cache_folder
 from charlm.yaml_files import has_conflict
 
 MIN_FREE_BYTES = 10_000_000  # a disk with less counts as full
@@ -61,6 +63,9 @@ def main() -> None:
             "dvc.lock: damaged, as after a kill or a full disk; repair it with `rm dvc.lock && dvc "
             "repro`: what was computed comes back from the cache"
         )
+    if remove_partial_runs(cache_folder()):
+        print("rescue: removed what a killed DVC left partly written in its run cache", flush=True)
+        sys.exit(run("dvc", "repro"))
     lacks_names = not (DATA / "names.txt").exists()
     wants_lecture = "karpathy/makemore" in params.load().fetch.url
     if not (lacks_names and wants_lecture):
