@@ -23,6 +23,7 @@ from charlm.sampling import draw, sample_names
 from charlm.scoring import log_probabilities
 from charlm.vocabulary import Vocabulary
 from stages import train_bigram_count, train_mlp
+from stages.split import cut, shuffle
 from tests.conftest import ROOT
 from tests.test_errata import ONE_SYMBOL, TWO_SYMBOLS, pairs, start_end_pairs
 from tools import recipes, score
@@ -336,6 +337,7 @@ def test_shapes_of_the_mlp(
     assert sum(tensor.numel() for tensor in model.parameters()) == parameters
     assert model.C[contexts].shape == (examples, 3, 2)
     assert model.C[contexts].flatten(start_dim=1).shape == (examples, 6)
+    assert torch.equal(model.C[contexts][-1, 2], model.C[contexts[-1, 2]])  # [004]
     hidden = []
     logits = model(contexts, drop=lambda layer: hidden.append(layer) or layer)
     assert hidden[0].shape == (examples, 100)
@@ -558,6 +560,29 @@ def test_gradients_never_zeroed_over_ten_steps(
     assert train_mlp.full_loss(model, examples).item() == pytest.approx(after, abs=0.0002)
 
 
+def test_cross_entropy_is_the_loss_of_the_three_lines(names: list[str]):
+    contexts, targets = inputs(names[:5], ONE_SYMBOL, 3)
+    model = MLP(27, 3, embedding=2, hidden=100)
+    model.initialise("normal", Generator().manual_seed(SEED))
+    logits = model(contexts)
+    counts = logits.exp()
+    probabilities = counts / counts.sum(dim=1, keepdim=True)
+    loss = -probabilities[range(len(targets)), targets].log().mean()
+    assert F.cross_entropy(logits, targets).item() == pytest.approx(loss.item())  # [001] [004]
+
+
+@pytest.mark.parametrize(("block_size", "least"), [(3, 1.8691), (16, 1.4121)])
+def test_least_possible_loss_on_train(names: list[str], block_size: int, least: float):
+    """It is the mean entropy of what follows a context; 16 characters are all of a name so far."""
+    train = cut(shuffle(names, seed=42), train=0.8, dev=0.1)["train"]
+    contexts, targets = inputs(train, ONE_SYMBOL, block_size)
+    together = Counter(map(tuple, torch.hstack((contexts, targets[:, None])).tolist()))
+    alone = Counter(map(tuple, contexts.tolist()))
+    nll = -sum(count * math.log(count / alone[row[:-1]]) for row, count in together.items())
+    assert nll / len(targets) == pytest.approx(least, abs=5e-5)
+    assert block_size != 3 or len(alone) == 5438
+
+
 # --- large_logits -----------------------------------------------------------------------------
 
 
@@ -566,6 +591,8 @@ def test_large_logits_overflow_in_exp_but_not_in_log_probabilities():
     found = log_probabilities(small).exp()  # [001], from here on
     assert " ".join(f"{p:.4e}" for p in found) == "9.0466e-04 3.3281e-04 6.6846e-03 9.9208e-01"
     assert log_probabilities(small - 5).tolist() == pytest.approx(found.log().tolist())
+    negative = torch.tensor([-100.0, -3.0, 0.0, 5.0]).exp()  # is harmless
+    assert (negative / negative.sum()).sum().item() == pytest.approx(1)
     counts = large.exp()
     assert " ".join(f"{x:.4e}" for x in counts) == "3.7835e-44 4.9787e-02 1.0000e+00 inf"
     assert " ".join(f"{x:g}" for x in counts / counts.sum()) == "0 0 0 nan"

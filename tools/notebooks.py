@@ -471,7 +471,8 @@ def summary(notebook: Notebook) -> str:
     others = (
         f"Questions: {count['question']}. Plots: {count['plot']}. Errata: {len(notebook.errata)}."
     )
-    return f"{figures} {others} {f'**Not yet shown: {unshown}.**' if unshown else 'None is open.'}"
+    not_yet = f"**Not yet shown: {unshown}.**" if unshown else "Not yet shown: none."
+    return f"{figures} {others} {not_yet}"
 
 
 def page(name: str, notebook: Notebook, ours: Rows, loops: Loops) -> str:
@@ -523,26 +524,29 @@ This page answers: where is what a notebook prints, asks or draws?
 {table}
 
 A figure is one row of a page: a series of losses, or a list of pairs, counts once. The order of a
-page is that of the notebook, under the notebook's headings. [NOTEBOOKS.md](../../NOTEBOOKS.md) has
-the same experiments by topic, with the value of a plain loop beside each of ours.
+page is that of the notebook, under the notebook's headings; below a heading, the figures come
+first, then the questions, the plots and what is left out. [NOTEBOOKS.md](../../NOTEBOOKS.md) has
+the same experiments by topic, with the value of a plain loop beside ours where there is one.
 
 - *notebook*: as printed. *claim* marks a number in the text that no cell prints.
 - *here*: the value of a recipe as in NOTEBOOKS.md; with ±, mean and standard deviation over
-  seeds. *The same*: a test finds all digits that the notebook prints. Of what no recipe gives, it
-  is mean and standard deviation of a plain loop. Where this column is empty, the command in the
-  last column shows the value.
+  seeds. *The same*: a test finds all digits that the notebook prints. For what no recipe gives, it
+  is the mean and standard deviation of a plain loop. Where this column is empty, the command in
+  the last column shows the value.
 - *ours is*: does this project do what it should? *Inside*: the value of the recipe lies within
   three standard deviations of the mean of a plain loop, over five seeds or more, or within 0.0005
   where nothing is left to chance. The loops are written apart from the pipeline, in
   [notebook_bands.py](../../benchmarks/notebook_bands.py);
   [bands.json](../../benchmarks/bands.json) has the value of each seed.
 - *the notebook*: does the notebook's one run agree with that, to the digits that it prints? If not,
-  the reason. Empty where there is no plain loop, and for claims that are not about a loss.
+  the reason. Empty where there is no plain loop, where the printed numbers cannot be assigned to
+  ours one by one, and for claims that are not about a loss.
 - *kind*: how closely our value can be expected to match.
   - *exact*: counts, shapes, text, and numbers that only rounding can change.
   - *float32*: exact but for the order of the sums in float32, 4 to 5 digits.
   - *seeded*: the same generator and the same order of draws give the same digits.
   - *unseeded*: the notebook's own random draws: within 3 standard deviations over seeds.
+- *left out*: not shown here, with the reason.
 - *not yet*: not shown here yet, and what is missing.
 
 `python -m tools.notebooks` writes these pages from `notebooks.yaml`.

@@ -41,6 +41,12 @@ from charlm.yaml_files import parse_yaml
 RECIPES, NOTEBOOKS = Path("recipes.yaml"), Path("NOTEBOOKS.md")
 PICTURES = PLOTS / "recipes"
 Value = float | str
+# As printed; a number without trailing zeros may stand without quotes.
+Printed = Annotated[
+    str,
+    BeforeValidator(lambda found: f"{found:g}" if isinstance(found, int | float) else found),
+    Field(pattern=r"^-?\d+(\.\d+)?$"),
+]
 Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".join(lines)))]
 
 
@@ -51,7 +57,7 @@ class Figure(Section):
     file: str
     key: str  # see recipes.yaml
     where: dict[str, str | int] | None = None
-    notebook: float | None = None
+    notebook: Printed | None = None
     why: str | None = None  # the notebook's differs from the plain loop's
     band: Band | None = None  # of the plain loop; `load` adds it
 
@@ -155,8 +161,8 @@ class Row(NamedTuple):
 
     @property
     def notebook(self) -> str:
-        """Format the notebook's number; nothing if there is none."""
-        return "" if self.figure.notebook is None else f"{self.figure.notebook:g}"
+        """Return the notebook's number as printed; nothing if there is none."""
+        return self.figure.notebook or ""
 
     @property
     def verdict(self) -> str:
