@@ -419,7 +419,9 @@ def drawn(names: list[str]) -> dict[str, str]:
     model = BigramNeural(27)
     model.initialise(generator)
     contexts, targets = inputs(["emma"], ONE_SYMBOL, 1)
-    nats = log_probabilities(model(contexts))[torch.arange(5), targets]
+    rows = log_probabilities(model(contexts))
+    found["rows"] = "; ".join(" ".join(f"{p:.4f}" for p in row) for row in rows.exp().tolist())
+    nats = rows[torch.arange(5), targets]
     found["probabilities"] = " ".join(f"{p:.7f}" for p in nats.exp().tolist())
     found["log-probabilities"] = " ".join(f"{x:.6f}" for x in nats.tolist())
     found["loss"] = f"{-nats.mean():.6f}"
@@ -473,6 +475,19 @@ def drawn(names: list[str]) -> dict[str, str]:
 )
 def test_generator_gives_what_the_notebook_draws(drawn: dict[str, str], what: str, expected: str):
     assert drawn[what] == expected
+
+
+def test_generator_gives_the_probabilities_of_all_symbols(drawn: dict[str, str]):
+    after_start, after_e, *after_m, after_a = drawn["rows"].split("; ")
+    assert after_start == (
+        "0.0204 0.0134 0.0078 0.0670 0.0130 0.0115 0.0175 0.0121 0.0186 0.0311 0.0275 0.1659 "
+        "0.0087 0.0143 0.0518 0.0317 0.0831 0.0230 0.0396 0.0086 0.0483 0.0447 0.0556 0.0112 "
+        "0.0724 0.0844 0.0168"
+    )
+    assert after_e.startswith("0.0081 0.0690 0.0499 0.1331 0.0985 ")
+    assert len({*after_m}) == 1
+    assert after_m[0].startswith("0.0230 0.0133 0.0162 0.0483 0.0080 ")
+    assert after_a.startswith("0.0538 0.0021 0.3426 0.0492 0.0995 ")
 
 
 # --- five_names -------------------------------------------------------------------------------

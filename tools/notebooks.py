@@ -540,7 +540,7 @@ the same experiments by topic, with the value of a plain loop beside ours where 
   [bands.json](../../benchmarks/bands.json) has the value of each seed.
 - *the notebook*: does the notebook's one run agree with that, to the digits that it prints? If not,
   the reason. Empty where there is no plain loop, where the printed numbers cannot be assigned to
-  ours one by one, and for claims that are not about a loss.
+  ours one by one, and for claims without a decimal point.
 - *kind*: how closely our value can be expected to match.
   - *exact*: counts, shapes, text, and numbers that only rounding can change.
   - *float32*: exact but for the order of the sums in float32, 4 to 5 digits.
