@@ -456,9 +456,9 @@ def test_values_of_commands_are_in_the_test():
                 assert number in source, f"{item.text}: {number}"
 
 
-def test_recipes_of_answers_exist():
+def test_recipes_and_loops_of_answers_exist():
     texts = [item.answer or item.command or item.left_out or "" for item in ALL_ITEMS]
     texts += [erratum.shown for notebook in NOTEBOOKS.values() for erratum in notebook.errata]
     named = {name for text in texts for name in re.findall(r"`([a-z]+(?:-[\w.]+)+)`", text)}
     assert len(named) >= 10
-    assert named <= RECIPES | {*tables.EXPERIMENTS}
+    assert named <= RECIPES | {*tables.EXPERIMENTS} | {*bands.load()}
