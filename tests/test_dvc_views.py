@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import Project, facts
 
 MAX_SHOW_WIDTH = 100  # of `dvc metrics show`
 MAX_DIFF_ROWS = 8  # of `dvc metrics diff` after one parameter of the MLP changed
@@ -42,6 +42,8 @@ def test_losses_fit_on_a_page(quick: Project):
 
 @pytest.mark.faults
 def test_one_changed_parameter_changes_few_rows_and_lines(experiments: Project):
+    parameters = 27 * 10 + 30 * 300 + 300 + 300 * 27 + 27
+    assert facts(experiments.root, "mlp") == {"parameters": str(parameters)}
     printed = experiments.run("dvc", "metrics", "diff").stdout
     _, *rows = (line.split() for line in printed.splitlines())
     assert {row[1] for row in rows} == {"mlp", "mixture"}

@@ -176,6 +176,8 @@ def test_experiment_in_the_workspace_and_what_it_changed(quick: Project, tmp_pat
     assert float(row["metrics/nll/dev.json:mlp"]) > 0
 
     project = quick.copy(tmp_path / "clone")
+    parameters = 27 * 10 + 30 * 200 + 200 + 200 * 27 + 27
+    assert facts(project.root, "mlp") == {"parameters": str(parameters)}
     metrics = json.loads(project.run("dvc", "metrics", "diff", "HEAD~1", "HEAD", "--json").stdout)
     assert {path: set(changes) for path, changes in metrics.items()} == {
         f"metrics/nll/{split}.json": {"mlp", "mixture"} for split in ("train", "dev", "dev_unseen")
