@@ -293,7 +293,13 @@ def test_contexts_of_the_five_names_are_32_rows_of_3(names: list[str]):
     contexts, targets = inputs(names[:5], ONE_SYMBOL, 3)
     assert (contexts.shape, targets.shape) == ((32, 3), (32,))  # [001] [002] [004]
     assert contexts.dtype == targets.dtype == torch.int64
-    assert contexts[13, 2] == 1
+
+
+def test_row_13_of_the_embedded_contexts(names: list[str]):
+    contexts, _ = inputs(names[:5], ONE_SYMBOL, 3)
+    C = torch.randn(27, 2, generator=Generator().manual_seed(SEED))
+    assert contexts[13, 2] == 1  # [001] [002] [004]
+    assert torch.equal(C[contexts][13, 2], C[1])
 
 
 def test_contexts_of_six_characters():
@@ -503,6 +509,7 @@ def test_five_names_before_the_last_update(names: list[str], monkeypatch: pytest
     generator = Generator().manual_seed(SEED)
     model = MLP(27, 3, embedding=2, hidden=100)
     model.initialise("normal", generator)
+    start = model.C.detach().clone()
     train_mlp.train(model, examples, none, settings, generator)
 
     contexts, targets = inputs(names[:5], ONE_SYMBOL, 3)
@@ -523,6 +530,9 @@ def test_five_names_before_the_last_update(names: list[str], monkeypatch: pytest
     missed = (symbols != targets).nonzero()[:, 0].tolist()
     assert missed == [0, 5, 12, 16]
     assert ONE_SYMBOL.decode(targets[missed].tolist()) == "eoai"
+    # what no context contains keeps its random embedding
+    unchanged = (start == model.C).all(dim=1).nonzero()[:, 0].tolist()
+    assert ONE_SYMBOL.decode(unchanged) == "cdfgjknqrtuwxyz"
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,9 @@ Figures = Annotated[
 ]
 Loops = dict[str, bands.Entry]  # by name
 Rows = dict[tuple[str, str], recipes.Row]  # by recipe and figure
-HEADERS = ("what", "notebook", "here", "ours is", "the notebook", "kind", "how to get it")
+HEADERS = (
+    *("what", "notebook", "here", "plain loop", "ours is", "the notebook", "kind", "how to get it"),
+)
 CLAIM = "claim: "  # how the text of a number begins that no cell prints
 MAX_WITH_SD = 3  # figures in a cell with a standard deviation each
 
@@ -349,28 +351,30 @@ def rows_of(item: Item, rows: Rows) -> list[recipes.Row]:
     return [rows[item.recipe or "", figure] for figure in matching(item.figure or [], figures)]
 
 
-def bands_of(item: Item, rows: Rows, loops: Loops) -> list[Band | None]:
-    """Return where a correct run lies, for each figure of an item."""
+def bands_of(item: Item, rows: Rows, loops: Loops) -> dict[str, Band | None]:
+    """Return where a correct run lies, by figure of an item."""
     if item.loop is not None:
         known = loops[item.loop].figures
-        return [known[figure] for figure in matching(item.figure or [], known)]
-    return [row.figure.band for row in rows_of(item, rows)]
+        return {figure: known[figure] for figure in matching(item.figure or [], known)}
+    return {row.figure.what: row.figure.band for row in rows_of(item, rows)}
 
 
-def here(item: Item, rows: Rows, loops: Loops) -> str:
+def here(item: Item, rows: Rows) -> str:
     """Return the value here; nothing where only the command shows it."""
-    if item.loop is not None:
-        known = loops[item.loop].figures
-        found = {figure: known[figure] for figure in matching(item.figure or [], known)}
-        if len(found) <= MAX_WITH_SD:
-            return listed(item, {figure: band.shown for figure, band in found.items()})
-        spreads = [band.sd or 0 for band in found.values()]
-        means = ", ".join(f"{band.mean:.2f}" for band in found.values())
-        return f"{means}; SD {min(spreads):.2f} to {max(spreads):.2f}"
     if item.recipe and item.figure:
         return listed(item, {row.figure.what: row.ours for row in rows_of(item, rows)})
     is_tested = item.command and PYTEST.search(item.command)
     return escaped(item.here or ("the same" if is_tested else ""))
+
+
+def plain_loop(item: Item, rows: Rows, loops: Loops) -> str:
+    """Return the values of the plain loop; nothing where there is none."""
+    found = {figure: band for figure, band in bands_of(item, rows, loops).items() if band}
+    spreads = [band.sd for band in found.values() if band.sd]
+    if len(found) <= MAX_WITH_SD or not spreads:
+        return listed(item, {figure: band.shown for figure, band in found.items()})
+    means = ", ".join(f"{band.mean:.2f}" for band in found.values())
+    return f"{means}; SD {min(spreads):.2f} to {max(spreads):.2f}"
 
 
 def listed(item: Item, values: dict[str, str]) -> str:
@@ -395,7 +399,7 @@ def agreement(item: Item, rows: Rows, loops: Loops) -> str:
     about a loss.
     """
     printed = numbers(item.printed or "")
-    known = bands_of(item, rows, loops)
+    known = [*bands_of(item, rows, loops).values()]
     are_losses = all("." in number for number in printed)
     is_claim = item.text.startswith(CLAIM)
     if len(known) == 1 and are_losses and not is_claim:  # several draws, or printed twice
@@ -421,7 +425,8 @@ def cells(section: Cells, ours: Rows, loops: Loops) -> str:
         (
             escaped(item.what),
             escaped(item.printed or ""),
-            here(item, ours, loops),
+            here(item, ours),
+            plain_loop(item, ours, loops),
             verdict(item, ours),
             agreement(item, ours, loops),
             item.agreement or "",
@@ -526,18 +531,20 @@ This page answers: where is what a notebook prints, asks or draws?
 A figure is one row of a page: a series of losses, or a list of pairs, counts once. The order of a
 page is that of the notebook, under the notebook's headings; below a heading, the figures come
 first, then the questions, the plots and what is left out. [NOTEBOOKS.md](../../NOTEBOOKS.md) has
-the same experiments by topic, with the value of a plain loop beside ours where there is one.
+the same experiments by topic.
 
-- *notebook*: as printed. *claim* marks a number in the text that no cell prints.
+- *notebook*: as printed; the numbers of a series are rounded. *claim* marks a number in the text
+  that no cell prints.
 - *here*: the value of a recipe as in NOTEBOOKS.md; with ±, mean and standard deviation over
-  seeds. *The same*: a test finds all digits that the notebook prints. For what no recipe gives, it
-  is the mean and standard deviation of a plain loop. Where this column is empty, the command in
-  the last column shows the value.
-- *ours is*: does this project do what it should? *Inside*: the value of the recipe lies within
-  three standard deviations of the mean of a plain loop, over five seeds or more, or within 0.0005
-  where nothing is left to chance. The loops are written apart from the pipeline, in
-  [notebook_bands.py](../../benchmarks/notebook_bands.py);
+  seeds. *The same*: a test finds all digits that the notebook prints. Where this column is empty,
+  the command in the last column shows the value.
+- *plain loop*: what the notebook's own training loop gives, mean and standard deviation over five
+  seeds or more; one number where nothing is left to chance. The loops are written apart from the
+  pipeline, in [notebook_bands.py](../../benchmarks/notebook_bands.py);
   [bands.json](../../benchmarks/bands.json) has the value of each seed.
+- *ours is*: does this project do what it should? *Inside*: the value of the recipe lies within
+  three standard deviations of the mean of the plain loop, or within 0.0005 where nothing is left to
+  chance.
 - *the notebook*: does the notebook's one run agree with that, to the digits that it prints? If not,
   the reason. Empty where there is no plain loop, where the printed numbers cannot be assigned to
   ours one by one, and for claims without a decimal point.
