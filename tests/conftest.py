@@ -353,15 +353,32 @@ def quick(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
 
 
 @pytest.fixture(scope="session")
-def with_experiment(quick: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A quick clone with an experiment, `less`, that ran in a temporary folder."""
+def with_recipes(quick: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A quick clone in which tools.recipes ran two recipes, `smoothing-3` and `few`.
+
+    `few` only draws fewer names. Beside the clone, `stdout` and `stderr` have what was printed.
+    """
 
     def build(folder: Path) -> None:
         project = quick.copy(folder)
-        change = "bigram_count.smoothing=0.3"
-        project.run("dvc", "exp", "run", "--temp", "--name", "less", "-S", change)
+        loss = {"what": "dev NLL", "file": "metrics/nll/dev.json", "key": "bigram_count"}
+        symbols = {"what": "symbols", "file": "data/vocabulary.json", "key": "length"}
+        both = {
+            name: {"question": "why?", "overrides": [override], "figures": figures}
+            for name, override, figures in (
+                ("smoothing-3", "bigram_count.smoothing=3", [loss]),
+                ("few", "sample.count=3", [loss, symbols]),
+            )
+        }
+        content = {"x": {"title": "Two", "recipes": both}}
+        (project.root / "recipes.yaml").write_text(yaml.safe_dump(content))
+        project.commit("two recipes")
+        ran = project.call("tools.recipes", *both)
+        assert ran.returncode == 0, ran.stderr
+        (folder.parent / "stdout").write_text(ran.stdout)
+        (folder.parent / "stderr").write_text(ran.stderr)
 
-    return built_once(tmp_path_factory, "with_experiment", build)
+    return built_once(tmp_path_factory, "with_recipes", build)
 
 
 @pytest.fixture

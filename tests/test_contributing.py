@@ -2,11 +2,12 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.conftest import ROOT, Project, losses
+from tests.conftest import ROOT, Project, clone, losses
 
 SECTION = (
     (ROOT / "CONTRIBUTING.md").read_text().partition("## Add a model\n")[2].partition("\n## ")[0]
@@ -95,6 +96,8 @@ def test_new_model_is_on_the_page_of_the_report(with_unigram: Project):
 
 
 @pytest.mark.faults
-def test_tests_of_dvc_yaml_accept_the_new_model(with_unigram: Project):
+def test_tests_of_dvc_yaml_accept_the_new_model(tmp_path: Path):
+    project = clone(tmp_path / "clone")
+    follow_the_steps(project)
     options = ("-q", "-n0", "-p", "no:cacheprovider")
-    with_unigram.run(sys.executable, "-m", "pytest", *options, "tests/test_dvc_yaml.py")
+    project.run(sys.executable, "-m", "pytest", *options, "tests/test_dvc_yaml.py")

@@ -84,6 +84,14 @@ def cluster(folder: Path, **options) -> Iterator[Cluster]:
         started.stop()
 
 
+def another_version(folder: Path) -> str:
+    """Return a PYTHONPATH on which a package has another version."""
+    other = folder / "packages/tabulate-0.0.1.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: tabulate\nVersion: 0.0.1\n")
+    return os.pathsep.join([str(other.parent), os.environ.get("PYTHONPATH", "")])
+
+
 def processes_in(folder: Path) -> list[str]:
     """Return what runs in a folder."""
     found = []
@@ -105,7 +113,9 @@ def test_eight_points_have_the_git_trees_of_sequential_runs(
     with cluster(tmp_path / "cluster") as nodes:
         for _ in range(2):
             nodes.node()
+        other, _ = nodes.node(PYTHONPATH=another_version(tmp_path))
         out, _ = sweep(project, *axes, "--address", nodes.address)
+        assert not list(other.glob("names-sweep-*/cache"))  # refused, so nothing was sent there
         assert len(experiments(project)) == 8
         # what has run comes from git and the cache of the head, and no node is asked
         again, err = sweep(project, *axes, "--address", "tcp://127.0.0.1:1")
@@ -118,13 +128,18 @@ def test_eight_points_have_the_git_trees_of_sequential_runs(
 
 
 @pytest.mark.faults
-def test_four_tasks_start_at_once_on_one_empty_node(base: Project, tmp_path: Path):
+def test_four_tasks_start_at_once_on_one_empty_node_and_one_fails(base: Project, tmp_path: Path):
     project = base.copy(tmp_path / "clone")
     with cluster(tmp_path / "cluster") as nodes:
         folder, _ = nodes.node(threads=4)
-        sweep(project, "mlp.hidden=5,6,7,8", "--address", nodes.address)
-        assert len(experiments(project)) == 4
+        axes = ("mlp.lr=1e30,0.04,0.05,0.06", "--address", nodes.address)
+        out, err = sweep(project, *axes, status=1)
         assert not list(folder.glob("names-sweep-*/task-*"))
+    assert re.search(
+        r"^lr-1e\+30 failed: train_mlp: the loss is .* lower mlp.lr", err, re.MULTILINE
+    )
+    assert "1 of 1 runs failed" in out
+    assert set(experiments(project)) == {"lr-0.04", "lr-0.05", "lr-0.06"}
 
 
 @posix
@@ -145,20 +160,6 @@ def test_task_of_a_killed_worker_runs_again_and_leaves_no_process(base: Project,
         assert ran.wait(5 * TIMEOUT_S) == 0, (tmp_path / "printed").read_text()
         assert set(experiments(project)) == {"hidden-5", "hidden-6", "hidden-7"}
         assert not list(folder.glob("names-sweep-*/task-*"))
-
-
-@pytest.mark.faults
-def test_failing_point_and_good_ones_on_a_cluster(base: Project, tmp_path: Path):
-    project = base.copy(tmp_path / "clone")
-    with cluster(tmp_path / "cluster") as nodes:
-        nodes.node(threads=2)
-        axes = ("mlp.lr=1e30,0.04,0.05", "--address", nodes.address)
-        out, err = sweep(project, *axes, status=1)
-    assert re.search(
-        r"^lr-1e\+30 failed: train_mlp: the loss is .* lower mlp.lr", err, re.MULTILINE
-    )
-    assert "1 of 1 runs failed" in out
-    assert set(experiments(project)) == {"lr-0.04", "lr-0.05"}
 
 
 @posix
@@ -184,28 +185,13 @@ def test_ctrl_c_on_the_head_and_the_same_command_again(base: Project, tmp_path: 
 @pytest.mark.faults
 def test_node_with_another_version_of_a_package_is_refused(base: Project, tmp_path: Path):
     project = base.copy(tmp_path / "clone")
-    other = tmp_path / "packages/tabulate-0.0.1.dist-info"
-    other.mkdir(parents=True)
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: tabulate\nVersion: 0.0.1\n")
-    path = os.pathsep.join([str(other.parent), os.environ.get("PYTHONPATH", "")])
     refused = r"sweep: node tcp://\S+ is refused: tabulate 0.0.1 \(the head has [\d.]+\)"
     with cluster(tmp_path / "cluster") as nodes:
-        nodes.node(PYTHONPATH=path)
-        command = ("mlp.hidden=6,7", "--address", nodes.address)
-        _, err = sweep(project, *command, status=1)
-        assert re.search(f"^{refused}$", err, re.MULTILINE)
-        assert "sweep: no node has the environment of this one; install the same" in err
-        assert experiments(project) == {}
-
-        folder, _ = nodes.node(threads=2)
-        nodes.node(PYTHONPATH=path)
-        _, err = sweep(project, *command)
-        assert len(experiments(project)) == 3
-        assert not [
-            path
-            for path in nodes.folder.glob("node*/names-sweep-*/cache")
-            if path.parents[1] != folder
-        ]
+        nodes.node(PYTHONPATH=another_version(tmp_path))
+        _, err = sweep(project, "mlp.hidden=6,7", "--address", nodes.address, status=1)
+    assert re.search(f"^{refused}$", err, re.MULTILINE)
+    assert "sweep: no node has the environment of this one; install the same" in err
+    assert experiments(project) == {}
 
 
 @posix

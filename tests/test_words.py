@@ -209,17 +209,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("content", "names", "mended"),
-    [
-        pytest.param(*read, marks=[pytest.mark.faults] * (name == "han"), id=name)
-        for name, read in READ.items()
-    ],
-)
-def test_list_that_people_have_runs_through_all_stages(
+@pytest.mark.parametrize(("content", "names", "mended"), READ.values(), ids=READ)
+def test_list_that_people_have_is_read(
     tmp_path: Path, content: str, names: list[str], mended: dict[str, int]
 ):
-    run_stages(tmp_path, content.encode(), FEW_STEPS)
+    run_stages(tmp_path, content.encode(), FEW_STEPS, ("fetch", "split", "build_contexts"))
     found = facts(tmp_path, "fetch")
     assert read_names(tmp_path / "data/names.txt") == names
     assert found["lines"] == str(len(names))
@@ -232,6 +226,20 @@ def test_list_that_people_have_runs_through_all_stages(
     characters = sorted(set("".join(names)))
     itos = json.loads((tmp_path / "data/vocabulary.json").read_text())
     assert itos == ["<.>" if "." in characters else ".", *characters]
+
+
+@pytest.mark.parametrize(
+    "name",
+    # what the others end in after the first stage is Latin letters, as in the lecture's list
+    [
+        *("cyrillic", "decomposed", "dot_at_end", "forty_names", "long_names"),
+        pytest.param("han", marks=pytest.mark.faults),
+    ],
+)
+def test_list_that_people_have_runs_through_all_stages(tmp_path: Path, name: str):
+    content, names, _ = READ[name]
+    run_stages(tmp_path, content.encode(), FEW_STEPS)
+    characters = sorted(set("".join(names)))
     for path in chain.from_iterable(declared(name, "outs", "metrics", "plots") for name in STAGES):
         assert (tmp_path / path).exists(), path
     assert {tuple(by_model) for by_model in losses(tmp_path).values()} == {tuple(MODELS)}
