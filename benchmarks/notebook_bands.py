@@ -493,7 +493,7 @@ def mlp_2_300() -> Found:
 
 
 def decay_2_300() -> Found:
-    """Train the same with three rates, as [004], which does not say how many steps each had."""
+    """Train the same with three rates, as [004], which only says how many steps the first had."""
     parameters = start(2, 300)
     data = examples("train")
     descend(parameters, data, [0.1] * 30_000 + [0.05] * 150_000)
