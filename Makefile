@@ -46,7 +46,7 @@ test: $(INSTALLED)
 	@$(RUN) pytest
 
 # What `make test` leaves out: kills, full disks, settings of every kind, and thousands of cases where
-# it generates a few; about 15 minutes.
+# it generates a few; 12 to 27 minutes.
 test-faults: $(INSTALLED_CLUSTER)
 	@CASES=many $(RUN) pytest -n3 -m "faults or hypothesis"
 
