@@ -538,8 +538,8 @@ the same experiments by topic.
 - *here*: the value of a recipe as in NOTEBOOKS.md; with ±, mean and standard deviation over
   seeds. *The same*: a test finds all digits that the notebook prints. Where this column is empty,
   the command in the last column shows the value.
-- *plain loop*: what the notebook's own training loop gives, mean and standard deviation over five
-  seeds or more; one number where nothing is left to chance. The loops are written apart from the
+- *plain loop*: what plain loops as the notebooks write them give, mean and standard deviation over
+  five seeds or more; one number where nothing is left to chance. They are written apart from the
   pipeline, in [notebook_bands.py](../../benchmarks/notebook_bands.py);
   [bands.json](../../benchmarks/bands.json) has the value of each seed.
 - *ours is*: does this project do what it should? *Inside*: the value of the recipe lies within
