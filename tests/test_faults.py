@@ -66,7 +66,7 @@ EVENTS = ["start", "middle", "write:1", "rename:1", "write:last"]
 TIMEOUT_S = 60  # only a test that fails waits so long
 SOME = {("train_mlp", "rename:1", "stage")}  # also in `make test`
 # Killed at each event, with dvc or without it. DVC removes the outputs before it runs a stage, so
-# only a late kill of one of the others leaves something of its own: some outputs and half of one.
+# in the other stages an early kill leaves nothing, and a late one some outputs and half of another.
 # What they do without dvc is in one function, run_stage, which test_layout.py finds in each.
 FIRST_MIDDLE_LAST = {"fetch", "train_mlp", "plot_mlp"}
 KILLS = [
