@@ -235,6 +235,12 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch, limit_bytes: int) -> None:
     monkeypatch.setattr(runtime, "memory_limit_bytes", lambda: limit_bytes)
 
 
+def write_recipes(project: Project, **recipes: dict[str, object]) -> None:
+    """Replace the recipes of a project."""
+    content = {"x": {"title": "Width", "recipes": recipes}}
+    (project.root / "recipes.yaml").write_text(yaml.safe_dump(content))
+
+
 # runs each stage as `python -m` does, one after the other in one process
 IN_ONE_PROCESS = """
 import runpy, sys
@@ -363,15 +369,13 @@ def with_recipes(quick: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
         project = quick.copy(folder)
         loss = {"what": "dev NLL", "file": "metrics/nll/dev.json", "key": "bigram_count"}
         symbols = {"what": "symbols", "file": "data/vocabulary.json", "key": "length"}
+        smoothing = {"question": "why?", "overrides": ["bigram_count.smoothing=3"]}
+        few = {"question": "why?", "overrides": ["sample.count=3"]}
         both = {
-            name: {"question": "why?", "overrides": [override], "figures": figures}
-            for name, override, figures in (
-                ("smoothing-3", "bigram_count.smoothing=3", [loss]),
-                ("few", "sample.count=3", [loss, symbols]),
-            )
+            "smoothing-3": smoothing | {"figures": [loss]},
+            "few": few | {"figures": [loss, symbols]},
         }
-        content = {"x": {"title": "Two", "recipes": both}}
-        (project.root / "recipes.yaml").write_text(yaml.safe_dump(content))
+        write_recipes(project, **both)
         project.commit("two recipes")
         ran = project.call("tools.recipes", *both)
         assert ran.returncode == 0, ran.stderr

@@ -23,7 +23,16 @@ from charlm.storage import write_bytes, write_json
 from charlm.tables import write_facts
 from charlm.vocabulary import build_vocabulary
 from stages import evaluate, split, train_bigram_count
-from tests.conftest import ROOT, STAGES, Project, clone, declared, losses, run_stages
+from tests.conftest import (
+    ROOT,
+    STAGES,
+    Project,
+    clone,
+    declared,
+    losses,
+    run_stages,
+    write_recipes,
+)
 from tools import recipes
 from tools.recipes import Figure, Recipe, Row
 
@@ -437,11 +446,6 @@ PARAMETERS = {
 }
 
 
-def write_recipes(project: Project, **recipes: dict[str, object]) -> None:
-    content = {"x": {"title": "Width", "recipes": recipes}}
-    (project.root / "recipes.yaml").write_text(yaml.safe_dump(content))
-
-
 def test_five_names_start_at_the_loss_of_the_notebook(tmp_path: Path, names: list[str]):
     recipe = RECIPES["five-names"]
     settings = overridden(recipe.overrides)
@@ -475,6 +479,7 @@ def test_recipes_run_aside_under_their_names_and_only_once(
     assert existing(project) == both
     again = tool(project, *sorted(both, reverse=True))
     assert (again.stdout, again.stderr) == (stdout, "")
+    alone = tool(project, "smoothing-3").stdout
 
     changed = tool(project, "few", "-S", "bigram_count.smoothing=3")
     both_and_changed = both | {"few-bigram_count.smoothing=3"}
@@ -496,9 +501,7 @@ def test_recipes_run_aside_under_their_names_and_only_once(
     project.run("git", "restore", "params.yaml")
     project.commit("another")
     assert existing(project) == set()
-    assert re.search(
-        r"^smoothing-3 +dev NLL +2\.4550", tool(project, "smoothing-3").stdout, re.MULTILINE
-    )
+    assert tool(project, "smoothing-3").stdout == alone
     project.run("dvc", "exp", "apply", "smoothing-3")
     assert "README.md" not in project.changed()
     applied = yaml.safe_load((project.root / "params.yaml").read_text())

@@ -115,7 +115,7 @@ def processes_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.faults
-def test_eight_points_have_the_git_trees_of_sequential_runs(
+def test_points_have_the_git_trees_of_sequential_runs(
     base: Project, one_by_one: dict[str, str], tmp_path: Path
 ):
     project = base.copy(tmp_path / "clone")

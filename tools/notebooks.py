@@ -47,7 +47,14 @@ Figures = Annotated[
 Loops = dict[str, bands.Entry]  # by name
 Rows = dict[tuple[str, str], recipes.Row]  # by recipe and figure
 HEADERS = (
-    *("what", "notebook", "here", "plain loop", "ours is", "the notebook", "kind", "how to get it"),
+    "what",
+    "notebook",
+    "here",
+    "plain loop",
+    "ours is",
+    "the notebook",
+    "kind",
+    "how to get it",
 )
 CLAIM = "claim: "  # how the text of a number begins that no cell prints
 MAX_WITH_SD = 3  # figures in a cell with a standard deviation each
