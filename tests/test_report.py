@@ -141,21 +141,75 @@ def test_changed_parameters_are_shown_as_in_the_file():
 
 
 @pytest.mark.parametrize(
-    ("verdict", "detail", "sentence"),
+    ("verdict", "difference", "detail", "sentence"),
     [
-        ("worse", "", "a beats b by 0.0080 ± 0.0020."),
+        ("worse", 0.008, "", "a beats b by 0.0080 ± 0.0020."),
+        ("better", -0.008, "", "b beats a by 0.0080 ± 0.0020."),
         (
             "significant but negligible",
+            0.008,
             "",
             "a beats b by 0.0080 ± 0.0020, which is significant but negligible.",
         ),
-        ("not significant", "; why", "a and b: not significant; why."),
-        ("the same", ", name for name", "a and b predict the same."),
+        (
+            "significant but negligible",
+            -0.008,
+            "",
+            "b beats a by 0.0080 ± 0.0020, which is significant but negligible.",
+        ),
+        ("not significant", 0.008, "; why", "a and b: not significant; why."),
+        ("the same", 0.0, ", name for name", "a and b predict the same."),
+        (
+            "worse",
+            None,
+            ": probability 0 for 0 names under A, 4 under B",
+            "a beats b: probability 0 for 0 names under a, 4 under b.",
+        ),
+        (
+            "better",
+            None,
+            ": probability 0 for 4 names under A, 0 under B",
+            "b beats a: probability 0 for 4 names under a, 0 under b.",
+        ),
+        ("cannot be compared", None, ": why", "a and b: cannot be compared: why."),
     ],
 )
-def test_verdict_on_two_models(verdict: str, detail: str, sentence: str):
-    row = Row("a\nb", "dev", False, 2.0, 2.008, 0.008, 0.006, 0.01, 40, verdict, detail)
+def test_verdict_on_two_models(verdict: str, difference: float | None, detail: str, sentence: str):
+    values = (
+        (None,) * 3 if difference is None else (difference, difference - 0.002, difference + 0.002)
+    )
+    row = Row("a\nb", "dev", False, 2.0, 2.0, *values, 40, verdict, detail)
     assert tables.model_sentence(row) == sentence
+
+
+def two_models() -> Results:
+    """A run in which `good` has a loss of 0.9 to 1.1 per name and `bad` of 1.9 to 2.1."""
+    wobble = np.tile([-0.1, 0.1], 20)
+    evaluation = pd.DataFrame(
+        {
+            "split": "dev",
+            "name": [f"name{number}" for number in range(40)],
+            "characters": 1,
+            "in_train": False,
+            "bad": 2 + wobble[::-1],
+            "good": 1 + wobble,
+        }
+    )
+    run = Run("workspace", evaluation, "names.txt", {})
+    return SMALL._replace(run=run, losses=losses_of_names(evaluation))
+
+
+@pytest.mark.parametrize("ranked", [["good", "bad"], ["bad", "good"]])
+def test_the_better_model_beats_the_worse_one_in_any_order(
+    ranked: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tables, "rank_models", lambda side: ranked)
+    # each name's difference is 0.2 from their mean: 2.0227 * (40 * 0.2**2)**0.5 / 40
+    assert tables.verdicts({"": two_models()}) == ["good beats bad by 1.0000 ± 0.0640."]
+
+
+def test_models_are_ranked_by_their_loss_on_names_not_in_train():
+    assert tables.rank_models(two_models()) == ["good", "bad"]
 
 
 def test_verdict_on_two_revisions():

@@ -224,20 +224,22 @@ def rank_models(side: Results) -> list[str]:
 
 
 def model_sentence(row: Row) -> str:
-    """Return the verdict on two models, of which the first is better on average.
+    """Return the verdict on two models of one run.
 
     Args:
-        row: the comparison; its `model` has a model per line.
+        row: the comparison; its `model` has a model per line, A and B.
     """
-    one, other = row.model.split("\n")
+    a, b = row.model.split("\n")
+    detail = row.detail.replace("under A", f"under {a}").replace("under B", f"under {b}")
     if row.verdict == "the same":
-        return f"{one} and {other} predict the same."
-    if row.verdict == "not significant":
-        return f"{one} and {other}: not significant{row.detail}."
-    if row.difference is None:
-        return f"{one} and {other}{row.detail}."
+        return f"{a} and {b} predict the same."
+    if row.verdict in ("not significant", "cannot be compared"):
+        return f"{a} and {b}: {row.verdict}{detail}."
+    b_is_better = row.verdict == "better" or (row.difference is not None and row.difference < 0)
+    winner, loser = (b, a) if b_is_better else (a, b)
+    by = f" by {amount(row)}" if row.difference is not None else detail
     but = ", which is significant but negligible" if "negligible" in row.verdict else ""
-    return f"{one} beats {other} by {amount(row)}{but}."
+    return f"{winner} beats {loser}{by}{but}."
 
 
 def revision_sentence(row: Row) -> str:
