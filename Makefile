@@ -2,6 +2,9 @@
 # For torch's CPU build put its address in pip's own variable PIP_EXTRA_INDEX_URL (see README).
 
 PYTHON ?= python3
+# Those that git hands to its hooks: a program that passed them on to git in another folder would
+# write to the repository of the hook.
+unexport $(shell git rev-parse --local-env-vars 2>/dev/null)
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 INSTALLED_CLUSTER := .venv/.installed-cluster

@@ -1,1 +1,1 @@
-import charlm  # noqa: F401 - before anything imports torch
+import tools  # noqa: F401 - drops git's variables, and settles the arithmetic before torch is imported

@@ -1,6 +1,6 @@
 """What the tests share: the real list of names, and finished pipelines in temporary clones."""
 
-import charlm  # noqa: F401, I001 - settles the arithmetic, so it precedes every import of torch
+import tools  # noqa: F401, I001 - settles the arithmetic, and drops git's variables, before all else
 
 import contextlib
 import hashlib
