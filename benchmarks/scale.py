@@ -26,8 +26,8 @@ from benchmarks.processes import (
     time_project,
     write_params,
 )
+from charlm.core.storage import METRICS, model_path
 from charlm.download import read_url
-from charlm.storage import METRICS, model_path
 from charlm.tables import parse_facts
 
 RESULTS = Path("benchmarks/scale.json")

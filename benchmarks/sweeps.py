@@ -26,8 +26,8 @@ from typing import Any, NamedTuple, Self
 from tabulate import tabulate
 
 from benchmarks.processes import machine
+from charlm.core.storage import write_json
 from charlm.experiments import head_commit
-from charlm.storage import write_json
 from charlm.sweeps import node, transport
 from charlm.sweeps.local import core_count
 

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from charlm.examples import build_examples, next_counts
+from charlm.core.storage import split_path
+from charlm.data.examples import build_examples, next_counts
+from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.mlp import MLP
 from charlm.names import read_names
 from charlm.sampling import sample_names
 from charlm.scoring import Characters, score
-from charlm.storage import split_path
-from charlm.vocabulary import Vocabulary, read_vocabulary
 
 Work = Callable[[], object]
 REPEATS = 20  # of what is too short to be timed once

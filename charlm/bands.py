@@ -9,9 +9,9 @@ from typing import Self
 
 from pydantic import TypeAdapter, ValidationError, model_validator
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.storage import read_json
 from charlm.params import Section
-from charlm.storage import read_json
 
 PATH = Path("benchmarks/bands.json")
 DEVIATIONS = 3  # from the mean over seeds, where chance plays a part

@@ -18,7 +18,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 
 if TYPE_CHECKING:
     import requests

@@ -12,9 +12,9 @@ from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides
 
 from charlm import params
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.yaml_files import parse_yaml
 from charlm.revisions import Files
-from charlm.yaml_files import parse_yaml
 
 PARAMS = Path("params.yaml")
 CODE = ("charlm", "constraints.txt", "dvc.yaml", "stages")  # all but params.yaml behind a result

@@ -1,6 +1,6 @@
 """Advice for people who type a name or its beginning."""
 
-from charlm.vocabulary import Vocabulary
+from charlm.data.vocabulary import Vocabulary
 
 
 def lower_case_hint(text: str, vocabulary: Vocabulary) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 from dvc.exceptions import DvcException
 from dvc.utils.serialize import parse_yaml
 
-from charlm.errors import InputError
-from charlm.yaml_files import has_conflict
+from charlm.core.errors import InputError
+from charlm.core.yaml_files import has_conflict
 
 PIPELINE, LOCK, PARAMS = "dvc.yaml", "dvc.lock", "params.yaml"
 MAX_CHANGES = 3  # named in a message; the rest are counted

@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from charlm.errors import InputError
-from charlm.storage import read_bytes
+from charlm.core.errors import InputError
+from charlm.core.storage import read_bytes
 
 BYTE_ORDER_MARK = "\ufeff"
 LINE_END = re.compile("\r\n|\r|\n")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from charlm.errors import InputError
-from charlm.yaml_files import parse_yaml
+from charlm.core.errors import InputError
+from charlm.core.yaml_files import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

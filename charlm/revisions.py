@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 
 WORKSPACE = "workspace"
 

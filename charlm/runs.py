@@ -16,11 +16,11 @@ from dvc.exceptions import DvcException
 
 from charlm import stats
 from charlm.comparison import POWER, Difference, difference
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.storage import SPLITS, damaged
 from charlm.lockfile import PARAMS, check_lock, lookup, parse_sections
 from charlm.models.registry import FITTED_ON_DEV, MODELS
 from charlm.revisions import WORKSPACE, Files
-from charlm.storage import SPLITS, damaged
 from charlm.tables import parse_facts
 
 EVALUATION, FETCH = "data/evaluation.csv", "metrics/fetch.csv"

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from charlm.examples import MAX_CELLS, unique_contexts
-from charlm.runtime import check_table_memory
+from charlm.core.runtime import check_table_memory
+from charlm.data.examples import MAX_CELLS, unique_contexts
 
 if TYPE_CHECKING:
+    from charlm.data.vocabulary import Vocabulary
     from charlm.models.base import Model
-    from charlm.vocabulary import Vocabulary
 
 MIN_DEFAULT_LENGTH = 30  # characters: twice the longest name of names.txt
 

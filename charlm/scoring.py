@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from charlm.errors import InputError
-from charlm.examples import context_groups
-from charlm.tensors import Arrays
+from charlm.core.errors import InputError
+from charlm.data.examples import context_groups
+from charlm.data.tensors import Arrays
 
 if TYPE_CHECKING:
     from charlm.models.base import Model

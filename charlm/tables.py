@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charlm.errors import InputError
-from charlm.storage import atomic_write
+from charlm.core.errors import InputError
+from charlm.core.storage import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd

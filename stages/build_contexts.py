@@ -9,12 +9,12 @@ different length does not rerun the other models.
 """
 
 from charlm import params
-from charlm.examples import FOLDERS, build_examples, check_bigram_memory
+from charlm.core.runtime import run_stage
+from charlm.core.storage import DATA, SPLITS, split_path, write_json
+from charlm.data.examples import FOLDERS, build_examples, check_bigram_memory
+from charlm.data.tensors import write_tensors
+from charlm.data.vocabulary import PATH, build_vocabulary
 from charlm.names import read_names
-from charlm.runtime import run_stage
-from charlm.storage import DATA, SPLITS, split_path, write_json
-from charlm.tensors import write_tensors
-from charlm.vocabulary import PATH, build_vocabulary
 
 
 def main() -> None:

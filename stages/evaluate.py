@@ -15,17 +15,17 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm import params, stats
-from charlm.errors import InputError
-from charlm.examples import read_longest_examples
+from charlm.core.errors import InputError
+from charlm.core.runtime import run_stage
+from charlm.core.storage import DATA, METRICS, PLOTS, split_path, write_json
+from charlm.data.examples import read_longest_examples
+from charlm.data.tensors import Arrays
+from charlm.data.vocabulary import read_vocabulary
 from charlm.models.base import Model
 from charlm.models.registry import load_models
 from charlm.names import read_names
-from charlm.runtime import run_stage
 from charlm.scoring import Characters, Scores, score
-from charlm.storage import DATA, METRICS, PLOTS, split_path, write_json
 from charlm.tables import exact, write_rows
-from charlm.tensors import Arrays
-from charlm.vocabulary import read_vocabulary
 
 Metrics = dict[str, float]
 Columns = dict[str, np.ndarray]

@@ -7,10 +7,10 @@ line ends, blank lines and outer spaces are then mended; a list without these is
 """
 
 from charlm import params
+from charlm.core.runtime import run_stage
+from charlm.core.storage import DATA, METRICS, write_bytes, write_lines
 from charlm.download import file_name, read_url, verify_hash
 from charlm.names import HEADERS, NameList, parse_list
-from charlm.runtime import run_stage
-from charlm.storage import DATA, METRICS, write_bytes, write_lines
 from charlm.tables import write_facts
 
 MENDED = {  # what was done to a list, by the key in its facts

@@ -13,13 +13,13 @@ from torch import Generator, Tensor
 from tqdm import tqdm
 
 from charlm import params
-from charlm.errors import InputError
-from charlm.examples import read_examples
+from charlm.core.errors import InputError
+from charlm.core.runtime import check_network_memory, run_stage
+from charlm.core.storage import DATA, METRICS, PLOTS
+from charlm.data.examples import read_examples
+from charlm.data.vocabulary import read_vocabulary
 from charlm.models.mlp import MLP, count_parameters
-from charlm.runtime import check_network_memory, run_stage
-from charlm.storage import DATA, METRICS, PLOTS
 from charlm.tables import write_facts, write_table
-from charlm.vocabulary import read_vocabulary
 
 MAX_POINTS = 500  # rows of plots/learning_rate.csv, which is in git
 

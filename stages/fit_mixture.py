@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from charlm.examples import read_longest_examples
+from charlm.core.runtime import run_stage
+from charlm.core.storage import METRICS, model_path
+from charlm.data.examples import read_longest_examples
+from charlm.data.tensors import write_tensors
+from charlm.data.vocabulary import read_vocabulary
 from charlm.models.mixture import Mixture
-from charlm.runtime import run_stage
 from charlm.scoring import score
-from charlm.storage import METRICS, model_path
 from charlm.tables import write_facts
-from charlm.tensors import write_tensors
-from charlm.vocabulary import read_vocabulary
 
 BISECTIONS = 30  # each halves the error of the weight
 

@@ -7,12 +7,12 @@ python -m stages.plot_bigrams    data/contexts/bigram/train.safetensors,
 
 import numpy as np
 
-from charlm import plots
-from charlm.examples import bigram_counts, read_examples
+from charlm.core.runtime import run_stage
+from charlm.core.storage import PLOTS, write_bytes
+from charlm.data.examples import bigram_counts, read_examples
+from charlm.data.vocabulary import read_vocabulary
+from charlm.drawing import plots
 from charlm.models.bigram_neural import BigramNeural
-from charlm.runtime import run_stage
-from charlm.storage import PLOTS, write_bytes
-from charlm.vocabulary import read_vocabulary
 
 
 def main() -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from charlm import plots
-from charlm.examples import read_examples
-from charlm.runtime import run_stage
-from charlm.storage import DATA, PLOTS, damaged, read_bytes, read_json, write_bytes
+from charlm.core.runtime import run_stage
+from charlm.core.storage import DATA, PLOTS, damaged, read_bytes, read_json, write_bytes
+from charlm.data.examples import read_examples
+from charlm.data.vocabulary import read_vocabulary
+from charlm.drawing import plots
 from charlm.tables import parse_rows
-from charlm.vocabulary import read_vocabulary
 
 if TYPE_CHECKING:
     from charlm.projection import Plane

@@ -13,13 +13,13 @@ import numpy as np
 from torch import Generator
 
 from charlm import params
+from charlm.core.runtime import run_stage
+from charlm.core.storage import DATA, METRICS, PLOTS, split_path, write_lines
+from charlm.data.vocabulary import read_vocabulary
 from charlm.models.registry import load_models
 from charlm.names import read_names
-from charlm.runtime import run_stage
 from charlm.sampling import Samples, default_max_length, sample_names
-from charlm.storage import DATA, METRICS, PLOTS, split_path, write_lines
 from charlm.tables import exact, write_rows
-from charlm.vocabulary import read_vocabulary
 
 SHOWN = 5  # names of the last model in the printed line
 MAX_CUT_OFF = 0.01  # share of the samples that nothing is said about

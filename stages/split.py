@@ -8,10 +8,10 @@ Whole names are assigned to a split, never single examples, so no name is partly
 import random
 
 from charlm import params
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.runtime import run_stage
+from charlm.core.storage import DATA, METRICS, split_path, write_lines
 from charlm.names import read_names
-from charlm.runtime import run_stage
-from charlm.storage import DATA, METRICS, split_path, write_lines
 from charlm.tables import exact, write_rows
 
 COLUMNS = ("split", "names", "characters", "also_in_train")

@@ -7,11 +7,11 @@ python -m stages.train_bigram_count    data/contexts/bigram/train.safetensors
 import numpy as np
 
 from charlm import params
-from charlm.examples import bigram_counts, read_examples
-from charlm.runtime import run_stage
-from charlm.storage import model_path
-from charlm.tensors import write_tensors
-from charlm.vocabulary import read_vocabulary
+from charlm.core.runtime import run_stage
+from charlm.core.storage import model_path
+from charlm.data.examples import bigram_counts, read_examples
+from charlm.data.tensors import write_tensors
+from charlm.data.vocabulary import read_vocabulary
 
 
 def normalise(counts: np.ndarray, smoothing: float) -> np.ndarray:

@@ -14,14 +14,14 @@ from torch import Generator, Tensor
 from tqdm import tqdm
 
 from charlm import params
-from charlm.errors import InputError
-from charlm.examples import bigram_counts, read_examples
+from charlm.core.errors import InputError
+from charlm.core.runtime import run_stage
+from charlm.core.storage import PLOTS, model_path
+from charlm.data.examples import bigram_counts, read_examples
+from charlm.data.tensors import write_tensors
+from charlm.data.vocabulary import read_vocabulary
 from charlm.models.bigram_neural import BigramNeural
-from charlm.runtime import run_stage
-from charlm.storage import PLOTS, model_path
 from charlm.tables import write_rows
-from charlm.tensors import write_tensors
-from charlm.vocabulary import read_vocabulary
 
 
 def loss(W: Tensor, frequencies: Tensor) -> Tensor:

@@ -18,16 +18,16 @@ from torch import Generator, Tensor
 from tqdm import tqdm
 
 from charlm import params
-from charlm.errors import InputError
-from charlm.examples import MAX_CELLS, next_counts, read_examples
+from charlm.core.errors import InputError
+from charlm.core.runtime import check_network_memory, run_stage
+from charlm.core.storage import DATA, METRICS, PLOTS, model_path, write_json
+from charlm.data.examples import MAX_CELLS, next_counts, read_examples
+from charlm.data.tensors import Arrays, write_tensors
+from charlm.data.vocabulary import read_vocabulary
 from charlm.models.mlp import MLP, count_parameters
 from charlm.optimizers import OPTIMIZERS
 from charlm.projection import principal_plane
-from charlm.runtime import check_network_memory, run_stage
-from charlm.storage import DATA, METRICS, PLOTS, model_path, write_json
 from charlm.tables import write_facts, write_rows
-from charlm.tensors import Arrays, write_tensors
-from charlm.vocabulary import read_vocabulary
 
 # rows of plots/mlp.csv, which is in git
 MAX_TRAIN_POINTS = 101

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.examples import count_pairs, next_counts, read_examples, unique_contexts
-from charlm.runtime import run_stage
-from charlm.storage import METRICS, model_path
+from charlm.core.runtime import run_stage
+from charlm.core.storage import METRICS, model_path
+from charlm.data.examples import count_pairs, next_counts, read_examples, unique_contexts
+from charlm.data.tensors import Arrays, write_tensors
+from charlm.data.vocabulary import read_vocabulary
 from charlm.tables import write_facts
-from charlm.tensors import Arrays, write_tensors
-from charlm.vocabulary import read_vocabulary
 
 
 class Level(NamedTuple):

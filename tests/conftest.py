@@ -23,7 +23,8 @@ import yaml
 from filelock import FileLock
 from numpy._core._multiarray_umath import __cpu_features__ as cpu_features
 
-from charlm import params, runtime, storage
+from charlm import params
+from charlm.core import runtime, storage
 from charlm.download import EMBEDDED, NoNetworkError, read_url
 from charlm.names import parse_list
 from charlm.tables import parse_facts, parse_rows

@@ -13,7 +13,7 @@ from benchmarks import notebook_bands
 from benchmarks.notebook_bands import KneserNey
 from charlm import ARITHMETIC, bands
 from charlm.bands import Band
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from tests.conftest import ROOT, same_bytes
 from tools import deps, notebooks, recipes
 

@@ -14,11 +14,11 @@ from torch import Generator
 
 from benchmarks import notebooks, processes, timed
 from charlm import ARITHMETIC, params
-from charlm.examples import bigram_counts, build_examples
+from charlm.core.storage import write_json, write_lines
+from charlm.data.examples import bigram_counts, build_examples
+from charlm.data.tensors import write_tensors
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.mlp import MLP
-from charlm.storage import write_json, write_lines
-from charlm.tensors import write_tensors
-from charlm.vocabulary import Vocabulary
 from stages import train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS
 from tools import deps

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.errors import InputError
-from charlm.examples import FOLDERS, read_examples, read_longest_examples
-from charlm.storage import SPLITS
-from charlm.vocabulary import read_vocabulary
+from charlm.core.errors import InputError
+from charlm.core.storage import SPLITS
+from charlm.data.examples import FOLDERS, read_examples, read_longest_examples
+from charlm.data.vocabulary import read_vocabulary
 from tests.conftest import ROOT, limit_memory, run_stages
 
 SLOW_IMPORTS = {"torch", "pandas", "matplotlib"}

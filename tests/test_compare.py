@@ -17,9 +17,10 @@ import torch
 import yaml
 from torch import Generator
 
-from charlm import examples, vocabulary
 from charlm.comparison import Difference
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.storage import write_bytes
+from charlm.data import examples, vocabulary
 from charlm.lockfile import md5
 from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
@@ -37,7 +38,6 @@ from charlm.runs import (
     read_dataset,
     read_run,
 )
-from charlm.storage import write_bytes
 from stages import evaluate, split, train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS, Project, losses
 from tools import compare, verify

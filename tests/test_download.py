@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from charlm import download
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from charlm.names import parse_list
 from tests.conftest import NO_NETWORK, SETTINGS, posix
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from charlm.core.storage import model_path
 from charlm.models.registry import MODELS, model_class
-from charlm.storage import model_path
 from stages.evaluate import POSITION_COLUMNS
 from tests.conftest import ROOT, STAGES, Project
 from tools import deps

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Generator
 
 from charlm import params
-from charlm.examples import bigram_counts, build_examples
+from charlm.data.examples import bigram_counts, build_examples
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
-from charlm.vocabulary import Vocabulary
 from stages import split, train_bigram_count, train_bigram_neural
 from tests.conftest import ROOT
 

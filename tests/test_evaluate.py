@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from charlm.errors import InputError
-from charlm.examples import build_examples
+from charlm.core.errors import InputError
+from charlm.data.examples import build_examples
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
 from charlm.scoring import Characters, score
-from charlm.vocabulary import Vocabulary
 from stages import evaluate
 from stages.evaluate import Sums
 from tests.conftest import losses

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from charlm import examples
-from charlm.errors import InputError
-from charlm.vocabulary import Vocabulary, build_vocabulary
+from charlm.core.errors import InputError
+from charlm.data import examples
+from charlm.data.vocabulary import Vocabulary, build_vocabulary
 from stages import split
 from tests.conftest import SETTINGS, limit_memory
 

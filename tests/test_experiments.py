@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from charlm import experiments, params
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from tests.conftest import ROOT, STAGES, Project, declared
 from tools import deps
 

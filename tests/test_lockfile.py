@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from charlm import lockfile
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from charlm.lockfile import md5
 
 FILES = {

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from charlm import storage
-from charlm.examples import build_examples
+from charlm.core import storage
+from charlm.data.examples import build_examples
+from charlm.data.tensors import write_tensors
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
@@ -21,8 +23,6 @@ from charlm.models.mlp import MLP, count_parameters
 from charlm.models.ngram_count import NgramCount
 from charlm.models.registry import FITTED_ON_DEV, MODELS, model_class
 from charlm.scoring import log_probabilities
-from charlm.tensors import write_tensors
-from charlm.vocabulary import Vocabulary
 from tests.conftest import ROOT, STAGES, Project
 
 VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from charlm import names, storage
-from charlm.errors import InputError
+from charlm import names
+from charlm.core import storage
+from charlm.core.errors import InputError
 from charlm.names import NameList
 
 # what is mended in a list, and what was done to how many lines

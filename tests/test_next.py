@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from charlm import tensors
-from charlm.examples import build_examples
+from charlm.data import tensors
+from charlm.data.examples import build_examples
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.bigram_count import BigramCount
-from charlm.vocabulary import Vocabulary
 from tests.conftest import Project
 from tests.test_models import write_models
 from tools.next import Prediction, as_table, count_next, predict

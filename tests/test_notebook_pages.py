@@ -9,7 +9,7 @@ import yaml
 
 from charlm import bands
 from charlm.bands import Band
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from tests.conftest import ROOT
 from tools import notebooks, recipes, tables
 from tools.notebooks import Item

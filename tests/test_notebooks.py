@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from charlm import params
-from charlm.examples import build_examples
+from charlm.data.examples import build_examples
+from charlm.data.vocabulary import Vocabulary
 from charlm.experiments import overridden
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
 from charlm.sampling import draw, sample_names
 from charlm.scoring import log_probabilities
-from charlm.vocabulary import Vocabulary
 from stages import train_bigram_count, train_mlp
 from stages.split import cut, shuffle
 from tests.conftest import ROOT

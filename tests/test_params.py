@@ -7,8 +7,8 @@ import yaml
 from dvc.utils.serialize import load_yaml
 
 from charlm import params
-from charlm.errors import InputError
-from charlm.yaml_files import parse_yaml
+from charlm.core.errors import InputError
+from charlm.core.yaml_files import parse_yaml
 from tests.conftest import ROOT
 
 GOOD: dict[str, dict] = yaml.safe_load((ROOT / "params.yaml").read_text())

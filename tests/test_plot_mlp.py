@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from stages.plot_mlp import read_curve, read_losses, read_planes
 
 PLANE = {"axes": ["x", "y"], "places": [[0.0, 1.0], [2.0, 3.0]]}

@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from charlm import plots, symbols
+from charlm.drawing import plots, symbols
 
 LEFT = "\u200e"  # from here on, left to right
 APART = "\u200c\u200e"  # the next letter does not join, either

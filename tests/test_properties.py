@@ -20,10 +20,10 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from charlm import params
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.storage import SPLITS
 from charlm.models.registry import model_class
 from charlm.names import read_names
-from charlm.storage import SPLITS
 from charlm.tables import parse_rows
 from tests.conftest import ROOT, STAGES, declared, run_stages
 

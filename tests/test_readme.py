@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import compare, scale
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from tests.conftest import ROOT, Project, losses
 from tools import tables
 

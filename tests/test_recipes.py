@@ -15,13 +15,13 @@ import yaml
 
 from charlm import experiments, params
 from charlm.bands import Band
-from charlm.errors import InputError
-from charlm.examples import bigram_counts, build_examples
+from charlm.core.errors import InputError
+from charlm.core.storage import write_bytes, write_json
+from charlm.data.examples import bigram_counts, build_examples
+from charlm.data.vocabulary import build_vocabulary
 from charlm.experiments import UNFINISHED, check_cache_path, experiment_ref, file_of, overridden
 from charlm.models.registry import MODELS
-from charlm.storage import write_bytes, write_json
 from charlm.tables import write_facts
-from charlm.vocabulary import build_vocabulary
 from stages import evaluate, split, train_bigram_count
 from tests.conftest import (
     ROOT,

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.data.vocabulary import Vocabulary
 from charlm.report import charts, page, playground, results, tables
 from charlm.report.results import Loss, Results, losses_of_names, read_pairs, read_results
 from charlm.runs import Row, Run
-from charlm.vocabulary import Vocabulary
 from tests.conftest import ROOT, Project
 
 pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")

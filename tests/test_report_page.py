@@ -13,7 +13,9 @@ import pytest
 from torch import Generator
 
 from charlm import params
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.storage import split_path
+from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.base import Model
 from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
@@ -22,8 +24,6 @@ from charlm.report.page import build_page
 from charlm.report.results import Results, losses_of_names, read_results
 from charlm.runs import Run, held_out, parse_evaluation
 from charlm.sampling import default_max_length, sample_names
-from charlm.storage import split_path
-from charlm.vocabulary import Vocabulary, read_vocabulary
 from tests.conftest import STAGES, Project, run_stages
 from tools.score import score
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from charlm import lockfile, params, yaml_files
+from charlm import lockfile, params
+from charlm.core import yaml_files
+from charlm.core.errors import InputError
+from charlm.core.storage import write_bytes
 from charlm.download import EMBEDDED
-from charlm.errors import InputError
-from charlm.storage import write_bytes
 from tests.conftest import ROOT, Project
 from tools import rescue
 from tools.rescue import lock_is_damaged  # itself, which most tests replace

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.storage import write_bytes
 from charlm.lockfile import md5
 from charlm.revisions import Files
-from charlm.storage import write_bytes
 from tests.conftest import Project
 
 LISTING = json.dumps([{"md5": "1" * 32, "relpath": "dev.txt"}]).encode()

@@ -11,17 +11,17 @@ from typing import TextIO
 import psutil
 import pytest
 
-from charlm import runtime
+from charlm.core import runtime
+from charlm.core.errors import InputError
 from charlm.download import with_time_limit
-from charlm.errors import InputError
 from tests.conftest import ROOT, posix
 
 TIMEOUT_S = 60  # only a test that fails waits so long
 STAGE = """
 import sys
 from pathlib import Path
-from charlm.errors import InputError
-from charlm.runtime import run_stage
+from charlm.core.errors import InputError
+from charlm.core.runtime import run_stage
 
 def main():
     Path(sys.argv[0]).with_suffix(".started").touch()
@@ -179,7 +179,7 @@ def test_ctrl_c_ends_a_stage_while_it_still_imports_unless_it_is_ignored(
 def test_ctrl_c_lets_a_tool_clean_up_and_ends_it_without_a_traceback(tmp_path: Path):
     (tmp_path / "tool.py").write_text(
         "import signal\n"
-        "from charlm.runtime import run_tool\n"
+        "from charlm.core.runtime import run_tool\n"
         "def main():\n"
         "    try:\n"
         "        signal.raise_signal(signal.SIGINT)\n"
@@ -279,7 +279,7 @@ def test_memory_limit_that_is_no_number_above_0_is_refused(
 def test_output_that_cannot_be_written_is_no_traceback(
     tmp_path: Path, redirection: str, expected: str, lines: int
 ):
-    code = f"from charlm.runtime import run_tool\nrun_tool(lambda: print('a\\n' * {lines}))\n"
+    code = f"from charlm.core.runtime import run_tool\nrun_tool(lambda: print('a\\n' * {lines}))\n"
     (tmp_path / "tool.py").write_text(code)
     finished = subprocess.run(
         ["sh", "-c", f"{sys.executable} tool.py {redirection}"],

@@ -7,13 +7,13 @@ import torch
 from torch import Generator, Tensor
 
 from charlm import sampling
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
 from charlm.sampling import Samples, default_max_length, sample_names
-from charlm.vocabulary import Vocabulary
 from tests.conftest import limit_memory
 
 VOCABULARY = Vocabulary.of([".", "a", "b"])

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from charlm import examples
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.data import examples
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
 from charlm.scoring import Characters, log_probabilities, score
-from charlm.vocabulary import Vocabulary
 
 
 def test_logits_of_zero_give_the_uniform_loss():

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from charlm import snapshot
-from charlm.errors import InputError
-from charlm.snapshot import Snapshot
+from charlm.core import snapshot
+from charlm.core.errors import InputError
+from charlm.core.snapshot import Snapshot
 
 PIPELINE = "stages: {one: {params: [a, b]}, two: {}}"
 

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from stages import split
 
 

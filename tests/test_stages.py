@@ -10,9 +10,9 @@ import pytest
 import safetensors.numpy
 import yaml
 
+from charlm.core.storage import SPLITS, read_json
 from charlm.models.registry import MODELS
 from charlm.names import read_names
-from charlm.storage import SPLITS, read_json
 from tests.conftest import ROOT, STAGES, Project, declared, facts, losses, table
 
 # the last is beyond split.limit, and contains a letter and a sign that no other name has

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from charlm import storage
-from charlm.errors import InputError
-from charlm.storage import METRICS
+from charlm.core import storage
+from charlm.core.errors import InputError
+from charlm.core.storage import METRICS
 from tests.conftest import no_room, posix
 
 

@@ -9,17 +9,18 @@ import safetensors.numpy
 import torch
 from torch import Generator
 
-from charlm import storage, vocabulary
-from charlm.errors import InputError
-from charlm.examples import read_examples, read_longest_examples
+from charlm.core import storage
+from charlm.core.errors import InputError
+from charlm.core.storage import DATA, model_path
+from charlm.data import vocabulary
+from charlm.data.examples import read_examples, read_longest_examples
+from charlm.data.tensors import Arrays
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.base import Model
 from charlm.models.mixture import Mixture
 from charlm.models.mlp import MLP
 from charlm.models.registry import MODELS, load_models, model_class
 from charlm.scoring import score
-from charlm.storage import DATA, model_path
-from charlm.tensors import Arrays
-from charlm.vocabulary import Vocabulary
 from tests.test_models import ngram_tensors
 
 SYMBOLS = 4

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from tests.conftest import Project, posix
 from tests.test_faults import (
     CHECKED,

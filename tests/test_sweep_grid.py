@@ -5,7 +5,7 @@ import subprocess
 import pytest
 import yaml
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from charlm.models.registry import MODELS
 from charlm.sweeps import grid
 from tests.conftest import ROOT

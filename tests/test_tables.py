@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from charlm import tables
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from tests.conftest import no_room, posix
 
 

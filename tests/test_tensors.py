@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm import tensors
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.data import tensors
 from tests.conftest import posix
 
 

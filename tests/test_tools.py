@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from charlm import storage, tensors
-from charlm.errors import InputError
+from charlm.core import storage
+from charlm.core.errors import InputError
+from charlm.data import tensors
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.bigram_count import BigramCount
 from charlm.params import Sample
-from charlm.vocabulary import Vocabulary
 from tests.conftest import ROOT, Project
 from tests.test_models import write_models
 from tools import generate

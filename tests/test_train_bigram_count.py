@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from charlm.examples import bigram_counts, build_examples
-from charlm.vocabulary import Vocabulary
+from charlm.data.examples import bigram_counts, build_examples
+from charlm.data.vocabulary import Vocabulary
 from stages import split, train_bigram_count
 
 VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 
 from charlm import params
-from charlm.errors import InputError
-from charlm.examples import bigram_counts, build_examples
+from charlm.core.errors import InputError
+from charlm.data.examples import bigram_counts, build_examples
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.bigram_neural import BigramNeural
-from charlm.vocabulary import Vocabulary
 from stages import train_bigram_neural
 
 VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from charlm.errors import InputError
-from charlm.examples import build_examples
+from charlm.core.errors import InputError
+from charlm.data.examples import build_examples
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.mlp import MLP
 from charlm.params import Mlp
 from charlm.tables import parse_rows
-from charlm.vocabulary import Vocabulary
 from stages import train_mlp
 from stages.train_mlp import Curve, Examples
 from tests.conftest import SETTINGS, limit_memory, run_stages

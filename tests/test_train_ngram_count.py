@@ -5,10 +5,10 @@ import pytest
 import safetensors.numpy
 import torch
 
-from charlm.examples import build_examples
+from charlm.data.examples import build_examples
+from charlm.data.tensors import Arrays
+from charlm.data.vocabulary import Vocabulary, build_vocabulary
 from charlm.models.ngram_count import NgramCount
-from charlm.tensors import Arrays
-from charlm.vocabulary import Vocabulary, build_vocabulary
 from stages import split, train_ngram_count
 from stages.train_ngram_count import Level, count_levels, discounts
 from tests.conftest import SETTINGS

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from safetensors.numpy import save
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.storage import write_bytes
+from charlm.data.tensors import read_tensors, write_tensors
 from charlm.params import Fetch
-from charlm.storage import write_bytes
-from charlm.tensors import read_tensors, write_tensors
 from tests.conftest import NO_NETWORK, Project
 from tools import verify
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import matplotlib  # noqa: F401 - a stage that has loaded it is checked
 import pytest
 
-from charlm.errors import InputError
-from charlm.versions import CONSTRAINTS, check_versions, read_pins
+from charlm.core.errors import InputError
+from charlm.core.versions import CONSTRAINTS, check_versions, read_pins
 from tests.conftest import ROOT, Project
 
 INSTALLED = metadata.version("matplotlib")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from charlm import vocabulary
-from charlm.errors import InputError
-from charlm.vocabulary import Vocabulary, build_vocabulary
+from charlm.core.errors import InputError
+from charlm.data import vocabulary
+from charlm.data.vocabulary import Vocabulary, build_vocabulary
 from tests.conftest import SETTINGS
 
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz"]

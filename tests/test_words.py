@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import safetensors.numpy
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.registry import MODELS
 from charlm.names import read_names
-from charlm.vocabulary import Vocabulary
 from tests.conftest import STAGES, declared, facts, losses, run_stages, table
 
 FEW_STEPS = {

@@ -15,10 +15,10 @@ import sys
 
 from tabulate import tabulate
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
 from charlm.revisions import WORKSPACE
 from charlm.runs import Row, caveats, compare_runs, known_models, nonnegative, read_run
-from charlm.runtime import argument_parser, run_tool
 
 
 def as_text(rows: list[Row], style: str) -> str:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from dvc.utils.serialize import modify_yaml
 
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import model_path
+from charlm.core.versions import CONSTRAINTS, PINNED
 from charlm.models.registry import MODELS
-from charlm.runtime import argument_parser, run_tool
-from charlm.storage import model_path
-from charlm.versions import CONSTRAINTS, PINNED
 
 PIPELINE = Path("dvc.yaml")
 PACKAGES = ("charlm", "stages")  # of this project
@@ -53,7 +53,7 @@ def closure(module: str, root: Path = Path()) -> tuple[set[str], set[str]]:
     The registry imports the files of its models by name, so they are added to it.
 
     >>> files, packages = closure("stages.split")
-    >>> "charlm/storage.py" in files, "pydantic" in packages
+    >>> "charlm/core/storage.py" in files, "pydantic" in packages
     (True, True)
     """
     files: set[str] = set()

@@ -22,10 +22,10 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model
 
 from charlm import bands
 from charlm.bands import Band, numbers
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import read_bytes
 from charlm.params import Section
-from charlm.runtime import argument_parser, run_tool
-from charlm.storage import read_bytes
 from tools import recipes
 
 SOURCE, FOLDER, PIPELINE = Path("notebooks.yaml"), Path("docs/notebooks"), Path("dvc.yaml")

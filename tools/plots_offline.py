@@ -11,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import write_bytes
 from charlm.report.vega import vega
-from charlm.runtime import argument_parser, run_tool
-from charlm.storage import write_bytes
 
 TEMPLATE = Path(".dvc/tmp/plots_offline.html")
 # DVC puts each chart where {plot_divs} is, with a script that calls vegaEmbed; a script of type

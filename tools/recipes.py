@@ -29,14 +29,14 @@ from tabulate import tabulate
 
 from charlm import bands
 from charlm.bands import Band
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import PLOTS, read_bytes, write_bytes
+from charlm.core.yaml_files import parse_yaml
 from charlm.experiments import PARAMS, estimate_s, file_of, found, overridden
 from charlm.params import Section
-from charlm.runtime import argument_parser, run_tool
-from charlm.storage import PLOTS, read_bytes, write_bytes
 from charlm.sweeps.local import run_all
 from charlm.tables import parse_rows
-from charlm.yaml_files import parse_yaml
 
 RECIPES, NOTEBOOKS = Path("recipes.yaml"), Path("NOTEBOOKS.md")
 PICTURES = PLOTS / "recipes"

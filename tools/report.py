@@ -13,15 +13,15 @@ import io
 import subprocess
 from pathlib import Path
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import write_bytes
 from charlm.lockfile import PARAMS, parse_sections
 from charlm.report.browser import open_browser
 from charlm.report.page import build_page
 from charlm.report.results import read_results
 from charlm.revisions import WORKSPACE
 from charlm.runs import Settings
-from charlm.runtime import argument_parser, run_tool
-from charlm.storage import write_bytes
 
 DEFAULT_PATH = Path("report/index.html")
 PICTURE_WIDTH, PICTURE_HEIGHT = 960, 1020  # pixels

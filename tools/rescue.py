@@ -14,14 +14,14 @@ import sys
 from pathlib import Path
 
 from charlm import params
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import DATA, read_bytes
+from charlm.core.yaml_files import has_conflict
 from charlm.download import EMBEDDED, NoNetworkError
-from charlm.errors import InputError
 from charlm.lockfile import LOCK, PARAMS, PIPELINE, conflict_message
-from charlm.runtime import argument_parser, run_tool
-from charlm.storage import DATA, read_bytes
 from charlm.sweeps.node import remove_partial_runs
 from charlm.sweeps.transport import cache_folder
-from charlm.yaml_files import has_conflict
 
 MIN_FREE_BYTES = 10_000_000  # a disk with less counts as full
 NOTICE = """

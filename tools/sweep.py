@@ -22,18 +22,18 @@ from types import ModuleType
 
 from tabulate import tabulate
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import write_bytes
+from charlm.core.yaml_files import parse_yaml
 from charlm.experiments import PARAMS, commit_of, estimate_s, experiment_ref, find, git, head_commit
 from charlm.models.registry import MODELS
 from charlm.runs import Run, nonnegative, read_run
-from charlm.runtime import argument_parser, run_tool
-from charlm.storage import write_bytes
 from charlm.sweeps import grid, picture, verdicts
 from charlm.sweeps.grid import Plan, Setting
 from charlm.sweeps.local import LocalEngine, check_repository
 from charlm.sweeps.runner import Engine, Experiments, run_experiments
 from charlm.sweeps.transport import cache_folder, has_results
-from charlm.yaml_files import parse_yaml
 
 PICTURE = Path("dvc_plots/sweep.svg")  # git ignores the folder
 KEY = Path("sweep.pem")  # git ignores it

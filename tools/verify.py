@@ -22,10 +22,10 @@ import safetensors.numpy
 import yaml
 
 from charlm import params
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import DATA, read_bytes, write_bytes
 from charlm.download import file_name
-from charlm.errors import InputError
-from charlm.runtime import argument_parser, run_tool
-from charlm.storage import DATA, read_bytes, write_bytes
 
 CACHE = Path(".dvc/cache")  # of a new clone
 FILES = Path("files/md5")  # in a cache

@@ -5,8 +5,8 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from charlm.storage import damaged, model_path
-from charlm.tensors import Arrays, read_tensors
+from charlm.core.storage import damaged, model_path
+from charlm.data.tensors import Arrays, read_tensors
 
 # Sums are split among threads, so their number is part of the result. One is as fast as two at
 # small batches, and leaves the other cores to experiments that run side by side.

@@ -6,7 +6,7 @@ Tables and pictures have the models in this order.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 
 if TYPE_CHECKING:
     from charlm.models.base import Model

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -6,8 +6,8 @@ fits a phone and a dark screen.
 
 from typing import Any
 
+from charlm.drawing.symbols import is_vowel, symbol_label
 from charlm.report.results import Results, Rows
-from charlm.symbols import is_vowel, symbol_label
 
 Spec = dict[str, Any]
 NLL = "NLL (nats per character)"

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from charlm.data.tensors import Arrays
+from charlm.drawing.symbols import symbol_label
 from charlm.models.registry import model_class
 from charlm.report.results import Results
 from charlm.runs import held_out
 from charlm.sampling import default_max_length
-from charlm.symbols import symbol_label
-from charlm.tensors import Arrays
 
 FORMS = ("bigram_count", "bigram_neural", "ngram_count", "mlp", "mixture")  # of models.js
 MAX_PACKED_BYTES = 1_700_000  # of all that is packed, so that the page stays below 3 MB

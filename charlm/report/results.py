@@ -15,17 +15,17 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from charlm import stats
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.storage import damaged, model_path, split_path
+from charlm.data.tensors import Arrays
+from charlm.data.vocabulary import PATH as VOCABULARY
+from charlm.data.vocabulary import Vocabulary
+from charlm.drawing.symbols import most_frequent
 from charlm.lockfile import PARAMS, parse_sections
 from charlm.models.registry import MODELS, model_class
 from charlm.revisions import Files
 from charlm.runs import COLUMNS, HELD_OUT, Run, Settings, held_out, read_run
-from charlm.storage import damaged, model_path, split_path
-from charlm.symbols import most_frequent
 from charlm.tables import parse_rows
-from charlm.tensors import Arrays
-from charlm.vocabulary import PATH as VOCABULARY
-from charlm.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from charlm.projection import Plane

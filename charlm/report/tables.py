@@ -4,13 +4,13 @@ import json
 from itertools import pairwise
 from typing import NamedTuple
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.data.vocabulary import Vocabulary
+from charlm.drawing.symbols import symbol_label
 from charlm.models.registry import FITTED_ON_DEV
 from charlm.report.results import UNSEEN, Loss, Pairs, Results
 from charlm.revisions import WORKSPACE
 from charlm.runs import Row, Settings, caveats, compare_runs, known_models
-from charlm.symbols import symbol_label
-from charlm.vocabulary import Vocabulary
 
 NEGLIGIBLE = 0.003  # nats per character, as in tools.compare
 HALF_INTERVAL = 1.96  # standard errors in half of a 95 % interval

@@ -1,6 +1,6 @@
 """Vega, the drawing library of DVC's charts, without network."""
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 
 
 def vega() -> str:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from distributed import Client, Security
 from distributed.scheduler import KilledWorker
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from charlm.experiments import experiment_ref, head_commit
 from charlm.lockfile import md5
 from charlm.sweeps import node

@@ -12,13 +12,13 @@ from dvc.utils.hydra import get_hydra_sweeps
 from hydra.errors import HydraException
 
 from charlm import params
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.storage import read_bytes
+from charlm.core.yaml_files import parse_yaml
 from charlm.experiments import PARAMS, overridden
 from charlm.lockfile import lookup
 from charlm.models.registry import MODELS
 from charlm.runs import Settings, depends_on_seed
-from charlm.storage import read_bytes
-from charlm.yaml_files import parse_yaml
 
 CHANGES_NAMES = "changes which names are held out, and losses are compared name by name"
 NO_LOSS = "no loss of a model depends on it"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from charlm.experiments import (
     UNFINISHED,
     check_cache_path,

@@ -5,7 +5,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, NamedTuple, Protocol
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 
 REPORT_S = 30  # between lines about what runs, while nothing ends
 Experiments = dict[str, list[str]]  # overrides, by name

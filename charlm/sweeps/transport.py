@@ -5,12 +5,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
+from charlm.core.storage import read_bytes
+from charlm.core.versions import CONSTRAINTS, read_pins
 from charlm.experiments import experiment_ref, git
 from charlm.lockfile import LOCK
-from charlm.storage import read_bytes
 from charlm.sweeps.node import Package, cache_path, installed, place, recorded_hashes
-from charlm.versions import CONSTRAINTS, read_pins
 
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 

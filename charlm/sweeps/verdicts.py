@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from charlm import stats
 from charlm.comparison import CONFIDENCE, difference, t_quantile
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 from charlm.models.registry import FITTED_ON_DEV
 from charlm.runs import Run, align_names, explain, judge, known_models
 from charlm.sweeps.grid import Plan, Setting

@@ -4,7 +4,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 
 CONSTRAINTS, PARAMS = Path("constraints.txt"), Path("params.yaml")
 PINNED = ("matplotlib", "pandas", "torch")  # packages whose version can change bytes
@@ -44,7 +44,7 @@ def read_pins(path: Path) -> dict[str, str]:
 
 def any_version_is_allowed() -> bool:
     """Tell whether params.yaml allows other versions than the pinned ones."""
-    from charlm.yaml_files import parse_yaml  # only needed where versions differ
+    from charlm.core.yaml_files import parse_yaml  # only needed where versions differ
 
     try:
         return bool(parse_yaml(PARAMS.read_bytes())["environment"]["versions"] == "any")

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from charlm.runtime import check_table_memory
-from charlm.storage import DATA, damaged
-from charlm.tensors import Arrays, read_tensors
-from charlm.vocabulary import Vocabulary
+from charlm.core.runtime import check_table_memory
+from charlm.core.storage import DATA, damaged
+from charlm.data.tensors import Arrays, read_tensors
+from charlm.data.vocabulary import Vocabulary
 
 MAX_CELLS = 27 * 2**16  # contexts times symbols that are computed at once
 FOLDERS = ("bigram", "mlp", "ngram")  # of data/contexts: one per length of context

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 
 DATA, METRICS, PLOTS = Path("data"), Path("metrics"), Path("plots")
 SPLITS = ("train", "dev", "test")

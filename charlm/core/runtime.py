@@ -13,10 +13,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from charlm.errors import InputError
-from charlm.snapshot import Snapshot
-from charlm.storage import BEFORE_RENAME
-from charlm.versions import check_versions
+from charlm.core.errors import InputError
+from charlm.core.snapshot import Snapshot
+from charlm.core.storage import BEFORE_RENAME
+from charlm.core.versions import check_versions
 
 LOCK = Path("data/.lock")
 SMALL_BYTES = 10**9  # a need as small as this is never refused

@@ -6,8 +6,8 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from charlm.errors import InputError
-from charlm.storage import damaged, missing, write_bytes
+from charlm.core.errors import InputError
+from charlm.core.storage import damaged, missing, write_bytes
 
 Arrays = dict[str, np.ndarray]
 

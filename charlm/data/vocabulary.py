@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from charlm.errors import InputError
-from charlm.storage import DATA, damaged, read_json
+from charlm.core.errors import InputError
+from charlm.core.storage import DATA, damaged, read_json
 
 if TYPE_CHECKING:
     from charlm.params import Vocabulary as Settings

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from charlm.errors import InputError
+from charlm.core.errors import InputError
 
 PACKAGES = ("charlm", "stages")  # of this project
 PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
@@ -83,7 +83,7 @@ def changed_sections(before: bytes, after: bytes, declared: list[str] | None) ->
 
 def sections(text: bytes) -> dict[str, Any]:
     """Return the sections of a YAML file; none if it is not valid."""
-    from charlm.yaml_files import parse_yaml  # only needed after an edit
+    from charlm.core.yaml_files import parse_yaml  # only needed after an edit
 
     try:
         found = parse_yaml(text)

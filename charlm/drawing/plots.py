@@ -16,7 +16,7 @@ from matplotlib.font_manager import FontProperties, get_font
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from charlm.symbols import is_vowel, most_frequent, symbol_label
+from charlm.drawing.symbols import is_vowel, most_frequent, symbol_label
 
 if TYPE_CHECKING:
     from charlm.projection import Plane

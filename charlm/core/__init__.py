@@ -1,0 +1,1 @@
+"""What every stage imports: errors, running a stage, reading and writing files, pinned versions."""

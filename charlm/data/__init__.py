@@ -1,0 +1,1 @@
+"""Names as numbers: the vocabulary, contexts and what follows them, stored arrays."""

@@ -1,0 +1,1 @@
+"""Pictures of results, and how symbols are shown in them."""
