@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 INSTALLED_CLUSTER := .venv/.installed-cluster
 PINS := constraints.txt constraints-dev.txt
-JAVASCRIPT := charlm/report/models.js charlm/report/page.js
+JAVASCRIPT := tools/report/models.js tools/report/page.js
 INSTALL = .venv/bin/python -m pip install --quiet $(addprefix --constraint ,$(PINS))
 # Stages are run as `python`, the first on PATH. Set in each recipe: make 3.81 of macOS does not
 # look for programs on an exported PATH.
@@ -61,13 +61,13 @@ verify: $(INSTALLED)
 deps: $(INSTALLED)
 	@$(RUN) tools.deps
 
-# Rewrites every table of README.md, docs/ and NOTEBOOKS.md that comes from results, and the pages of
-# docs/notebooks/. First it runs the recipes and experiments behind them whose results are not in
-# DVC's cache.
+# Rewrites the tables and pages of README.md, docs/ and audit/ that come from results. First it runs
+# the recipes and experiments behind them whose results are not in DVC's cache.
 tables: repro
-	@$(RUN) tools.recipes --all --write
+	@$(RUN) audit.summary
+	@$(RUN) audit.notebooks
 	@$(RUN) tools.tables
-	@$(RUN) tools.notebooks
+	@$(RUN) benchmarks.tables
 
 # This project beside the notebooks' loops and beside an earlier commit, about 25 minutes; never part
 # of the tests.

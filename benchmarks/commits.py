@@ -31,9 +31,10 @@ TRAININGS = 2  # pairs of the recipe best-mlp, which takes a minute
 STAGES = ("train_mlp", "fit_mixture", "evaluate", "sample")  # of an experiment, that import torch
 PRINT_RECIPE = """
 import yaml
-from tools import recipes
-found = {name: r for group in recipes.load().values() for name, r in group.recipes.items()}
-print(yaml.safe_dump(recipes.overridden(found["best-mlp"].overrides)))
+from tools.experiments import overridden
+from tools.recipes.catalog import load
+found = {name: r for group in load().values() for name, r in group.recipes.items()}
+print(yaml.safe_dump(overridden(found["best-mlp"].overrides)))
 """
 
 

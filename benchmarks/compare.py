@@ -29,9 +29,9 @@ from benchmarks.processes import (
     unpinned_environment,
     write_params,
 )
-from charlm.experiments import overridden
 from charlm.tables import parse_rows
-from tools import recipes
+from tools.experiments import overridden
+from tools.recipes import catalog
 
 RESULTS = Path("benchmarks/results.json")
 PICTURE = Path("benchmarks/results.svg")
@@ -126,7 +126,7 @@ def compare_functions() -> tuple[dict[str, Pairs], dict[str, float]]:
 
 def time_recipes() -> dict[str, float]:
     """Return the seconds of training of some recipes."""
-    known = {name: r for group in recipes.load().values() for name, r in group.recipes.items()}
+    known = {name: r for group in catalog.load().values() for name, r in group.recipes.items()}
     found = {}
     for name, recipe in TRAINED.items():
         changes = overridden(known[recipe].overrides)

@@ -27,9 +27,9 @@ from tabulate import tabulate
 
 from benchmarks.processes import machine
 from charlm.core.storage import write_json
-from charlm.experiments import head_commit
-from charlm.sweeps import node, transport
-from charlm.sweeps.local import core_count
+from tools.experiments import head_commit
+from tools.sweep import node, transport
+from tools.sweep.local import core_count
 
 RESULTS = Path("benchmarks/sweeps.json")
 POINTS = range(130, 210, 10)  # of mlp.hidden; the last one is the base

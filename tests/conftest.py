@@ -103,9 +103,10 @@ class Project:
         Its code is that of ROOT. What it prints, its exit status and its environment are those of
         `python -m MODULE`.
         """
-        program = import_module(module)
+        folder = ROOT.joinpath(*module.split("."))
+        path = folder / "__main__.py" if folder.is_dir() else folder.with_suffix(".py")
+        program = import_module(f"{module}.__main__" if folder.is_dir() else module)
         run = runtime.run_stage if module.startswith("stages.") else runtime.run_tool
-        path = str(ROOT.joinpath(*module.split(".")).with_suffix(".py"))
         out, err, status = io.StringIO(), io.StringIO(), 0
         with (
             pytest.MonkeyPatch.context() as patched,
@@ -114,7 +115,7 @@ class Project:
         ):
             for key, value in self.environment(**variables).items():
                 patched.setenv(key, value)
-            patched.setattr(sys, "argv", [path, *arguments])
+            patched.setattr(sys, "argv", [str(path), *arguments])
             patched.chdir(self.root)
             try:
                 run(program.main)
@@ -239,7 +240,7 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch, limit_bytes: int) -> None:
 def write_recipes(project: Project, **recipes: dict[str, object]) -> None:
     """Replace the recipes of a project."""
     content = {"x": {"title": "Width", "recipes": recipes}}
-    (project.root / "recipes.yaml").write_text(yaml.safe_dump(content))
+    (project.root / "audit/recipes.yaml").write_text(yaml.safe_dump(content))
 
 
 # runs each stage as `python -m` does, one after the other in one process

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("charlm/*.py", "charlm/models/*.py", "charlm/report/*.py", "stages/*.py", "tools/*.py")
+SOURCES = ("charlm/*.py", "charlm/models/*.py", "tools/report/*.py", "stages/*.py", "tools/*.py")
 # charlm before torch; then what every test would spend seconds on importing
 PRELOADED = (
     *("charlm", "torch", "torch.optim", "pandas", "matplotlib.figure", "hypothesis", "scipy.stats"),
@@ -38,11 +38,11 @@ SLOW = re.compile("comparisons_in_docs|sixty_most_frequent|keeps_failing|_broken
 SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/__init__.py": ("layout", "runtime", "models"),
     "charlm/core/errors.py": ("fetch", "runtime"),
-    "charlm/hints.py": ("tools", "next"),
-    "charlm/revisions.py": ("compare",),
-    "charlm/runs.py": ("compare",),
+    "tools/hints.py": ("tools", "next"),
+    "tools/revisions.py": ("compare",),
+    "tools/compare/runs.py": ("compare",),
     "charlm/drawing/symbols.py": ("plots",),
-    "charlm.report": ("report",),
+    "tools.report": ("report",),
     "charlm/core/yaml_files.py": ("params", "rescue"),
     "charlm/core/runtime.py": ("versions", "tools"),
     "charlm/data/examples.py": ("stored",),
@@ -55,7 +55,7 @@ SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "tools/generate.py": ("tools", "help"),
     "tools/score.py": ("tools", "help"),
     "tools/tables.py": ("readme", "help"),
-    "tools/notebooks.py": ("notebook_pages", "help"),
+    "audit/notebooks.py": ("notebook_pages", "help"),
     "tools/deps.py": ("dvc_yaml", "layout", "help"),
 }
 TIME_LIMIT_S = 120

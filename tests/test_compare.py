@@ -17,16 +17,18 @@ import torch
 import yaml
 from torch import Generator
 
-from charlm.comparison import Difference
 from charlm.core.errors import InputError
 from charlm.core.storage import write_bytes
 from charlm.data import examples, vocabulary
-from charlm.lockfile import md5
 from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
 from charlm.models.mlp import MLP
-from charlm.runs import EVALUATION as SCORES_PATH
-from charlm.runs import (
+from stages import evaluate, split, train_bigram_count, train_mlp
+from tests.conftest import ROOT, SETTINGS, Project, losses
+from tools import compare, verify
+from tools.compare.comparison import Difference
+from tools.compare.runs import EVALUATION as SCORES_PATH
+from tools.compare.runs import (
     Row,
     Run,
     caveats,
@@ -38,9 +40,7 @@ from charlm.runs import (
     read_dataset,
     read_run,
 )
-from stages import evaluate, split, train_bigram_count, train_mlp
-from tests.conftest import ROOT, SETTINGS, Project, losses
-from tools import compare, verify
+from tools.lockfile import md5
 
 
 @pytest.mark.parametrize(

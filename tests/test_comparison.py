@@ -1,4 +1,4 @@
-"""charlm.comparison: worked by hand, and how often its intervals hold the difference."""
+"""tools.compare.comparison: worked by hand, and how often its intervals hold the difference."""
 
 import math
 from functools import cache
@@ -9,8 +9,8 @@ import pytest
 from scipy.special import ndtr
 from scipy.stats import chi2
 
-from charlm import comparison
-from charlm.comparison import RunVariance
+from tools.compare import comparison
+from tools.compare.comparison import RunVariance
 
 DRAWS = 2000
 NAMES = 300

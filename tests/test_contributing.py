@@ -90,7 +90,7 @@ def test_new_model_is_on_the_page_of_the_report(with_unigram: Project):
     page = (with_unigram.root / "report/index.html").read_text()
     results = page.partition('id="results"')[2].partition("</section>")[0]
     assert "<code>unigram</code>" in results
-    note = "unigram is not in the playground: charlm/report/models.js has no form of it."
+    note = "unigram is not in the playground: tools/report/models.js has no form of it."
     assert note in page
     assert "<h3>" in page.partition('id="samples"')[2].partition("<code>unigram</code>")[0]
 

@@ -1,4 +1,4 @@
-"""charlm.experiments: what an experiment runs on, how long it takes, and which one counts."""
+"""tools.experiments: what an experiment runs on, how long it takes, and which one counts."""
 
 import json
 import shutil
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from charlm import experiments, params
+from charlm import params
 from charlm.core.errors import InputError
 from tests.conftest import ROOT, STAGES, Project, declared
-from tools import deps
+from tools import deps, experiments
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Two folders, no doubt which: `stages/` is run, `charlm/` is imported."""
+"""Which folder may import which, and what each of them has."""
 
 import ast
 import os
@@ -11,11 +11,20 @@ import pytest
 from charlm import ARITHMETIC
 from tests.conftest import ROOT, STAGES
 from tools import deps
+from tools.__main__ import PROGRAMS
 
+MAY_IMPORT = {
+    "charlm": (),
+    "stages": ("charlm",),
+    "tools": ("charlm",),
+    "audit": ("tools", "charlm"),
+    "benchmarks": ("tools", "charlm"),
+}
 SOURCES = {
     path.relative_to(ROOT).as_posix(): path
-    for folder in ("charlm", "stages", "tools", "benchmarks")
+    for folder in MAY_IMPORT
     for path in sorted((ROOT / folder).rglob("*.py"))
+    if "tests" not in path.parts
 }
 # Ends the process when torch is about to be imported, and prints what torch would find.
 WATCH = f"""
@@ -61,15 +70,15 @@ def test_watch_sees_a_torch_that_comes_too_early(tmp_path: Path):
 
 
 @pytest.mark.parametrize("path", SOURCES)
-def test_nothing_imports_a_stage(path: str):
-    imported = deps.imports(SOURCES[path].read_text())
-    assert not {name for name in imported if name.split(".")[0] == "stages"}
+def test_each_room_imports_only_those_below_it(path: str):
+    imported = {name.split(".")[0] for name in deps.imports(SOURCES[path].read_text())}
+    room = path.split("/")[0]
+    assert imported & set(MAY_IMPORT) <= {room, *MAY_IMPORT[room]} - {"stages"}
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.startswith("charlm/")])
-def test_library_imports_no_script(path: str):
-    imported = deps.imports(SOURCES[path].read_text())
-    assert not {name for name in imported if name.split(".")[0] in ("tools", "benchmarks")}
+def test_every_module_of_the_library_is_behind_a_stage():
+    behind = set().union(*(deps.closure(f"stages.{stage}", ROOT)[0] for stage in STAGES))
+    assert {path for path in SOURCES if path.startswith("charlm/")} - behind == set()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +87,17 @@ def test_library_imports_no_script(path: str):
 def test_sweeps_on_one_machine_need_neither_dask_nor_posix(path: str):
     imported = {name.split(".")[0] for name in deps.imports(SOURCES[path].read_text())}
     assert not imported & {"fcntl", "pwd", "resource"}
-    assert ("distributed" in imported) == (path == "charlm/sweeps/dask_engine.py")
+    assert ("distributed" in imported) == (path == "tools/sweep/dask_engine.py")
+
+
+def test_every_program_is_listed(capsys: pytest.CaptureFixture):
+    programs = {
+        path.removeprefix("tools/").removesuffix(".py").removesuffix("/__main__")
+        for path, source in SOURCES.items()
+        if path.startswith("tools/") and "run_tool(main)" in source.read_text()
+    }
+    listed = [name for names in PROGRAMS.values() for name in names]
+    assert sorted(listed) == sorted(programs - {"__main__"})
 
 
 def test_every_script_of_stages_is_a_stage():

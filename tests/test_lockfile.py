@@ -1,13 +1,13 @@
-"""charlm.lockfile: whether outputs belong to the inputs that there are."""
+"""tools.lockfile: whether outputs belong to the inputs that there are."""
 
 from collections.abc import Callable
 
 import pytest
 import yaml
 
-from charlm import lockfile
 from charlm.core.errors import InputError
-from charlm.lockfile import md5
+from tools import lockfile
+from tools.lockfile import md5
 
 FILES = {
     "train.py": b"a = 1\r\n",  # hashed as it is

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from audit import summary
 from benchmarks import compare, scale
+from benchmarks import tables as benchmark_tables
 from charlm.core.errors import InputError
 from tests.conftest import ROOT, Project, losses
-from tools import tables
+from tools import documents, tables
 
 README = (ROOT / "README.md").read_text()
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("audit/**/*.md")]
+TABLES = tables.TABLES | summary.TABLES | benchmark_tables.TABLES
 MAX_LINES = 150  # a reader has two minutes
 # what the tables need besides files in git; other tests hold these
 NEED_A_RUN = {"names", "graph", "verdict", "verdicts"}
@@ -23,41 +26,39 @@ def test_readme_is_short():
     assert len(README.splitlines()) <= MAX_LINES
 
 
-@pytest.mark.parametrize("path", tables.FILES, ids=str)
+@pytest.mark.parametrize("path", documents.FILES, ids=str)
 def test_tables_are_those_of_the_results(path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(ROOT)
-    cheap = {name: make for name, make in tables.TABLES.items() if name not in NEED_A_RUN}
+    cheap = {name: make for name, make in TABLES.items() if name not in NEED_A_RUN}
     text = path.read_text()
-    assert tables.fill_in(text, cheap) == text, "run `make tables`"
+    assert documents.fill_in(text, cheap) == text, "run `make tables`"
 
 
 def test_every_table_is_shown_once():
-    shown = [name for path in tables.FILES for _, name, _ in tables.MARKS.findall(path.read_text())]
-    assert sorted(shown) == sorted(tables.TABLES)
+    texts = [path.read_text() for path in documents.FILES]
+    shown = [name for text in texts for _, name, _ in documents.MARKS.findall(text)]
+    assert sorted(shown) == sorted(TABLES)
 
 
 def test_outdated_tables_are_named_and_rewritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tables, "EXPERIMENTS", {})
-    monkeypatch.setattr(tables, "TABLES", {"x": lambda: "new"})
-    monkeypatch.setattr(tables, "FILES", [Path("a.md"), Path("b.md")])
     text = "<!-- table: x -->\n{}\n<!-- end -->\n"
     for name, content in (("a.md", "old"), ("b.md", "new")):
         Path(name).write_text(text.format(content))
 
     def run(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["tables", *arguments])
-        tables.main()
+        documents.rewrite_tables("", {"x": lambda: "new"}, [Path("a.md"), Path("b.md")])
         return capsys.readouterr().out
 
-    with pytest.raises(InputError, match=r"^tables: outdated: a\.md; run `make tables`$"):
+    with pytest.raises(InputError, match=r"^outdated: a\.md; run `make tables`$"):
         run("--check")
     assert Path("a.md").read_text() == text.format("old")
-    assert run() == "tables: rewrote a.md\n"
+    assert run() == "rewrote a.md\n"
     assert Path("a.md").read_text() == text.format("new")
-    assert run() == "tables: rewrote nothing\n"
+    assert run() == "rewrote nothing\n"
     assert run("--check") == ""
 
 

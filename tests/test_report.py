@@ -1,4 +1,4 @@
-"""charlm.report and tools.report: what a page says, without a browser."""
+"""tools.report and tools.report: what a page says, without a browser."""
 
 import base64
 import gzip
@@ -12,13 +12,13 @@ import pytest
 
 from charlm.core.errors import InputError
 from charlm.data.vocabulary import Vocabulary
-from charlm.report import charts, page, playground, results, tables
-from charlm.report.results import Loss, Results, losses_of_names, read_pairs, read_results
-from charlm.runs import Row, Run
 from tests.conftest import ROOT, Project
+from tools.compare.runs import Row, Run
+from tools.report import charts, page, playground, results, tables
+from tools.report.results import Loss, Results, losses_of_names, read_pairs, read_results
 
 pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
-FOLDER = ROOT / "charlm/report"
+FOLDER = ROOT / "tools/report"
 ABC = Vocabulary.of([".", "a", "b"])
 # dev: ava (also in train), bo twice, cy
 EVALUATION = pd.DataFrame(
@@ -296,7 +296,7 @@ def test_what_is_not_in_the_playground_is_said(monkeypatch: pytest.MonkeyPatch):
     assert large.labels == ["bigram_neural"]
     monkeypatch.setattr(playground, "FORMS", ("bigram_count",))
     unknown = playground.build_playground({"": SMALL})
-    assert "bigram_neural is not in the playground: charlm/report/models.js has no form of it." in (
+    assert "bigram_neural is not in the playground: tools/report/models.js has no form of it." in (
         unknown.notes
     )
 

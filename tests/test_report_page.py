@@ -19,12 +19,12 @@ from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.base import Model
 from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
-from charlm.report.browser import open_browser
-from charlm.report.page import build_page
-from charlm.report.results import Results, losses_of_names, read_results
-from charlm.runs import Run, held_out, parse_evaluation
 from charlm.sampling import default_max_length, sample_names
 from tests.conftest import STAGES, Project, run_stages
+from tools.compare.runs import Run, held_out, parse_evaluation
+from tools.report.browser import open_browser
+from tools.report.page import build_page
+from tools.report.results import Results, losses_of_names, read_results
 from tools.score import score
 
 pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")

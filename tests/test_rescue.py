@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from charlm import lockfile, params
+from charlm import params
 from charlm.core import yaml_files
 from charlm.core.errors import InputError
 from charlm.core.storage import write_bytes
 from charlm.download import EMBEDDED
 from tests.conftest import ROOT, Project
-from tools import rescue
+from tools import lockfile, rescue
 from tools.rescue import lock_is_damaged  # itself, which most tests replace
 
 FETCH = (sys.executable, "-m", "stages.fetch")

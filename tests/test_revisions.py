@@ -1,4 +1,4 @@
-"""charlm.revisions: files of a commit and of the folder, in a repository of one committed stage."""
+"""tools.revisions: files of a commit and of the folder, in a repository of one committed stage."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,9 @@ import yaml
 
 from charlm.core.errors import InputError
 from charlm.core.storage import write_bytes
-from charlm.lockfile import md5
-from charlm.revisions import Files
 from tests.conftest import Project
+from tools.lockfile import md5
+from tools.revisions import Files
 
 LISTING = json.dumps([{"md5": "1" * 32, "relpath": "dev.txt"}]).encode()
 DIRECTORY = f"{md5(LISTING)}.dir"

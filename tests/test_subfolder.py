@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from audit import summary
 from tests.conftest import Project
 from tools import tables
 
@@ -52,14 +53,16 @@ def test_recipes_tables_and_verify(subfolder: Project, monkeypatch: pytest.Monke
     picture = "plots/bigram_counts.svg"
     few = {"question": "why?", "overrides": ["sample.count=3"], "figures": [figure]}
     content = {"x": {"title": "Few", "recipes": {"few": few | {"picture": picture}}}}
-    (project.root / "recipes.yaml").write_text(yaml.safe_dump(content))
-    (project.root / "NOTEBOOKS.md").write_text("<!-- recipes: x -->\n<!-- end -->\n")
-    first = project.call("tools.recipes", "--all", "--write")
+    (project.root / "audit/recipes.yaml").write_text(yaml.safe_dump(content))
+    (project.root / "audit/NOTEBOOKS.md").write_text("<!-- table: x -->\n<!-- end -->\n")
+    first = project.call("tools.recipes", "--all")
     assert first.stderr.startswith("few: ")
     assert "few" in project.run("dvc", "exp", "list", "--name-only").stdout.split()
     again = project.call("tools.recipes", "few")
     assert (again.stdout, again.stderr) == (first.stdout, "")
-    drawn = project.root / "plots/recipes/few_bigram_counts.svg"
+    monkeypatch.setattr(summary, "TABLES", {})
+    assert project.call("audit.summary").stderr == ""
+    drawn = project.root / "audit/pictures/few_bigram_counts.svg"
     assert drawn.read_bytes() == (project.root / picture).read_bytes()
 
     monkeypatch.chdir(project.root)

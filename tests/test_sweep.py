@@ -118,7 +118,7 @@ def test_wrong_arguments_are_refused(arguments: list[str], message: str):
 @pytest.mark.skipif("distributed" in sys.modules, reason="distributed is installed")
 def test_cluster_without_its_packages_is_one_line(base: Project, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)  # as if it were not installed
-    monkeypatch.delitem(sys.modules, "charlm.sweeps.dask_engine", raising=False)
+    monkeypatch.delitem(sys.modules, "tools.sweep.dask_engine", raising=False)
     _, err = call(base, "mlp.hidden=7", "--address", "tcp://127.0.0.1:1", status=1)
     assert err.splitlines()[-1].startswith("sweep: no package distributed; clusters need the extra")
 

@@ -31,7 +31,7 @@ from tests.test_sweep import sweep
 
 pytest.importorskip("distributed", reason="needs the extra `cluster`")
 
-from charlm.sweeps import dask_engine
+from tools.sweep import dask_engine
 
 __all__ = ["base", "one_by_one"]  # fixtures
 RUNNING = "names-sweep-*/task-*/clone/data/.lock"  # in a node's folder, while a stage runs

@@ -1,4 +1,4 @@
-"""charlm.sweeps.grid: axes, what is refused, names."""
+"""tools.sweep.grid: axes, what is refused, names."""
 
 import subprocess
 
@@ -7,8 +7,8 @@ import yaml
 
 from charlm.core.errors import InputError
 from charlm.models.registry import MODELS
-from charlm.sweeps import grid
 from tests.conftest import ROOT
+from tools.sweep import grid
 
 
 @pytest.fixture(autouse=True)

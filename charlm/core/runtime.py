@@ -64,8 +64,10 @@ def run_tool(main: Callable[[], None]) -> None:
 
 def argument_parser(doc: str | None) -> argparse.ArgumentParser:
     """Return a parser of a tool's command line, whose help shows the tool's docstring."""
+    path = Path(sys.argv[0]).with_suffix("")
+    program = path.parent if path.name == "__main__" else path
     return argparse.ArgumentParser(
-        prog=f"python -m tools.{Path(sys.argv[0]).stem}",
+        prog=f"python -m {program.parent.name}.{program.name}",
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

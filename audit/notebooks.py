@@ -1,0 +1,588 @@
+"""Write audit/pages/ from audit/notebooks.yaml: what the notebooks print, ask and draw.
+
+    python -m audit.notebooks            writes them
+    python -m audit.notebooks --check    writes nothing, and fails if one is outdated
+
+One page per notebook, in its own order. The values of recipes are those that audit/NOTEBOOKS.md
+shows, so no recipe runs.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
+
+from audit.summary import NOTEBOOKS, written
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import read_bytes
+from charlm.params import Section
+from tools.documents import rewrite
+from tools.recipes import bands
+from tools.recipes.bands import Band, numbers
+from tools.recipes.catalog import RECIPES, Group, Recipe
+from tools.recipes.catalog import load as load_recipes
+from tools.recipes.figures import Row
+
+SOURCE, FOLDER, PIPELINE = Path("audit/notebooks.yaml"), Path("audit/pages"), Path("dvc.yaml")
+SUBJECTS = ("what", "question", "plot")
+WAYS = ("recipe", "loop", "command", "needs", "left_out", "answer")
+NEEDED = ("figure", "recipe", "test")  # what `needs` begins with
+PYTEST = re.compile(r"pytest ((?:audit/)?tests/\S+\.py)(?: -k (\w+))?")
+MODULE = re.compile(r"python -m ((?:audit|benchmarks|stages|tools)\.\w+)")
+RECIPE = re.compile(r"python -m tools\.recipes ([a-z][\w.-]*)")
+FILE = re.compile(
+    r"(?<![\w/.])(?:(?:audit|benchmarks|charlm|data|docs|metrics|plots|stages|tests|tools)/[\w./-]*\w"
+    r"|(?:dvc|params)\.yaml|(?:CONTRIBUTING|README)\.md)"
+)
+Figures = Annotated[
+    list[str],
+    BeforeValidator(lambda found: [found] if isinstance(found, str) else found),
+    Field(min_length=1),
+]
+Loops = dict[str, bands.Entry]  # by name
+Rows = dict[tuple[str, str], Row]  # by recipe and figure
+HEADERS = (
+    "what",
+    "notebook",
+    "here",
+    "plain loop",
+    "ours is",
+    "the notebook",
+    "kind",
+    "how to get it",
+)
+CLAIM = "claim: "  # how the text of a number begins that no cell prints
+MAX_WITH_SD = 3  # figures in a cell with a standard deviation each
+
+
+class Item(Section):
+    """What a notebook prints, asks or draws, and what gives it here; see audit/notebooks.yaml."""
+
+    what: str | None = None
+    question: str | None = None
+    plot: str | None = None
+    printed: str | None = None
+    recipe: str | None = None
+    loop: str | None = None
+    figure: Figures | None = None
+    why: str | None = None
+    command: str | None = None
+    here: str | None = None
+    needs: str | None = None
+    left_out: str | None = None
+    answer: str | None = None
+    agreement: Literal["exact", "float32", "seeded", "unseeded"] | None = None
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        keys = self.keys
+        ways = keys & {*WAYS}
+        if len(keys & {*SUBJECTS}) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(SUBJECTS)}")
+        if len(ways) != 1 and (ways != {"recipe", "needs"} or "figure" in keys):
+            raise ValueError(
+                f"{self.text!r} needs exactly one of {', '.join(WAYS)}; a recipe without a figure "
+                "may have needs"
+            )
+        if self.needs is not None and not self.needs.startswith(NEEDED):
+            raise ValueError(f"{self.text!r}: needs begins with {', '.join(NEEDED)}")
+        for key, other in (
+            ("here", "command"),
+            ("why", "figure"),
+            ("printed", "what"),
+            ("answer", "question"),
+        ):
+            if key in keys and other not in keys:
+                raise ValueError(f"{self.text!r}: {key} without {other}")
+        if "figure" in keys and not keys & {"recipe", "loop"}:
+            raise ValueError(f"{self.text!r}: figure without recipe or loop")
+        if "loop" in keys and "figure" not in keys:
+            raise ValueError(f"{self.text!r}: loop without figure")
+        if ("agreement" in keys) != ("what" in keys and "left_out" not in keys):
+            raise ValueError(f"{self.text!r}: agreement belongs to figures that are not left out")
+        if "what" in keys and "printed" not in keys:
+            raise ValueError(f"{self.text!r}: what without printed")
+        if "what" in keys and "recipe" in keys and not keys & {"figure", "needs"}:
+            raise ValueError(f"{self.text!r}: recipe without figure or needs")
+        return self
+
+    @property
+    def keys(self) -> set[str]:
+        """The keys that it has."""
+        return {*self.model_dump(exclude_none=True)}
+
+    @property
+    def text(self) -> str:
+        """What it is, in words."""
+        return self.what or self.question or self.plot or ""
+
+    @property
+    def way(self) -> str:
+        """The one of WAYS that gives it; `needs` if something is missing."""
+        return "needs" if self.needs is not None else next(key for key in WAYS if key in self.keys)
+
+
+class Cells(Section):
+    """The cells below a heading of a notebook."""
+
+    heading: str
+    items: Annotated[list[Item], Field(min_length=1)]
+
+
+class Erratum(Section):
+    """What a notebook gets wrong."""
+
+    place: str
+    wrong: str
+    right: str
+    shown: str
+    listed: bool
+
+
+class Notebook(Section):
+    """A notebook, in its order."""
+
+    title: str
+    sections: list[Cells]
+    errata: list[Erratum]
+
+    @property
+    def items(self) -> list[Item]:
+        """All items of all sections."""
+        return [item for section in self.sections for item in section.items]
+
+
+def load(path: Path = SOURCE) -> dict[str, Notebook]:
+    """Read audit/notebooks.yaml.
+
+    Raises:
+        InputError: there is no such file, or it does not fit the classes above.
+    """
+    try:
+        content = yaml.safe_load(path.read_bytes())
+        return TypeAdapter(dict[str, Notebook]).validate_python(content)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run from the repository root") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join((".".join(map(str, first["loc"])), ": " * bool(first["loc"])))
+        problem = first["msg"].removeprefix("Value error, ")
+        found = "" if first["type"] == "value_error" else f"; found {first['input']!r}"
+        raise InputError(f"{path}: {where}{problem}{found}") from None
+
+
+def check(notebooks: dict[str, Notebook], groups: dict[str, Group], loops: Loops) -> None:
+    """Check that the recipes, loops, figures, tests and files that are named exist.
+
+    Raises:
+        InputError: names the first one that does not.
+    """
+    known = {name: recipe for group in groups.values() for name, recipe in group.recipes.items()}
+    outputs = declared_outputs()
+    for name, notebook in notebooks.items():
+        for section in notebook.sections:
+            for item in section.items:
+                texts = (item.command, item.needs, item.left_out, item.answer)
+                missing = [
+                    *missing_recipe(item, known),
+                    *missing_loop(item, loops),
+                    *(
+                        found
+                        for text in texts
+                        if text
+                        for found in missing_in(text, known, outputs)
+                    ),
+                ]
+                if missing:
+                    place = f"[{name}] {section.heading}: {item.text}"
+                    raise InputError(f"{SOURCE}: {place}: there is no {missing[0]}")
+        for erratum in notebook.errata:
+            for found in missing_in(erratum.shown, known, outputs):
+                place = f"[{name}] erratum in {erratum.place}"
+                raise InputError(f"{SOURCE}: {place}: there is no {found}")
+
+
+def missing_recipe(item: Item, known: dict[str, Recipe]) -> Iterator[str]:
+    """Yield what an item wants of audit/recipes.yaml that is not there."""
+    if item.recipe is None:
+        return
+    if item.recipe not in known:
+        yield f"recipe {item.recipe}"
+        return
+    recipe = known[item.recipe]
+    have = [figure.what for figure in recipe.figures]
+    yield from (
+        f"figure {figure!r} of recipe {item.recipe}"
+        for figure in item.figure or []
+        if not matching([figure], have)
+    )
+    if item.plot and not recipe.picture:
+        yield f"picture of recipe {item.recipe}"
+
+
+def missing_loop(item: Item, loops: Loops) -> Iterator[str]:
+    """Yield what an item wants of the plain loops that is not there."""
+    if item.loop is None:
+        return
+    if item.loop not in loops:
+        yield f"loop {item.loop}"
+        return
+    have = loops[item.loop].figures
+    for figure in item.figure or []:
+        if not matching([figure], have):
+            yield f"figure {figure!r} of loop {item.loop}"
+
+
+def matching(patterns: Iterable[str], figures: Collection[str]) -> list[str]:
+    """Return the figures that patterns match, as names of files do; one pattern after the other.
+
+    >>> matching(["dev NLL", "NLL at step [1-9]*"], ["NLL at step 0", "NLL at step 1", "dev NLL"])
+    ['dev NLL', 'NLL at step 1']
+    """
+    return [figure for pattern in patterns for figure in figures if fnmatchcase(figure, pattern)]
+
+
+def missing_in(text: str, known: Collection[str], outputs: Collection[str]) -> Iterator[str]:
+    """Yield the files, programs, tests and recipes that a text names and that do not exist.
+
+    >>> list(missing_in("`pytest tests/test_split.py -k nobody`; docs/design.md", [], []))
+    ['test nobody in tests/test_split.py']
+
+    Args:
+        text: in Markdown.
+        known: names of the recipes.
+        outputs: files that the stages write.
+    """
+    for path in FILE.findall(text):
+        if not Path(path).exists() and path not in outputs:
+            yield f"file {path}"
+    for path, name in PYTEST.findall(text):
+        if name and Path(path).exists():
+            tests = re.findall(r"^def (test_\w+)", Path(path).read_text("utf-8"), re.MULTILINE)
+            if not any(name in test for test in tests):
+                yield f"test {name} in {path}"
+    for module in MODULE.findall(text):
+        path = Path(module.replace(".", "/"))
+        if not (path.with_suffix(".py").exists() or (path / "__main__.py").exists()):
+            yield f"program {module}"
+    yield from (f"recipe {name}" for name in RECIPE.findall(text) if name not in known)
+
+
+@cache
+def declared_outputs() -> dict[str, bool]:
+    """Return the files that the stages write, and whether they are in DVC's cache, not in git."""
+    outputs = {}
+    for stage in yaml.safe_load(read_bytes(PIPELINE))["stages"].values():
+        for entry in chain(*(stage.get(kind, []) for kind in ("outs", "metrics", "plots"))):
+            # A mapping of the path to its settings, or the path alone.
+            [(path, settings)] = (entry if isinstance(entry, dict) else {entry: {}}).items()
+            outputs[path] = settings.get("cache", True)
+    return outputs
+
+
+def values(groups: dict[str, Group]) -> Rows:
+    """Return all recipes' figures as audit/NOTEBOOKS.md shows them.
+
+    Raises:
+        InputError: its tables do not have the rows of audit/recipes.yaml.
+    """
+    text = read_bytes(NOTEBOOKS).decode()
+    found: Rows = {}
+    for name, group in groups.items():
+        try:
+            rows = written(name, group, text)
+        except (ValueError, IndexError):
+            raise InputError(
+                f"{NOTEBOOKS}: part {name} does not have the rows of {RECIPES}; "
+                f"run `python -m audit.summary {name}`"
+            ) from None
+        found |= {(row.recipe, row.figure.what): row for row in rows}
+    return found
+
+
+def escaped(text: str) -> str:
+    r"""Return Markdown that shows a text as it is, with links to the files of git that it names.
+
+    >>> escaped("`a|b` of <START> in docs/design.md")
+    '`a\\|b` of \\<START> in [docs/design.md](../design.md)'
+    >>> escaped("plots/loss.svg is in DVC's cache, plots/mlp.csv in git")
+    "plots/loss.svg is in DVC's cache, [plots/mlp.csv](../../plots/mlp.csv) in git"
+    """
+    parts = text.split("`")
+    parts[1::2] = [part.replace("|", r"\|") for part in parts[1::2]]
+    parts[::2] = [FILE.sub(link, re.sub(r"([\\*<|])", r"\\\1", part)) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def link(found: re.Match[str]) -> str:
+    """Return a link from a page to a file of git; the bare path if it is not in git."""
+    path = found[0]
+    if declared_outputs().get(path, False) or not Path(path).exists():
+        return path
+    return f"[{path}]({Path(os.path.relpath(path, FOLDER)).as_posix()})"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown; its cells are not padded, so that a change is one line.
+
+    >>> print(table(("a", "b"), [("1", "")]))
+    | a | b |
+    |---|---|
+    | 1 |  |
+    """
+    lines = [f"| {' | '.join(cells)} |" for cells in (headers, *rows)]
+    return "\n".join((lines[0], "|---" * len(headers) + "|", *lines[1:]))
+
+
+def how(item: Item, loops: Loops) -> str:
+    """Return how to get an item."""
+    if item.needs is not None:
+        recipe = f"`{item.recipe}`, " if item.recipe else ""
+        return f"not yet: {recipe}{escaped(item.needs)}"
+    if item.recipe is not None:
+        return f"`python -m tools.recipes {item.recipe}`"
+    if item.loop is not None:
+        return f"`{loops[item.loop].command}`"
+    return escaped(item.command or "")
+
+
+def rows_of(item: Item, rows: Rows) -> list[Row]:
+    """Return the rows of audit/NOTEBOOKS.md that an item shows."""
+    figures = [figure for recipe, figure in rows if recipe == item.recipe]
+    return [rows[item.recipe or "", figure] for figure in matching(item.figure or [], figures)]
+
+
+def bands_of(item: Item, rows: Rows, loops: Loops) -> dict[str, Band | None]:
+    """Return where a correct run lies, by figure of an item."""
+    if item.loop is not None:
+        known = loops[item.loop].figures
+        return {figure: known[figure] for figure in matching(item.figure or [], known)}
+    return {row.figure.what: row.figure.band for row in rows_of(item, rows)}
+
+
+def here(item: Item, rows: Rows) -> str:
+    """Return the value here; nothing where only the command shows it."""
+    if item.recipe and item.figure:
+        return listed(item, {row.figure.what: row.ours for row in rows_of(item, rows)})
+    is_tested = item.command and PYTEST.search(item.command)
+    return escaped(item.here or ("the same" if is_tested else ""))
+
+
+def plain_loop(item: Item, rows: Rows, loops: Loops) -> str:
+    """Return the values of the plain loop; nothing where there is none."""
+    found = {figure: band for figure, band in bands_of(item, rows, loops).items() if band}
+    spreads = [band.sd for band in found.values() if band.sd]
+    if len(found) <= MAX_WITH_SD or not spreads:
+        return listed(item, {figure: band.shown for figure, band in found.items()})
+    means = ", ".join(f"{band.mean:.2f}" for band in found.values())
+    return f"{means}; SD {min(spreads):.2f} to {max(spreads):.2f}"
+
+
+def listed(item: Item, values: dict[str, str]) -> str:
+    """Join values; those for a claim, which may be about another number, with their names."""
+    is_claim = item.text.startswith(CLAIM)
+    return ", ".join(f"{name} {value}" if is_claim else value for name, value in values.items())
+
+
+def verdict(item: Item, rows: Rows) -> str:
+    """Say whether our values lie where a correct run does; nothing if that is not known."""
+    found = [row.verdict for row in rows_of(item, rows) if row.verdict]
+    inside = found.count("inside")
+    if not found or inside == len(found):
+        return "inside" if found else ""
+    return f"OUTSIDE: {len(found) - inside} of {len(found)}"
+
+
+def agreement(item: Item, rows: Rows, loops: Loops) -> str:
+    """Say whether what the notebook prints lies where a correct run does.
+
+    Nothing is said of a number that cannot be assigned to a figure, or of a claim that is not
+    about a loss.
+    """
+    printed = numbers(item.printed or "")
+    known = [*bands_of(item, rows, loops).values()]
+    are_losses = all("." in number for number in printed)
+    is_claim = item.text.startswith(CLAIM)
+    if len(known) == 1 and are_losses and not is_claim:  # several draws, or printed twice
+        known *= len(printed)
+        printed = [number.removeprefix("-") for number in printed]
+    if len(printed) != len(known) or (is_claim and not are_losses):
+        return ""
+    differs = [
+        not band.contains(number) for number, band in zip(printed, known, strict=True) if band
+    ]
+    if not differs or len(differs) < len(known):
+        return ""
+    found = "differs" if any(differs) else "agrees"
+    if len(differs) > 1 and found == "differs":
+        found = f"differs in {sum(differs)} of {len(differs)}"
+    return f"{found}: {escaped(item.why)}" if item.why else found
+
+
+def cells(section: Cells, ours: Rows, loops: Loops) -> str:
+    """Return what a page has below one heading of the notebook."""
+    shown = [item for item in section.items if item.way != "left_out"]
+    rows = [
+        (
+            escaped(item.what),
+            escaped(item.printed or ""),
+            here(item, ours),
+            plain_loop(item, ours, loops),
+            verdict(item, ours),
+            agreement(item, ours, loops),
+            item.agreement or "",
+            how(item, loops),
+        )
+        for item in shown
+        if item.what
+    ]
+    lists = {
+        "Questions": [
+            f"**{escaped(item.question)}** {escaped(item.answer or '') or how(item, loops)}"
+            for item in shown
+            if item.question
+        ],
+        "Plots": [f"{escaped(item.plot)}: {how(item, loops)}" for item in shown if item.plot],
+        "Left out": [
+            f"{escaped(item.text)}{f' ({escaped(item.printed)})' if item.printed else ''}: "
+            f"{escaped(item.left_out)}"
+            for item in section.items
+            if item.left_out
+        ],
+    }
+    parts = [f"## {escaped(section.heading)}"]
+    if rows:
+        parts.append(table(HEADERS, rows))
+    for title, lines in lists.items():
+        if lines:
+            parts.append(f"{title}:\n\n" + "\n".join(f"- {line}" for line in lines))
+    return "\n\n".join(parts)
+
+
+def counted(items: list[Item]) -> Counter[str]:
+    """Count items by their subject, and by subject and way, such as `what` and `what recipe`."""
+    subjects = [(next(key for key in SUBJECTS if key in item.keys), item.way) for item in items]
+    return Counter(subject for subject, _ in subjects) + Counter(map(" ".join, subjects))
+
+
+def summary(notebook: Notebook) -> str:
+    """Return the counts of a notebook in one line."""
+    count = counted(notebook.items)
+    unshown = sum(count[f"{subject} needs"] for subject in SUBJECTS)
+    figures = (
+        f"Figures: {count['what']}, of which {count['what recipe']} with a recipe, "
+        f"{count['what loop']} with a plain loop, {count['what command']} with a command, "
+        f"{count['what left_out']} left out."
+    )
+    others = (
+        f"Questions: {count['question']}. Plots: {count['plot']}. Errata: {len(notebook.errata)}."
+    )
+    not_yet = f"**Not yet shown: {unshown}.**" if unshown else "Not yet shown: none."
+    return f"{figures} {others} {not_yet}"
+
+
+def page(name: str, notebook: Notebook, ours: Rows, loops: Loops) -> str:
+    """Return the page of a notebook."""
+    errata = [
+        (
+            escaped(erratum.place),
+            escaped(erratum.wrong),
+            escaped(erratum.right),
+            escaped(erratum.shown),
+        )
+        for erratum in notebook.errata
+    ]
+    parts = [
+        f"# [{name}] {escaped(notebook.title)}",
+        f"{summary(notebook)} [What the columns mean](README.md).",
+        *(cells(section, ours, loops) for section in notebook.sections),
+        "## Errata\n\n" + table(("where", "wrong", "right", "shown by"), errata),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def index(notebooks: dict[str, Notebook]) -> str:
+    """Return the page that lists the pages."""
+    headers = (
+        *("notebook", "figures", "with a recipe", "with a plain loop", "with a command"),
+        *("left out", "not yet"),
+        *("questions", "plots", "plots left out", "errata"),
+    )
+    counts: dict[str, tuple[int, ...]] = {}
+    for name, notebook in notebooks.items():
+        count = counted(notebook.items)
+        counts[f"[[{name}]]({name}.md) {escaped(notebook.title)}"] = (
+            *(count[f"what{way}"] for way in ("", " recipe", " loop", " command", " left_out")),
+            sum(count[f"{subject} needs"] for subject in SUBJECTS),
+            *(count[key] for key in ("question", "plot", "plot left_out")),
+            len(notebook.errata),
+        )
+    counts["all"] = tuple(map(sum, zip(*counts.values(), strict=True)))
+    rows = [(name, *map(str, numbers)) for name, numbers in counts.items()]
+    return INDEX.format(table=table(headers, rows))
+
+
+INDEX = """\
+# The notebooks, cell by cell
+
+This page answers: where is what a notebook prints, asks or draws?
+
+{table}
+
+A figure is one row of a page: a series of losses, or a list of pairs, counts once. The order of a
+page is that of the notebook, under the notebook's headings; below a heading, the figures come
+first, then the questions, the plots and what is left out. [NOTEBOOKS.md](../NOTEBOOKS.md) has
+the same experiments by topic.
+
+- *notebook*: as printed; the numbers of a series are rounded. *claim* marks a number in the text
+  that no cell prints.
+- *here*: the value of a recipe as in audit/NOTEBOOKS.md; with ±, mean and standard deviation over
+  seeds. *The same*: a test finds all digits that the notebook prints. Where this column is empty,
+  the command in the last column shows the value.
+- *plain loop*: what plain loops as the notebooks write them give, mean and standard deviation over
+  five seeds or more; one number where nothing is left to chance. They are written apart from the
+  pipeline, in [plain_loops.py](../plain_loops.py);
+  [bands.json](../bands.json) has the value of each seed.
+- *ours is*: does this project do what it should? *Inside*: the value of the recipe lies within
+  three standard deviations of the mean of the plain loop, or within 0.0005 where nothing is left to
+  chance.
+- *the notebook*: does the notebook's one run agree with that, to the digits that it prints? If not,
+  the reason. Empty where there is no plain loop, where the printed numbers cannot be assigned to
+  ours one by one, and for claims without a decimal point.
+- *kind*: how closely our value can be expected to match.
+  - *exact*: counts, shapes, text, and numbers that only rounding can change.
+  - *float32*: exact but for the order of the sums in float32, 4 to 5 digits.
+  - *seeded*: the same generator and the same order of draws give the same digits.
+  - *unseeded*: the notebook's own random draws: within 3 standard deviations over seeds.
+- *left out*: not shown here, with the reason.
+- *not yet*: not shown here yet, and what is missing.
+
+`python -m audit.notebooks` writes these pages from `audit/notebooks.yaml`.
+"""
+
+
+def main() -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument("--check", action="store_true", help="only report what is outdated")
+    arguments = parser.parse_args()
+    notebooks, groups, loops = load(), load_recipes(), bands.load()
+    check(notebooks, groups, loops)
+    ours = values(groups)
+    pages = {FOLDER / f"{name}.md": page(name, one, ours, loops) for name, one in notebooks.items()}
+    pages[FOLDER / "README.md"] = index(notebooks)
+    rewrite(pages, arguments.check)
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,463 @@
+"""audit/notebooks.yaml, what it refers to, and the pages of audit/pages/ made from it."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from audit import notebooks
+from audit.notebooks import Item
+from charlm.core.errors import InputError
+from tests.conftest import ROOT
+from tools import tables
+from tools.recipes import bands, catalog, figures
+from tools.recipes.bands import Band
+
+NOTEBOOKS = notebooks.load(ROOT / "audit/notebooks.yaml")
+GROUPS = catalog.load(ROOT / "audit/recipes.yaml")
+RECIPES = {name for group in GROUPS.values() for name in group.recipes}
+ITEMS = {name: notebook.items for name, notebook in NOTEBOOKS.items()}
+ALL_ITEMS = [item for items in ITEMS.values() for item in items]
+MAX_OPEN = 0  # items that wait for a recipe or a figure; lower it with them
+
+COUNT = {
+    "what": "count of ab",
+    "printed": "541.0",
+    "command": "`pytest audit/tests/test_errata.py -k counts_with_two_symbols`",
+    "agreement": "exact",
+}
+LOSS = {
+    "what": "losses",
+    "printed": "2.28, 2.30",
+    "recipe": "small",
+    "figure": ["train NLL", "dev NLL"],
+    "agreement": "unseeded",
+}
+OPEN = {
+    "what": "claim: number of parameters",
+    "printed": "3400",
+    "recipe": "small",
+    "needs": "figure: number of parameters",
+    "agreement": "exact",
+}
+DRAWS = {
+    "what": "losses of two starts",
+    "printed": "3.5, 4.9",
+    "loop": "starts",
+    "figure": "first NLL",
+    "agreement": "unseeded",
+}
+WARM_UP = {"what": "ten draws", "printed": "0 <1> 2", "left_out": "warm-up, no names involved"}
+PLOT = {"plot": "counts", "command": "plots/bigram_counts.svg (train)"}
+QUESTION = {"question": "1a: what is b|a?", "answer": "As in `small`: 0.5."}
+ERRATUM = {"place": "x", "wrong": "2*3", "right": "6", "shown": "6 = 6", "listed": False}
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+
+
+def content(*items: dict[str, object]) -> dict[str, object]:
+    """Return what audit/notebooks.yaml holds for one notebook with one heading."""
+    sections = [{"heading": "A heading", "items": [*items]}]
+    return {"000": {"title": "A notebook", "sections": sections, "errata": [ERRATUM]}}
+
+
+def load(path: Path, found: object) -> dict[str, notebooks.Notebook]:
+    path.write_text(yaml.safe_dump(found))
+    return notebooks.load(path)
+
+
+LOOPS = {
+    "starts": bands.Entry(
+        command="python starts",
+        seeds=[1, 2, 3, 4, 5],
+        figures={
+            "first NLL": Band(mean=3.8, sd=0.25, values=[3.8] * 5),
+            **{
+                f"batch {number}": Band(mean=3.8, sd=number / 8, values=[3.8] * 5)
+                for number in range(1, 5)
+            },
+        },
+    )
+}
+
+
+def row(figure: str, ours: str, band: Band | None = None) -> figures.Row:
+    found = catalog.Figure(what=figure, file="metrics/evaluate.json", key="nll", band=band)
+    return figures.Row("small", found, ours)
+
+
+def rows(**ours: str) -> notebooks.Rows:
+    """Return rows of the recipe `small`, without bands."""
+    return {("small", figure): row(figure, value) for figure, value in ours.items()}
+
+
+def groups(picture: str | None = None) -> dict[str, catalog.Group]:
+    figures = [
+        catalog.Figure(what=what, file="metrics/nll/dev.json", key="mlp")
+        for what in ("train NLL", "dev NLL")
+    ]
+    small = catalog.Recipe(question="why?", overrides=[], figures=figures, picture=picture)
+    return {"sizes": catalog.Group(title="Sizes", recipes={"small": small})}
+
+
+# --- the model --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("item", [COUNT, LOSS, OPEN, DRAWS, WARM_UP, PLOT, QUESTION])
+def test_each_kind_of_item_is_accepted(tmp_path: Path, item: dict[str, object]):
+    loaded = load(tmp_path / "n.yaml", content(item))
+    assert loaded["000"].items == [Item(**item)]
+
+
+def test_one_figure_may_be_a_string():
+    assert Item(**LOSS | {"figure": "dev NLL"}).figure == ["dev NLL"]
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (COUNT | {"plot": "x"}, "needs exactly one of what, question, plot"),
+        ({"command": "x"}, "needs exactly one of what, question, plot"),
+        (
+            COUNT | {"left_out": "x"},
+            (
+                "'count of ab' needs exactly one of recipe, loop, command, needs, left_out, "
+                "answer; a recipe without a figure may have needs"
+            ),
+        ),
+        (
+            {"plot": "counts"},
+            (
+                "'counts' needs exactly one of recipe, loop, command, needs, left_out, "
+                "answer; a recipe without a figure may have needs"
+            ),
+        ),
+        (
+            LOSS | {"needs": "figure: x"},
+            (
+                "'losses' needs exactly one of recipe, loop, command, needs, left_out, "
+                "answer; a recipe without a figure may have needs"
+            ),
+        ),
+        (
+            OPEN | {"needs": "more time"},
+            "'claim: number of parameters': needs begins with figure, recipe, test",
+        ),
+        (COUNT | {"figure": ["x"]}, "'count of ab': figure without recipe or loop"),
+        (DRAWS | {"figure": None}, "'losses of two starts': loop without figure"),
+        (COUNT | {"why": "x"}, "'count of ab': why without figure"),
+        (LOSS | {"here": "2"}, "'losses': here without command"),
+        (PLOT | {"printed": "2"}, "'counts': printed without what"),
+        (PLOT | {"command": None, "answer": "2"}, "'counts': answer without question"),
+        (
+            PLOT | {"agreement": "exact"},
+            "'counts': agreement belongs to figures that are not left out",
+        ),
+        (
+            WARM_UP | {"agreement": "exact"},
+            "'ten draws': agreement belongs to figures that are not left out",
+        ),
+        (
+            COUNT | {"agreement": None},
+            "'count of ab': agreement belongs to figures that are not left out",
+        ),
+        (COUNT | {"printed": None}, "'count of ab': what without printed"),
+        (LOSS | {"figure": None}, "'losses': recipe without figure or needs"),
+        (COUNT | {"agreement": "close"}, None),
+        (COUNT | {"what": 3}, None),
+    ],
+)
+def test_wrong_item_is_one_line(tmp_path: Path, item: dict[str, object], message: str | None):
+    path = tmp_path / "n.yaml"
+    with pytest.raises(InputError) as refused:
+        load(path, content(PLOT, item))
+    where, _, problem = str(refused.value).removeprefix(f"{path}: ").partition(": ")
+    assert where.startswith("000.sections.0.items.1")
+    assert "\n" not in problem
+    if message:
+        assert problem == message
+    else:
+        assert problem.endswith(("; found 'close'", "; found 3"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "not YAML: "),
+        ("- a", "Input should be a valid dictionary; found ['a']"),
+        ("", "Input should be a valid dictionary; found None"),
+        ("a: {}", "a.title: Field required; found {}"),
+    ],
+)
+def test_file_that_holds_no_notebooks_is_one_line(tmp_path: Path, text: str, message: str):
+    (tmp_path / "n.yaml").write_text(text)
+    with pytest.raises(InputError) as refused:
+        notebooks.load(tmp_path / "n.yaml")
+    assert str(refused.value).startswith(f"{tmp_path / 'n.yaml'}: {message}")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("item", "missing"),
+    [
+        (LOSS | {"recipe": "large"}, "losses: there is no recipe large"),
+        (
+            LOSS | {"figure": ["dev NLL", "test NLL"]},
+            "losses: there is no figure 'test NLL' of recipe small",
+        ),
+        (
+            LOSS | {"figure": ["* NLL", "NLL at step *"]},
+            "losses: there is no figure 'NLL at step *' of recipe small",
+        ),
+        (DRAWS | {"loop": "ends"}, "losses of two starts: there is no loop ends"),
+        (
+            DRAWS | {"figure": ["first NLL", "step *"]},
+            "losses of two starts: there is no figure 'step *' of loop starts",
+        ),
+        ({"plot": "x", "recipe": "small"}, "x: there is no picture of recipe small"),
+        (
+            COUNT | {"command": "`pytest audit/tests/test_errata.py -k nobody`"},
+            "count of ab: there is no test nobody in audit/tests/test_errata.py",
+        ),
+        (
+            COUNT | {"command": "`pytest tests/test_no.py -k x`"},
+            "count of ab: there is no file tests/test_no.py",
+        ),
+        (PLOT | {"command": "plots/no.svg"}, "counts: there is no file plots/no.svg"),
+        (PLOT | {"command": "`python -m tools.no`"}, "counts: there is no program tools.no"),
+        (
+            PLOT | {"command": "`python -m tools.recipes large`, and"},
+            "counts: there is no recipe large",
+        ),
+        (QUESTION | {"answer": "See docs/no.md."}, "1a: what is b|a?: there is no file docs/no.md"),
+        (WARM_UP | {"left_out": "metrics/no.json"}, "ten draws: there is no file metrics/no.json"),
+    ],
+)
+def test_what_an_item_names_must_exist(tmp_path: Path, item: dict[str, object], missing: str):
+    loaded = load(tmp_path / "n.yaml", content(COUNT, item))
+    with pytest.raises(InputError) as refused:
+        notebooks.check(loaded, groups(), LOOPS)
+    assert str(refused.value) == f"audit/notebooks.yaml: [000] A heading: {missing}"
+
+
+def test_what_an_erratum_names_must_exist(tmp_path: Path):
+    found = content(COUNT)
+    found["000"]["errata"] = [ERRATUM | {"shown": "tests/test_no.py"}]
+    with pytest.raises(InputError) as refused:
+        notebooks.check(load(tmp_path / "n.yaml", found), groups(), LOOPS)
+    assert str(refused.value) == (
+        "audit/notebooks.yaml: [000] erratum in x: there is no file tests/test_no.py"
+    )
+
+
+def test_outputs_of_stages_and_pictures_of_recipes_exist(tmp_path: Path):
+    here = PLOT | {"command": "data/vocabulary.json, data/splits/train.txt and params.yaml"}
+    picture = {"plot": "x", "recipe": "small"}
+    loaded = load(tmp_path / "n.yaml", content(here, picture))
+    notebooks.check(loaded, groups(picture="plots/embedding.svg"), LOOPS)
+
+
+# --- the pages --------------------------------------------------------------------------------
+
+
+def test_page_by_hand(tmp_path: Path):
+    loaded = load(tmp_path / "n.yaml", content(WARM_UP, COUNT, PLOT, LOSS, DRAWS, OPEN, QUESTION))
+    band = Band(mean=2.3, sd=0.01, values=[2.3] * 5)
+    ours = {
+        ("small", figure): row(figure, value, band)
+        for figure, value in (("train NLL", "2.2961"), ("dev NLL", "2.2947 ± 0.0100"))
+    }
+    assert notebooks.page("000", loaded["000"], ours, LOOPS) == (
+        r"""# [000] A notebook
+
+Figures: 5, of which 1 with a recipe, 1 with a plain loop, 1 with a command, 1 left out. Questions: 1. Plots: 1. Errata: 1. **Not yet shown: 1.** [What the columns mean](README.md).
+
+## A heading
+
+| what | notebook | here | plain loop | ours is | the notebook | kind | how to get it |
+|---|---|---|---|---|---|---|---|
+| count of ab | 541.0 | the same |  |  |  | exact | `pytest audit/tests/test_errata.py -k counts_with_two_symbols` |
+| losses | 2.28, 2.30 | 2.2961, 2.2947 ± 0.0100 | 2.3000 ± 0.0100, 2.3000 ± 0.0100 | inside | agrees | unseeded | `python -m tools.recipes small` |
+| losses of two starts | 3.5, 4.9 |  | 3.8000 ± 0.2500 |  | differs in 1 of 2 | unseeded | `python starts` |
+| claim: number of parameters | 3400 |  |  |  |  | exact | not yet: `small`, figure: number of parameters |
+
+Questions:
+
+- **1a: what is b\|a?** As in `small`: 0.5.
+
+Plots:
+
+- counts: [plots/bigram_counts.svg](../../plots/bigram_counts.svg) (train)
+
+Left out:
+
+- ten draws (0 \<1> 2): warm-up, no names involved
+
+## Errata
+
+| where | wrong | right | shown by |
+|---|---|---|---|
+| x | 2\*3 | 6 | 6 = 6 |
+"""  # noqa: E501
+    )
+
+
+def test_value_for_a_claim_has_its_name():
+    item = Item(**LOSS | {"what": "claim: 2.3", "figure": "dev NLL"})
+    assert notebooks.here(item, rows(**{"dev NLL": "2.2947"})) == "dev NLL 2.2947"
+
+
+def test_series_is_shown_in_the_order_of_the_recipe():
+    item = Item(**LOSS | {"figure": "NLL at step [1-9]*"})
+    ours = rows(**{f"NLL at step {step}": f"3.{step}" for step in (0, 9, 10)})
+    assert notebooks.here(item, ours) == "3.9, 3.10"
+
+
+def test_long_series_of_a_loop_has_one_range_of_deviations():
+    item = Item(**DRAWS | {"figure": "batch *"})
+    assert notebooks.plain_loop(item, {}, LOOPS) == "3.80, 3.80, 3.80, 3.80; SD 0.12 to 0.50"
+    assert notebooks.plain_loop(Item(**DRAWS), {}, LOOPS) == "3.8000 ± 0.2500"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"printed": "3.5"}, "agrees"),
+        ({"printed": "3.04"}, "differs"),
+        ({"printed": "-3.5, 3.5"}, "agrees"),  # printed twice, with another sign
+        ({"printed": "3.04", "why": "few steps"}, "differs: few steps"),
+        ({"printed": "4"}, "agrees"),
+        ({"printed": "4 5"}, ""),
+        ({"figure": "batch *", "printed": "3.8, 3.8, 3.8, 3.8"}, "agrees"),
+        ({"figure": "batch *", "printed": "2.9, 2.9, 2.9, 2.9"}, "differs in 2 of 4"),
+        ({"figure": "batch *", "printed": "3.8, 3.8"}, ""),
+        ({"what": "claim: 4", "printed": "4"}, ""),
+        ({"what": "claim: 3.9", "printed": "3.9"}, "agrees"),
+    ],
+)
+def test_agreement_by_hand(changes: dict[str, str], expected: str):
+    assert notebooks.agreement(Item(**DRAWS | changes), {}, LOOPS) == expected
+
+
+def test_verdict_is_about_all_figures_with_a_band():
+    band = Band(mean=2.3, sd=0.01, values=[2.3] * 5)
+    ours = {("small", "train NLL"): row("train NLL", "2.2961", band)}
+    assert notebooks.verdict(Item(**LOSS | {"figure": "train NLL"}), ours) == "inside"
+    ours["small", "dev NLL"] = row("dev NLL", "2.2600", band)
+    assert notebooks.verdict(Item(**LOSS), ours) == "OUTSIDE: 1 of 2"
+    ours["small", "dev NLL"] = row("dev NLL", "2.2600")
+    assert notebooks.verdict(Item(**LOSS), ours) == "inside"
+    assert notebooks.agreement(Item(**LOSS), ours, {}) == ""
+
+
+def test_value_of_a_command_is_shown():
+    item = Item(**COUNT | {"here": "542"})
+    assert notebooks.here(item, {}) == "542"
+    assert notebooks.here(Item(**COUNT | {"command": "data/names.txt"}), {}) == ""
+
+
+def test_index_by_hand(tmp_path: Path):
+    loaded = load(tmp_path / "n.yaml", content(WARM_UP, COUNT, PLOT, LOSS, DRAWS, OPEN, QUESTION))
+    lines = notebooks.index(loaded | {"001": loaded["000"]}).splitlines()
+    assert lines[4] == (
+        "| notebook | figures | with a recipe | with a plain loop | with a command | left out "
+        "| not yet | questions | plots | plots left out | errata |"
+    )
+    assert lines[6:9] == [
+        "| [[000]](000.md) A notebook | 5 | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 0 | 1 |",
+        "| [[001]](001.md) A notebook | 5 | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 0 | 1 |",
+        "| all | 10 | 2 | 2 | 2 | 2 | 2 | 2 | 2 | 0 | 2 |",
+    ]
+
+
+def test_values_are_those_of_notebooks_md():
+    ours = notebooks.values(GROUPS)
+    assert ours["count-all-names", "NLL"].ours == "2.4540"
+    assert {recipe for recipe, _ in ours} == RECIPES
+
+
+def test_notebooks_md_with_other_rows_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("audit/NOTEBOOKS.md").write_text("<!-- table: sizes -->\n<!-- end -->\n")
+    with pytest.raises(InputError) as refused:
+        notebooks.values(groups())
+    assert str(refused.value) == (
+        "audit/NOTEBOOKS.md: part sizes does not have the rows of audit/recipes.yaml; run "
+        "`python -m audit.summary sizes`"
+    )
+
+
+def test_outdated_pages_are_named_and_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    loaded = load(tmp_path / "n.yaml", content(COUNT))
+    monkeypatch.setattr(notebooks, "load", lambda: loaded)
+    monkeypatch.setattr(notebooks, "FOLDER", tmp_path / "pages")
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["notebooks", *arguments])
+        notebooks.main()
+        return capsys.readouterr().out
+
+    paths = [tmp_path / "pages/000.md", tmp_path / "pages/README.md"]
+    with pytest.raises(InputError) as refused:
+        run("--check")
+    assert str(refused.value) == (f"outdated: {paths[0]}, {paths[1]}; run `make tables`")
+    assert not any(path.exists() for path in paths)
+    assert run() == f"rewrote {paths[0]}, {paths[1]}\n"
+    assert run("--check") == ""
+    paths[0].write_text("old")
+    assert run() == f"rewrote {paths[0]}\n"
+    assert run() == "rewrote nothing\n"
+
+
+# --- the real ones ----------------------------------------------------------------------------
+
+
+def test_committed_pages_are_what_the_tool_writes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(sys, "argv", ["notebooks", "--check"])
+    notebooks.main()
+    assert capsys.readouterr().out == ""
+    assert {path.name for path in notebooks.FOLDER.iterdir()} == {
+        "README.md",
+        *(f"{name}.md" for name in NOTEBOOKS),
+    }
+
+
+def test_five_notebooks_and_no_item_without_a_way():
+    assert [*NOTEBOOKS] == ["000", "001", "002", "003", "004"]
+    assert sum(item.way == "needs" for item in ALL_ITEMS) <= MAX_OPEN
+    for item in ALL_ITEMS:
+        if item.question:
+            assert item.answer
+
+
+def test_items_of_a_heading_have_different_texts():
+    for notebook in NOTEBOOKS.values():
+        for section in notebook.sections:
+            texts = [item.text for item in section.items]
+            assert len({*texts}) == len(texts), section.heading
+
+
+def test_values_of_commands_are_in_the_test():
+    for item in ALL_ITEMS:
+        if item.here:
+            path, _ = notebooks.PYTEST.search(item.command).groups()
+            source = (ROOT / path).read_text()
+            for number in re.findall(r"\d+(?:\.\d+)?", item.here):
+                assert number in source, f"{item.text}: {number}"
+
+
+def test_recipes_and_loops_of_answers_exist():
+    texts = [item.answer or item.command or item.left_out or "" for item in ALL_ITEMS]
+    texts += [erratum.shown for notebook in NOTEBOOKS.values() for erratum in notebook.errata]
+    named = {name for text in texts for name in re.findall(r"`([a-z]+(?:-[\w.]+)+)`", text)}
+    assert len(named) >= 10
+    assert named <= RECIPES | {*tables.EXPERIMENTS} | {*bands.load()}

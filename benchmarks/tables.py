@@ -1,0 +1,49 @@
+"""Write the tables of docs/ that show the last results of the benchmarks.
+
+python -m benchmarks.tables            writes them
+python -m benchmarks.tables --check    writes nothing, and fails if one is outdated
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import commits, compare, scale, sweeps
+from charlm.core.runtime import run_tool
+from charlm.core.storage import read_json
+from tools.documents import Make, rewrite_tables
+
+
+def benchmark(path: Path, table: Callable[[dict[str, Any], str], str]) -> str:
+    """Return the table of the last benchmark."""
+    found = read_json(path)
+    return table(found.get("rows", found), "pipe")
+
+
+def commit_times() -> str:
+    """Return the table of this commit beside an earlier one, and what an experiment consists of."""
+    experiment = read_json(commits.RESULTS)["rows"]["experiment"]
+    floor, after = experiment["floor"]["cpu"], experiment["cpu"]["after"]
+    return (
+        f"{benchmark(commits.RESULTS, commits.table)}\n\n"
+        f"Of the {after:.1f} s of an experiment, {floor:.1f} s are its floor: four imports of "
+        "torch, and DVC with stages\nthat only unpack results."
+    )
+
+
+TABLES: dict[str, Make] = {
+    "times": lambda: benchmark(compare.RESULTS, compare.table),
+    "commits": commit_times,
+    "growth": lambda: benchmark(scale.RESULTS, scale.table),
+    "sweep-times": lambda: benchmark(sweeps.RESULTS, sweeps.table),
+    "sweep-overhead": lambda: benchmark(sweeps.RESULTS, sweeps.overhead_table),
+    "alphabet": lambda: benchmark(scale.RESULTS, scale.alphabet_table),
+}
+
+
+def main() -> None:
+    rewrite_tables(__doc__, TABLES)
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,176 @@
+"""DVC experiments by name: what they run on, whether they are there, their files."""
+
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dvc.exceptions import DvcException
+from dvc.utils.hydra import apply_overrides
+
+from charlm import params
+from charlm.core.errors import InputError
+from charlm.core.yaml_files import parse_yaml
+from tools.revisions import Files
+
+PARAMS = Path("params.yaml")
+CODE = ("charlm", "constraints.txt", "dvc.yaml", "stages")  # all but params.yaml behind a result
+UNFINISHED = "-unfinished"  # behind the name of an experiment that is running
+# for rough estimates, fitted to a few recipes on one core
+EXPERIMENT_S = 12  # of DVC, of starting the stages, and of all but the MLP's training
+STEP_S = 3e-4  # of one step of the MLP, besides its multiplications
+WEIGHTS_PER_S = 7e9  # times rows of a batch, forward and backward
+FULL_BATCH_ROWS = 5_500  # unique contexts of three characters in names.txt
+SYMBOLS = 27  # of names.txt
+
+
+def overridden(overrides: list[str], where: str = "") -> dict[str, Any]:
+    """Return what params.yaml holds after `dvc exp run -S` with these overrides.
+
+    Args:
+        overrides: as `dvc exp run -S` takes them.
+        where: what to name in an error; otherwise all overrides.
+
+    Raises:
+        InputError: an override does not fit params.yaml, or that file is wrong itself.
+    """
+    params.load(PARAMS)
+    with tempfile.TemporaryDirectory() as folder:
+        changed = Path(folder, PARAMS)
+        shutil.copyfile(PARAMS, changed)
+        try:
+            apply_overrides(changed, overrides)
+            params.load(changed)
+        except DvcException as error:
+            why = str(error.__cause__).partition("\n")[0]
+        except InputError as error:
+            why = str(error).removeprefix(f"{changed}: ")
+        else:
+            settings: dict[str, Any] = parse_yaml(changed.read_bytes())
+            return settings
+    raise InputError(f"{where or ' '.join(overrides)}: {why}")
+
+
+def estimate_s(settings: dict[str, Any], overrides: list[str]) -> float:
+    """Return about how many seconds an experiment takes if DVC's cache has none of its results.
+
+    The recipes differ in the steps and the size of the MLP; nothing else takes them long.
+
+    Args:
+        settings: the content of params.yaml.
+        overrides: of the experiment.
+    """
+    values = {
+        f"{section}.{key}": value
+        for section in ("contexts", "mlp")
+        for key, value in settings[section].items()
+    }
+    for key, _, text in (override.partition("=") for override in overrides):
+        if key in values:
+            values[key] = yaml.safe_load(text)
+    hidden = values["mlp.hidden"]
+    inputs = values["contexts.block_size"] * values["mlp.embedding"]
+    weights = hidden * (inputs + (values["mlp.layers"] - 1) * hidden + SYMBOLS)
+    rows = values["mlp.batch_size"] or FULL_BATCH_ROWS
+    step_s = STEP_S + rows * weights / WEIGHTS_PER_S
+    return float(EXPERIMENT_S + values["mlp.steps"] * step_s)
+
+
+def git(*arguments: str) -> bytes:
+    """Return what git prints.
+
+    Raises:
+        InputError: git fails, as it does outside a repository.
+    """
+    finished = subprocess.run(("git", *arguments), check=False, capture_output=True)
+    if finished.returncode:
+        raise InputError(f"git {arguments[0]}: {finished.stderr.decode().strip()}")
+    return finished.stdout
+
+
+@cache
+def file_of(commit: str, path: str | Path) -> bytes:
+    """Return the content of a file of this folder in a commit, from git or DVC's cache.
+
+    Raises:
+        InputError: neither has it.
+    """
+    path = Path(path).as_posix()
+    try:
+        return git("show", f"{commit}:./{path}")  # without ./ it would start at git's root
+    except InputError:
+        try:
+            return Files(commit).read(path)
+        except (FileNotFoundError, DvcException):
+            raise InputError(
+                f"{path}: neither git nor DVC's cache has it for {commit[:7]}; remove this "
+                "experiment with `dvc exp remove` and run it again"
+            ) from None
+
+
+def head_commit() -> str:
+    """Return the hash of HEAD's commit."""
+    return git("rev-parse", "HEAD").decode().strip()
+
+
+def experiment_ref(name: str, head: str = "") -> str:
+    """Return where git keeps the experiment of this name that started from HEAD, or `head`."""
+    head = head or head_commit()
+    return f"refs/exps/{head[:2]}/{head[2:]}/{name}"
+
+
+def commit_of(ref: str) -> str:
+    """Return the commit that a ref points to; empty if there is no such ref."""
+    return git("for-each-ref", "--format=%(objectname)", ref).decode().strip()
+
+
+def find(name: str, overrides: list[str]) -> str | None:
+    """Return the commit of the experiment, if it has the current code and parameters.
+
+    Only one that started from HEAD counts: one of another commit, applied, would bring back that
+    commit's files. To run it again from here costs seconds, for DVC has its results in its cache.
+    """
+    commit = commit_of(experiment_ref(name))
+    if (
+        commit
+        and not git("diff", "--name-only", commit, "--", *CODE)
+        and parse_yaml(file_of(commit, PARAMS)) == overridden(overrides)
+    ):
+        return commit
+    return None
+
+
+def found(name: str, overrides: list[str]) -> str:
+    """Return the commit of an experiment that has been run.
+
+    Raises:
+        InputError: code or parameters have changed since.
+    """
+    commit = find(name, overrides)
+    if commit is None:
+        raise InputError(f"{name}: code or params.yaml changed while it ran; run it again")
+    return commit
+
+
+def check_cache_path() -> None:
+    """Check that DVC can run experiments in temporary folders.
+
+    Raises:
+        InputError: the path of its cache is not ASCII, which DVC cannot write into their settings.
+    """
+    from dvc.repo import Repo  # slow, and not needed where all experiments exist
+
+    try:
+        with Repo() as repo:
+            path = repo.cache.local_cache_dir
+    except DvcException:
+        return  # `dvc exp run` says what is wrong
+    if not path.isascii():
+        raise InputError(
+            f"{path}: DVC cannot run experiments in temporary folders while the path of its cache "
+            "has characters outside ASCII; rename the folder, or keep the cache in another one: "
+            "`dvc cache dir --local FOLDER`"
+        )

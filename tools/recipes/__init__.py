@@ -1,0 +1,1 @@
+"""Recipes: settings of experiments, the question that each answers, and its figures."""

@@ -1,0 +1,153 @@
+"""Run the notebooks' experiments and compare their numbers with those of the notebooks.
+
+    python -m tools.recipes                 lists the recipes of audit/recipes.yaml, and about how
+                                            long each takes if DVC's cache has none of its results
+    python -m tools.recipes NAME ...        runs these as DVC experiments of the same names
+    python -m tools.recipes NAME -S mlp.lr=0.5
+                                            runs NAME, and NAME with this change as the experiment
+                                            NAME-mlp.lr=0.5, and shows both beside each other
+
+The workspace stays as it was. An experiment that exists for the same code and parameters is not run
+again.
+"""
+
+import math
+import os
+import re
+from typing import Any
+
+from tabulate import tabulate
+
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import read_bytes
+from charlm.core.yaml_files import parse_yaml
+from tools.experiments import PARAMS, estimate_s, overridden
+from tools.recipes.catalog import RECIPES, Recipe, load
+from tools.recipes.figures import Row, commits_of, results, table, values
+from tools.sweep.local import run_all
+
+
+def duration(recipe: Recipe, settings: dict[str, Any]) -> str:
+    """Return about how long a recipe takes, its experiments one per core."""
+    rounds = math.ceil(len(recipe.seeds or [0]) / (os.cpu_count() or 1))
+    seconds = rounds * estimate_s(settings, recipe.overrides)
+    return f"{5 * round(seconds / 5)} s" if seconds < 90 else f"{round(seconds / 60)} min"
+
+
+def name_of_change(name: str, changes: list[str]) -> str:
+    """Return the name of a recipe with changes, as git and DVC take it.
+
+    >>> name_of_change("final", ["mlp.lr=0.5", "evaluate.splits=[train, dev]"])
+    'final-mlp.lr=0.5-evaluate.splits=train-dev'
+    """
+    joined = re.sub(r"[\[\] ]", "", "-".join([name, *changes]))
+    plain = re.sub("[^A-Za-z0-9_.=+-]+", "-", joined)
+    return re.sub(r"\.{2,}", ".", plain).strip(".-").removesuffix(".lock")
+
+
+def check_changes(recipes: dict[str, Recipe], changes: list[str]) -> None:
+    """Check that changes fit params.yaml and change each experiment of the recipes.
+
+    Raises:
+        InputError: they do not.
+    """
+    where = f"-S {' '.join(changes)}"
+    for name, recipe in recipes.items():
+        both = zip(
+            recipe.experiments(name).items(),
+            recipe.changed(changes).experiments(name).values(),
+            strict=True,
+        )
+        for (experiment, before), after in both:
+            if overridden(before) == overridden(after, where):
+                raise InputError(f"{where}: changes nothing in {experiment} ({RECIPES})")
+
+
+def compare(recipes: dict[str, Recipe], changes: list[str]) -> str:
+    """Return a table of the figures of recipes, without and with changes.
+
+    A change can remove a figure: 50 steps have no loss at step 99.
+    """
+    rows = []
+    for name, recipe in recipes.items():
+        own = commits_of(recipe, name)
+        changed = commits_of(recipe.changed(changes), name_of_change(name, changes))
+        for number, figure in enumerate(recipe.figures):
+            before = Row.of(name, figure, values(figure, own))
+            try:
+                after = Row.of(name, figure, values(figure, changed)).ours
+            except InputError:
+                after = "none"
+            rows.append(
+                (name if number == 0 else "", figure.what, before.notebook, before.ours, after)
+            )
+    headers = ("recipe", "figure", "notebook", "ours", " ".join(changes))
+    align = ("left", "left", "right", "right", "right")
+    return tabulate(rows, headers, disable_numparse=True, colalign=align)
+
+
+def main() -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="recipes to run, or parts of them; none: list all"
+    )
+    parser.add_argument("--all", action="store_true", help="run every recipe")
+    parser.add_argument(
+        "-S",
+        "--set-param",
+        dest="changes",
+        metavar="PARAMETER=VALUE",
+        action="append",
+        default=[],
+        help="run each recipe also with this change, as `dvc exp run` takes it; can be repeated",
+    )
+    arguments = parser.parse_args()
+    groups = load()
+    known = {name: recipe for group in groups.values() for name, recipe in group.recipes.items()}
+    if unknown := set(arguments.names) - set(known) - set(groups):
+        parser.error(
+            f"no recipe {', '.join(sorted(unknown))}; `python -m tools.recipes` lists them, and "
+            f"the parts are {', '.join(groups)}"
+        )
+    parts = {
+        name: group for name, group in groups.items() if arguments.all or name in arguments.names
+    }
+    if arguments.changes and not (arguments.names or arguments.all):
+        parser.error("-S needs recipes to change")
+    if not arguments.names and not arguments.all:
+        settings = parse_yaml(read_bytes(PARAMS))
+        lines = [
+            (key, duration(recipe, settings), recipe.question) for key, recipe in known.items()
+        ]
+        print(tabulate(lines, tablefmt="plain", colalign=("left", "right", "left")))
+        return
+
+    chosen = {
+        name: recipe
+        for group_name, group in groups.items()
+        for name, recipe in group.recipes.items()
+        if group_name in parts or name in arguments.names
+    }
+    changed = {}
+    if arguments.changes:
+        check_changes(chosen, arguments.changes)
+        changed = {
+            name_of_change(name, arguments.changes): recipe.changed(arguments.changes)
+            for name, recipe in chosen.items()
+        }
+    run_all(
+        {
+            experiment: overrides
+            for name, recipe in (chosen | changed).items()
+            for experiment, overrides in recipe.experiments(name).items()
+        }
+    )
+    if arguments.changes:
+        print(compare(chosen, arguments.changes))
+        return
+    print(table(list(results(chosen)), "simple"))
+
+
+if __name__ == "__main__":
+    run_tool(main)

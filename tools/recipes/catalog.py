@@ -1,0 +1,157 @@
+"""Recipes as audit/recipes.yaml has them, checked whole."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
+
+from charlm.core.errors import InputError
+from charlm.params import Section
+from tools.recipes import bands
+from tools.recipes.bands import Band
+
+RECIPES = Path("audit/recipes.yaml")
+# As printed; a number without trailing zeros may stand without quotes.
+Printed = Annotated[
+    str,
+    BeforeValidator(lambda found: f"{found:g}" if isinstance(found, int | float) else found),
+    Field(pattern=r"^-?\d+(\.\d+)?$"),
+]
+Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".join(lines)))]
+
+
+class Figure(Section):
+    """A number of a recipe: the place of ours, the notebook's, and where a correct run lies."""
+
+    what: str
+    file: str
+    key: str  # see audit/recipes.yaml
+    where: dict[str, str | int] | None = None
+    notebook: Printed | None = None
+    why: str | None = None  # the notebook's differs from the plain loop's
+    band: Band | None = None  # of the plain loop; `load` adds it
+
+
+def expand(entries: Any) -> Any:
+    """Turn each figure of a series, which has a list in `where`, into one figure per value.
+
+    Raises:
+        ValueError: the list in `notebook` is shorter or longer.
+    """
+    if not isinstance(entries, list):
+        return entries
+    try:
+        return [figure for entry in entries for figure in series(entry)]
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(f"not a series as described at the top: {error!r}") from None
+
+
+def series(entry: Any) -> list[Any]:
+    """Return the figures of one entry; see `expand`.
+
+    >>> entry = {"what": "NLL at step {step}", "where": {"step": [0, 1]}, "notebook": [3.5, 3.25]}
+    >>> [figure["what"] for figure in series(entry)]
+    ['NLL at step 0', 'NLL at step 1']
+    """
+    where: Any = isinstance(entry, dict) and entry.get("where")
+    lists = [key for key, cell in (where or {}).items() if isinstance(cell, list)]
+    if not lists:
+        return [entry]
+    column = lists[0]
+    cells, printed = where[column], entry.get("notebook") or [None] * len(where[column])
+    if len(cells) != len(printed):
+        counts = f"{len(cells)} values of {column}, {len(printed)} of notebook"
+        raise ValueError(f"{entry['what']}: {counts}")
+    figures = []
+    for cell, notebook in zip(cells, printed, strict=True):
+        what = entry["what"].format(**{column: cell})
+        figure = entry | {"what": what, "where": where | {column: cell}, "notebook": notebook}
+        figures.append(figure)
+    return figures
+
+
+class Recipe(Section):
+    """An experiment, the question it answers, and its overrides as `dvc exp run -S` takes them."""
+
+    question: str
+    overrides: Overrides
+    # an experiment each, and their mean and SD
+    seeds: Annotated[list[int], Field(min_length=1)] | None = None
+    seeded: Literal["bigram_neural", "find_learning_rate", "mlp"] = "mlp"  # whose seed
+    figures: Annotated[list[Figure], BeforeValidator(expand)]
+    note: str | None = None  # to read below the table
+    picture: str | None = None  # to show there
+
+    def experiments(self, name: str) -> dict[str, list[str]]:
+        """Return the overrides of each of its experiments, by the experiment's name."""
+        if self.seeds is None:
+            return {name: self.overrides}
+        return {
+            f"{name}-seed-{seed}": [*self.overrides, f"{self.seeded}.seed={seed}"]
+            for seed in self.seeds
+        }
+
+    def changed(self, changes: list[str]) -> Self:
+        """Return the recipe with further overrides."""
+        return self.model_copy(update={"overrides": [*self.overrides, *changes]})
+
+    def with_bands(self, known: dict[str, Band]) -> Self:
+        """Return the recipe with the bands of its figures."""
+        figures = [
+            figure.model_copy(update={"band": known.get(figure.what)}) for figure in self.figures
+        ]
+        return self.model_copy(update={"figures": figures})
+
+
+class Group(Section):
+    """Recipes that share a table."""
+
+    title: str
+    recipes: dict[str, Recipe]
+
+
+def load(path: Path = RECIPES) -> dict[str, Group]:
+    """Read and check audit/recipes.yaml, and add the bands that are known.
+
+    Raises:
+        InputError: there is no such file, it does not fit the classes above, or two of its
+            experiments have one name; or there are no bands.
+    """
+    try:
+        content = yaml.safe_load(path.read_bytes()) or {}
+        groups = {name: group for name, group in content.items() if name != "shared"}
+        loaded = TypeAdapter(dict[str, Group]).validate_python(groups)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run from the repository root") from None
+    except (yaml.YAMLError, AttributeError) as error:
+        raise InputError(f"{path}: not groups of recipes: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(item) for item in first["loc"])
+        raise InputError(f"{path}: {where}: {first['msg']}; found {first['input']!r}") from None
+    names = [
+        experiment
+        for group in loaded.values()
+        for name, recipe in group.recipes.items()
+        for experiment in recipe.experiments(name)
+    ]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{path}: {', '.join(twice)}: two experiments have this name")
+    return with_bands(loaded, bands.load(path.with_name(bands.PATH.name)))
+
+
+def with_bands(groups: dict[str, Group], loops: dict[str, bands.Entry]) -> dict[str, Group]:
+    """Return groups whose figures have the values of the plain loop with the recipe's name."""
+    return {
+        group_name: group.model_copy(
+            update={
+                "recipes": {
+                    name: recipe.with_bands(loops[name].figures if name in loops else {})
+                    for name, recipe in group.recipes.items()
+                }
+            }
+        )
+        for group_name, group in groups.items()
+    }

@@ -1,0 +1,249 @@
+"""The charts of a page, as Vega-Lite: what is drawn, not in which colours.
+
+The widths are those of the page, and the colours are named as in its style sheet, so that a chart
+fits a phone and a dark screen.
+"""
+
+from typing import Any
+
+from charlm.drawing.symbols import is_vowel, symbol_label
+from tools.report.results import Results, Rows
+
+Spec = dict[str, Any]
+NLL = "NLL (nats per character)"
+MAX_LOSS_RATIO = 20  # of the highest loss shown to the lowest: a start at N(0, 1) is far above
+MIN_CHARACTERS = 30  # at a position in the name; the average of fewer says little
+REAL = "dev"  # the names that samples are compared with
+MODEL_COLORS = 8  # in style.css
+LINE_WIDTHS = (5, 1.6, 3.4, 2, 1.4)  # of the models, in their order
+SPLIT_COLORS = {"train": "var(--train)", "dev": "var(--dev)"}
+KIND_COLORS = {"vowel": "var(--vowel)", "other": "var(--consonant)"}
+
+
+class Chart(dict[str, Any]):
+    """A chart with its heading and what it shows in words: `title`, `text` and `spec`."""
+
+
+def chart(title: str, text: str, spec: Spec) -> Chart:
+    """Return a chart; the text is also what a screen reader says."""
+    shared = {"width": "container", "height": 260, "description": text}
+    return Chart(title=title, text=text, spec=shared | spec)
+
+
+def axis(field: str, title: str, **options: Any) -> Spec:
+    """Return the channel of a number."""
+    return {"field": field, "type": "quantitative", "title": title} | options
+
+
+def compared(sides: dict[str, Results], spec: Spec) -> Spec:
+    """Add a dash per revision to the channels of a chart, if there are two."""
+    if len(sides) > 1:
+        legend = {"symbolType": "stroke", "symbolStrokeColor": "var(--muted)"}
+        spec["strokeDash"] = {"field": "revision", "title": None, "legend": legend}
+    return spec
+
+
+def joined(sides: dict[str, Results], field: str) -> Rows:
+    """Return the rows of all revisions, each with the name of its revision."""
+    return [
+        {**row, "revision": name} for name, side in sides.items() for row in getattr(side, field)
+    ]
+
+
+def training_charts(sides: dict[str, Results]) -> list[Chart]:
+    """Return the losses during training, on a logarithmic scale, one chart per model."""
+    charts = []
+    rows = joined(sides, "curves")
+    for name in dict.fromkeys(row["of"] for row in rows):
+        shown = [row for row in rows if row["of"] == name]
+        losses = [row["nll"] for row in shown]
+        lowest = min(losses)
+        domain = [lowest / 1.02, min(max(losses) * 1.02, lowest * MAX_LOSS_RATIO)]
+        splits = list(dict.fromkeys(row["split"] for row in shown))
+        encoding: Spec = {
+            "x": axis("step", "step"),
+            "y": axis(
+                "nll",
+                NLL,
+                scale={"type": "log", "domain": domain, "nice": False},
+                axis={"format": ".3~g", "tickCount": 6},
+            ),
+            "color": color("split", {split: SPLIT_COLORS[split] for split in splits}),
+            "tooltip": tooltip("split", "step", "nll", sides=sides),
+        }
+        first, last = losses_at_ends(shown, splits[-1])
+        text = (
+            f"The loss of {name} over the steps of its training"
+            f"{' on train, the batch of a step, and on dev' if 'dev' in splits else ' on train'}: "
+            f"it falls from {first:.2f} to {last:.2f}."
+        )
+        layers: list[Spec] = []
+        for split in splits:
+            of_split = {"transform": [{"filter": {"field": "split", "equal": split}}]}
+            mark = {"type": "line", "clip": True, "strokeWidth": 2 if split == "dev" else 1.2}
+            layers.append({**of_split, "mark": mark, "encoding": compared(sides, {})})
+            if split == "dev":  # measured at few steps
+                layers.append({**of_split, "mark": {"type": "point", "filled": True}})
+        spec = {"data": {"values": shown}, "encoding": encoding, "layer": layers}
+        charts.append(chart(f"Training of {name}", text, spec))
+    return charts
+
+
+def losses_at_ends(rows: Rows, split: str) -> tuple[float, float]:
+    """Return the first and the last loss on a split."""
+    losses = [row["nll"] for row in rows if row["split"] == split]
+    return losses[0], losses[-1]
+
+
+def tooltip(*fields: str, sides: dict[str, Results] | None = None) -> list[Spec]:
+    """Return what a hover says."""
+    shown = [*fields, *(["revision"] if sides and len(sides) > 1 else [])]
+    formats = {"nll": ".4f", "share": ".1%", "characters": ","}
+    return [
+        {"field": field} | ({"format": formats[field]} if field in formats else {})
+        for field in shown
+    ]
+
+
+def color(field: str, colors: dict[str, str]) -> Spec:
+    """Return the channel of a colour, by the values of a field."""
+    scale = {"domain": list(colors), "range": list(colors.values())}
+    return {"field": field, "type": "ordinal", "title": None, "sort": list(colors), "scale": scale}
+
+
+def model_color(models: list[str]) -> Spec:
+    """Return the channel of a model's colour."""
+    colors = {name: f"var(--model-{n % MODEL_COLORS})" for n, name in enumerate(models)}
+    return color("model", colors)
+
+
+def line_width(models: list[str]) -> Spec:
+    """Return the channel of a line's width: none is hidden under another of the same values."""
+    widths = [LINE_WIDTHS[number % len(LINE_WIDTHS)] for number in range(len(models))]
+    scale = {"domain": models, "range": widths}
+    return {"field": "model", "type": "ordinal", "title": None, "sort": models, "scale": scale}
+
+
+# a click on the legend shows one model
+PICK = {"name": "pick", "select": {"type": "point", "fields": ["model"]}, "bind": "legend"}
+FADED = {"condition": {"param": "pick", "value": 1}, "value": 0.12}
+
+
+def position_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
+    """Return the loss at each position in the name, one chart per split that was evaluated."""
+    charts = []
+    rows = [row for row in joined(sides, "positions") if row["characters"] >= MIN_CHARACTERS]
+    losses = [row["nll"] for row in rows]
+    for split in dict.fromkeys(row["split"] for row in rows):
+        shown = [row for row in rows if row["split"] == split]
+        encoding: Spec = {
+            "x": axis("position", "position in the name", axis={"tickMinStep": 1}),
+            "y": axis("nll", NLL, scale={"zero": False, "domain": [min(losses), max(losses)]}),
+            "color": model_color(models),
+            "strokeWidth": line_width(models),
+            "opacity": FADED,
+            "tooltip": tooltip("model", "position", "nll", "characters", sides=sides),
+        }
+        text = (
+            f"The average loss of each model at each position in the names of {split}, the end of "
+            f"a name included, where there are at least {MIN_CHARACTERS} characters."
+        )
+        spec = {
+            "data": {"values": shown},
+            "params": [PICK],
+            "mark": {"type": "line", "point": {"size": 22}},
+            "encoding": compared(sides, encoding),
+        }
+        charts.append(chart(f"Loss by position in the name: {split}", text, spec))
+    return charts
+
+
+def length_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
+    """Return how long drawn names are, beside real ones."""
+    rows = joined(sides, "lengths")
+    if not rows:
+        return []
+    real = [
+        {**row, "low": row["length"] - 0.45, "high": row["length"] + 0.45}
+        for row in rows
+        if row["model"] == REAL
+    ]
+    drawn = [row for row in rows if row["model"] != REAL]
+    longest = max((row["length"] for row in rows if row["share"] >= 0.0005), default=0)
+    x = axis(
+        "length",
+        "characters",
+        axis={"tickMinStep": 1},
+        scale={"domain": [-0.5, longest], "nice": False},
+    )
+    y = axis("share", "share of the names", axis={"format": "%"}, scale={"domainMin": 0})
+    lines: Spec = {
+        "x": x,
+        "y": y,
+        "color": model_color(models),
+        "strokeWidth": line_width(models),
+        "opacity": FADED,
+        "tooltip": tooltip("model", "length", "share", sides=sides),
+    }
+    spec = {
+        "layer": [
+            {
+                "data": {"values": real},
+                "mark": {"type": "bar", "color": "var(--real)"},
+                "encoding": {
+                    "x": {**x, "field": "low"},
+                    "x2": {"field": "high"},
+                    "y": y,
+                    "y2": {"datum": 0},
+                    "tooltip": tooltip("length", "share"),
+                },
+            },
+            {
+                "data": {"values": drawn},
+                "params": [PICK],
+                "mark": {"type": "line", "point": {"size": 22}, "clip": True},
+                "encoding": compared(sides, lines),
+            },
+        ]
+    }
+    text = "The lengths of drawn names, one line per model, and of the names in dev, as bars."
+    return [chart("Lengths of drawn names and of real ones", text, spec)]
+
+
+def embedding_charts(sides: dict[str, Results]) -> list[Chart]:
+    """Return the embedding in two dimensions, before training and after it."""
+    charts = []
+    for name, side in sides.items():
+        if side.vocabulary is None or side.pairs is None:
+            continue
+        itos = side.vocabulary.itos
+        for stage, plane in side.embedding.items():
+            title = f"{stage.removesuffix(' training')} training"
+            rows = [
+                {
+                    "symbol": symbol_label(itos[number]),
+                    "kind": "vowel" if is_vowel(itos[number]) else "other",
+                    "x": plane["places"][number][0],
+                    "y": plane["places"][number][1],
+                }
+                for number in side.pairs.symbols.tolist()
+            ]
+            label, across = (text or "no second dimension" for text in plane["axes"])
+            spec = {
+                "height": 340,
+                "data": {"values": rows},
+                "mark": {"type": "text", "fontSize": 17, "fontWeight": 600},
+                "encoding": {
+                    "x": axis("x", label, scale={"zero": False, "padding": 14}),
+                    "y": axis("y", across, scale={"zero": False, "padding": 14}),
+                    "text": {"field": "symbol"},
+                    "color": color("kind", KIND_COLORS),
+                    "tooltip": [{"field": "symbol"}, {"field": "kind"}],
+                },
+            }
+            of = f" ({name})" if len(sides) > 1 else ""
+            text = (
+                f"The symbols in the MLP's embedding {title}, in two dimensions; vowels stand out."
+            )
+            charts.append(chart(f"Embedding {title}{of}", text, spec))
+    return charts

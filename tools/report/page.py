@@ -1,0 +1,95 @@
+"""The page: everything about one revision or two, put into `page.html`."""
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tools.compare.runs import Settings
+from tools.report import charts, tables
+from tools.report.playground import build_playground
+from tools.report.results import Results
+from tools.report.vega import vega
+
+FOLDER = Path(__file__).parent
+SCRIPTS = ("models.js", "page.js")
+
+
+class Script(NamedTuple):
+    """A script of the page, and the hash by which the page allows it to run."""
+
+    source: str
+    sha256: str
+
+    @classmethod
+    def of(cls, source: str) -> "Script":
+        """Hash a source."""
+        digest = hashlib.sha256(source.encode()).digest()
+        return cls(source, base64.b64encode(digest).decode())
+
+
+def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
+    """Return the page as HTML.
+
+    Args:
+        sides: what the revisions left, by what to call each: one, or A and B.
+        committed: the parameters of the last commit, None if they are not known.
+
+    Raises:
+        InputError: vl-convert-python is not installed.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    settings = [side.settings for side in sides.values()]
+    if len(settings) == 1:
+        settings = [settings[0] if committed is None else committed, *settings]
+    models = list(dict.fromkeys(model for side in sides.values() for model in side.losses))
+    colors = {model: number % charts.MODEL_COLORS for number, model in enumerate(models)}
+    playground = build_playground(sides)
+    groups = {
+        "training": [
+            *charts.training_charts(sides),
+            *charts.position_charts(sides, models),
+            *charts.length_charts(sides, models),
+        ],
+        "embedding": charts.embedding_charts(sides),
+    }
+    lines = tables.result_lines(sides, models)
+    return environment.get_template("page.html").render(
+        sides=sides,
+        is_comparison=len(sides) > 1,
+        models=models,
+        colors=colors,
+        style=read(FOLDER / "style.css"),
+        scripts=[Script.of(vega()), *(Script.of(read(FOLDER / name)) for name in SCRIPTS)],
+        facts=tables.facts_by_side(sides),
+        parameters=tables.changed_parameters(*settings),
+        is_committed=committed is not None,
+        columns=tables.loss_columns(sides),
+        lines=lines,
+        has_fitted=any(cell.is_fitted for line in lines for cell in line.cells),
+        verdicts=tables.verdicts(sides),
+        notes=tables.notes(sides),
+        missing=tables.missing(sides),
+        playground=playground,
+        groups=groups,
+        pairs=tables.pair_groups(sides),
+        samples={name: tables.samples(side) for name, side in sides.items()},
+        data={
+            **playground.data,
+            "colors": colors,
+            "charts": [one["spec"] for group in groups.values() for one in group],
+        },
+    )
+
+
+def read(path: Path) -> str:
+    """Return the text of a file of this package."""
+    return path.read_text("utf-8")

@@ -1,0 +1,203 @@
+"""The models of a page: their stored tensors, packed for the browser, which computes with them.
+
+The tensors are those of data/models/NAME.safetensors, whole numbers in the smallest type that holds
+them, compressed with gzip. `models.js` unpacks them and has the form of each model.
+"""
+
+import base64
+import gzip
+import hashlib
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from charlm.data.tensors import Arrays
+from charlm.drawing.symbols import symbol_label
+from charlm.models.registry import model_class
+from charlm.sampling import default_max_length
+from tools.compare.runs import held_out
+from tools.report.results import Results
+
+FORMS = ("bigram_count", "bigram_neural", "ngram_count", "mlp", "mixture")  # of models.js
+MAX_PACKED_BYTES = 1_700_000  # of all that is packed, so that the page stays below 3 MB
+MAX_RAW_BYTES = 20_000_000  # of one model; a larger one is not even compressed
+MAX_REAL_NAMES = 1000  # whose losses are there, per model
+DEFAULT_MODEL = "mlp"
+EXAMPLE_LENGTH = 3  # characters that are typed already when the page opens
+Packed = dict[str, Any]  # arrays as models.js unpacks them
+
+
+class Playground(NamedTuple):
+    """What the playground computes with, and what is not in it."""
+
+    data: dict[str, Any]  # for page.js
+    notes: list[str]  # what is left out, and why
+
+    @property
+    def labels(self) -> list[str]:
+        """What its models are called."""
+        return [model["label"] for model in self.data["models"]]
+
+    @property
+    def default(self) -> str:
+        """The model that names are drawn from at first."""
+        models = self.data["models"]
+        preferred = [model["label"] for model in models if model["name"] == DEFAULT_MODEL]
+        labels: list[str] = self.labels + preferred
+        return labels[-1]
+
+
+def build_playground(sides: dict[str, Results]) -> Playground:
+    """Pack the models of one revision, or of two; what is the same in both is packed once.
+
+    Args:
+        sides: what the revisions left, by what to call them.
+    """
+    notes = [
+        f"Not in the playground: the models of {side.revision}, which are not here."
+        for side in sides.values()
+        if side.vocabulary is None
+    ]
+    sides = {name: side for name, side in sides.items() if side.vocabulary is not None}
+    vocabularies = [side.vocabulary for side in sides.values() if side.vocabulary is not None]
+    if any(vocabulary != vocabularies[0] for vocabulary in vocabularies):
+        return Playground({"models": []}, ["No playground: A and B have different symbols."])
+    if not vocabularies:
+        return Playground({"models": []}, notes)
+    vocabulary = vocabularies[0]
+    *_, last = sides.values()
+
+    models: dict[str, dict[str, Any]] = {}  # by fingerprint
+    train, dev = last.splits.get("train", []), last.splits.get("dev", [])
+    word_lists = {"train": sorted(set(train)), "dev": sorted(set(dev) - set(train))}
+    words = pack({split: encode_lines(names) for split, names in word_lists.items()})
+    room = MAX_PACKED_BYTES - len(words["data"])
+    if room < 0:
+        notes.append("Drawn names are not marked: the list is too long for a page.")
+        words, room = pack({}), MAX_PACKED_BYTES
+    for name in dict.fromkeys(name for side in sides.values() for name in side.models):
+        keys = {suffix: fingerprint(name, sides[suffix]) for suffix in sides}
+        for suffix, side in sides.items():
+            key = keys[suffix]
+            if key in models or name not in side.models:
+                continue
+            label = name if len(set(keys.values())) == 1 else f"{name} {suffix}"
+            model, problem = pack_model(name, side, models, room)
+            if model is None:
+                notes.append(f"{label} is not in the playground: {problem}.")
+                continue
+            models[key] = {"label": label, **model}
+            room -= len(model["tensors"]["data"])
+    limit = last.settings.get("sample", {}).get("max_length")
+    data = {
+        "symbols": vocabulary.itos,
+        "labels": [symbol_label(symbol) for symbol in vocabulary.itos],
+        "start": vocabulary.start,
+        "end": vocabulary.end,
+        "maxLength": limit or default_max_length(train or [""]),
+        "example": common_beginning(train),
+        "models": list(models.values()),
+        "words": words,
+    }
+    return Playground(data, notes)
+
+
+def pack_model(
+    name: str, side: Results, packed: dict[str, dict[str, Any]], room: int
+) -> tuple[dict[str, Any] | None, str]:
+    """Return a model for the page, or None and why there is none.
+
+    Args:
+        name: of the model.
+        side: its revision.
+        packed: the models before it, by fingerprint.
+        room: how many bytes it may take.
+    """
+    if name not in FORMS:
+        return None, "tools/report/models.js has no form of it"
+    components = []
+    for component in model_class(name).components:
+        if (key := fingerprint(component.name, side)) not in packed:
+            return None, f"{component.name}, of which it is composed, is not"
+        components.append(packed[key]["label"])
+    raw_bytes = sum(tensor.nbytes for tensor in side.models[name].values())
+    tensors = pack(side.models[name]) if raw_bytes <= MAX_RAW_BYTES else None
+    if tensors is None or len(tensors["data"]) > room:
+        return None, f"its {raw_bytes / 1e6:,.1f} MB are too many for a page"
+    real = pack({"nll": real_names(name, side)})
+    return {"name": name, "components": components, "tensors": tensors, "real": real}, ""
+
+
+def common_beginning(names: list[str]) -> str:
+    """Return the beginning that most names have.
+
+    >>> common_beginning(["mario", "ava", "mary"])
+    'mar'
+    """
+    ((beginning, _),) = Counter(name[:EXAMPLE_LENGTH] for name in names or [""]).most_common(1)
+    return beginning
+
+
+def fingerprint(name: str, side: Results) -> str:
+    """Return a hash of a model's tensors, and of those of the models that it is composed of."""
+    digest = hashlib.sha256(name.encode())
+    for key, tensor in sorted(side.models.get(name, {}).items()):
+        digest.update(f"{key} {tensor.dtype} {tensor.shape}".encode() + tensor.tobytes())
+    for component in model_class(name).components:
+        digest.update(fingerprint(component.name, side).encode())
+    return digest.hexdigest()
+
+
+def real_names(name: str, side: Results) -> np.ndarray:
+    """Return the NLL per character of dev names that are not in train, in ascending order.
+
+    Returns:
+        (names,) float32, a sample at equal distances if they are many; infinite where a name has
+        probability 0.
+    """
+    if side.run is None or name not in side.run.evaluation:
+        return np.zeros(0, dtype=np.float32)
+    names = held_out(side.run.evaluation, "dev")
+    averages = (names[name] / names["characters"]).fillna(np.inf)
+    nll: np.ndarray = np.sort(averages.to_numpy(np.float32))
+    shown = np.linspace(0, len(nll) - 1, min(len(nll), MAX_REAL_NAMES)).round().astype(int)
+    chosen: np.ndarray = nll[shown]
+    return chosen
+
+
+def encode_lines(lines: list[str]) -> np.ndarray:
+    """Return lines as the bytes of UTF-8."""
+    return np.frombuffer("\n".join(lines).encode(), dtype=np.uint8)
+
+
+def pack(arrays: Arrays) -> Packed:
+    """Compress arrays; `unpack` of models.js is the inverse.
+
+    Returns:
+        `data`: base64 of gzip of the arrays, one after the other; `arrays`: their names, types in
+        JavaScript and shapes. Those of the largest type come first, so that each begins at a
+        multiple of its size.
+    """
+    narrow = {name: narrowed(array) for name, array in arrays.items()}
+    # safetensors returns tensors in another order every time
+    ordered = sorted(narrow.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    content = b"".join(np.ascontiguousarray(array).tobytes() for _, array in ordered)
+    return {
+        "arrays": [
+            [name, f"{array.dtype.name.title()}Array", array.shape] for name, array in ordered
+        ],
+        "data": base64.b64encode(gzip.compress(content, mtime=0)).decode(),
+    }
+
+
+def narrowed(array: np.ndarray) -> np.ndarray:
+    """Return whole numbers in the smallest type that holds them; JavaScript has none of 8 bytes.
+
+    >>> narrowed(np.array([0, 300])).dtype, narrowed(np.array([0.5])).dtype
+    (dtype('uint16'), dtype('float64'))
+    """
+    if array.dtype.kind not in "iub":
+        return array
+    smallest = np.min_scalar_type(int(array.max(initial=0)))
+    return array.astype(np.float64 if smallest == np.uint64 else smallest)

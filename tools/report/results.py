@@ -1,0 +1,309 @@
+"""What a revision left: settings, losses, curves, tables, models and samples.
+
+The only module of the report that knows which file holds what. What a revision lacks is left out
+and remembered in `Results.missing`.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from charlm import stats
+from charlm.core.errors import InputError
+from charlm.core.storage import damaged, model_path, split_path
+from charlm.data.tensors import Arrays
+from charlm.data.vocabulary import PATH as VOCABULARY
+from charlm.data.vocabulary import Vocabulary
+from charlm.drawing.symbols import most_frequent
+from charlm.models.registry import MODELS, model_class
+from charlm.tables import parse_rows
+from tools.compare.runs import COLUMNS, HELD_OUT, Run, Settings, held_out, read_run
+from tools.lockfile import PARAMS, parse_sections
+from tools.revisions import Files
+
+if TYPE_CHECKING:
+    from charlm.projection import Plane
+
+METRICS = "metrics/evaluate.csv"
+METRIC_TYPES = {"split": str, "model": str, "nll": float, "stderr": float}
+CONTEXTS = "data/contexts/bigram/train.safetensors"
+EMBEDDING = "data/embedding.json"
+BIGRAM_CURVE, MLP_CURVE = "plots/bigram_neural.csv", "plots/mlp.csv"
+CURVE_TYPES = {"step": int, "nll": float}
+POSITIONS, LENGTHS = "plots/positions.csv", "plots/lengths.csv"
+POSITION_TYPES = {"split": str, "model": str, "position": int, "characters": int, "nll": float}
+LENGTH_TYPES = {"length": int, "model": str, "share": float}  # `model` may be `dev`: real names
+UNSEEN = "names not in train"  # of a held-out split
+Rows = list[dict[str, Any]]
+Read = Callable[[str], bytes]  # content of a file by its path; FileNotFoundError if there is none
+
+
+class Loss(NamedTuple):
+    """An average loss, nats per character."""
+
+    nll: float | None  # None: a name has probability 0
+    stderr: float | None
+
+
+class Pairs(NamedTuple):
+    """How often one symbol follows another, for the most frequent symbols."""
+
+    symbols: np.ndarray  # (shown,) int64, their numbers
+    counts: np.ndarray  # (shown, shown) int64, row: first symbol, column: the next
+    totals: np.ndarray  # (shown,) int64: how often each first symbol occurs, whatever follows
+    probabilities: dict[str, np.ndarray]  # counted, learned: (shown, shown)
+
+
+class Results(NamedTuple):
+    """What one revision left."""
+
+    revision: str
+    commit: str  # empty for the workspace
+    settings: Settings
+    run: Run | None  # None without the losses of each name
+    stale: str  # why `run` is None although its file may exist
+    losses: dict[str, dict[str, Loss]]  # {model: {names: loss}}
+    splits: dict[str, list[str]]
+    vocabulary: Vocabulary | None
+    models: dict[str, Arrays]
+    curves: Rows
+    positions: Rows
+    lengths: Rows
+    embedding: "dict[str, Plane]"
+    pairs: Pairs | None
+    samples: dict[str, list[str]]
+    missing: list[str]  # paths that could not be read
+
+
+class Reader:
+    """Reads files, and remembers which of them do not exist."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self.missing: list[str] = []
+
+    def bytes(self, path: str) -> bytes | None:
+        """Return the content of a file, or None."""
+        try:
+            return self._read(path)
+        except FileNotFoundError:
+            self.missing.append(path)
+            return None
+
+    def json(self, path: str, stage: str) -> Any:
+        """Return the value in a JSON file, or None.
+
+        Raises:
+            InputError: it is not JSON.
+        """
+        if (content := self.bytes(path)) is None:
+            return None
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise damaged(Path(path), f"not JSON ({error})", stage) from None
+
+    def rows(self, path: str, types: dict[str, type], stage: str) -> Rows:
+        """Return the rows of a csv file, none if there is no such file.
+
+        Args:
+            path: of the file.
+            types: of its columns that are needed; a row with an empty one is left out.
+            stage: the stage that writes the file.
+
+        Raises:
+            InputError: it lacks a column, or has another type in it.
+        """
+        content = self.bytes(path)
+        try:
+            table = parse_rows(content) if content else []
+            whole = [row for row in table if all(row[column] != "" for column in types)]
+            return [{column: kind(row[column]) for column, kind in types.items()} for row in whole]
+        except (KeyError, ValueError, TypeError) as error:
+            raise damaged(
+                Path(path), f"not a table of {', '.join(types)} ({error})", stage
+            ) from None
+
+    def tensors(self, path: str, stage: str) -> Arrays | None:
+        """Return the tensors of a file, or None.
+
+        Raises:
+            InputError: it is not a whole safetensors file.
+        """
+        if (content := self.bytes(path)) is None:
+            return None
+        try:
+            return safetensors.numpy.load(content)
+        except (SafetensorError, TypeError) as error:
+            raise damaged(Path(path), f"not a whole safetensors file ({error})", stage) from None
+
+    def lines(self, path: str) -> list[str] | None:
+        """Return the lines of a file, or None."""
+        content = self.bytes(path)
+        return None if content is None else content.decode(errors="replace").split("\n")[:-1]
+
+
+def read_results(revision: str) -> Results:
+    """Read what a revision left.
+
+    Args:
+        revision: a commit, branch, tag or experiment, or `workspace`.
+
+    Raises:
+        InputError: DVC does not know the revision, or a file is damaged.
+    """
+    files = Files(revision)
+    reader = Reader(files.read)
+    params = reader.bytes(PARAMS)
+    run, stale = None, ""
+    try:
+        run = read_run(revision, files)
+    except InputError as error:
+        stale = str(error)
+    losses = losses_of_names(run.evaluation) if run else losses_of_metrics(reader)
+    vocabulary = read_vocabulary(reader)
+    names = [name for name in MODELS if name in losses or not losses]
+    models = {
+        name: tensors
+        for name in names
+        if (tensors := reader.tensors(model_path(name).as_posix(), model_class(name).stage))
+    }
+    return Results(
+        revision=revision,
+        commit=files.commit,
+        settings=parse_sections(params, PARAMS) if params else {},
+        run=run,
+        stale=stale,
+        losses=losses,
+        splits={
+            split: lines
+            for split in ("train", "dev", "test")
+            if (lines := reader.lines(split_path(split).as_posix())) is not None
+        },
+        vocabulary=vocabulary,
+        models=models,
+        curves=read_curves(reader),
+        positions=reader.rows(POSITIONS, POSITION_TYPES, "evaluate"),
+        lengths=reader.rows(LENGTHS, LENGTH_TYPES, "sample"),
+        embedding=read_embedding(reader),
+        pairs=read_pairs(reader, vocabulary, models),
+        samples={
+            name: lines
+            for name in names
+            if (lines := reader.lines(f"data/samples/{name}.txt")) is not None
+        },
+        missing=reader.missing,
+    )
+
+
+def losses_of_names(evaluation: pd.DataFrame) -> dict[str, dict[str, Loss]]:
+    """Return the average loss of each model on each split, and on its names not in train."""
+    models = [str(column) for column in evaluation if column not in COLUMNS]
+    tables: dict[str, pd.DataFrame] = {}
+    for split in evaluation["split"].astype(str).unique():
+        rows = evaluation[evaluation["split"] == split]
+        unique = rows.drop_duplicates("name").set_index("name")
+        tables[split] = unique.assign(count=rows["name"].value_counts())
+        if split in HELD_OUT:
+            tables[f"{split} {UNSEEN}"] = held_out(evaluation, split)
+    return {
+        model: {label: average_loss(table, model) for label, table in tables.items() if len(table)}
+        for model in models
+    }
+
+
+def average_loss(table: pd.DataFrame, model: str) -> Loss:
+    """Return the average loss over names.
+
+    Args:
+        table: by unique name: `count`, `characters` and the summed NLL under the model.
+        model: its name.
+    """
+    nll = (table[model] * table["count"]).to_numpy()
+    characters = (table["characters"] * table["count"]).to_numpy()
+    if np.isnan(nll).any():
+        return Loss(None, None)
+    stderr = stats.standard_error(nll, characters) if len(nll) > 1 else None
+    return Loss(stats.average(nll, characters), stderr)
+
+
+def losses_of_metrics(reader: Reader) -> dict[str, dict[str, Loss]]:
+    """Return the losses that a commit has in git even without DVC's cache."""
+    losses: dict[str, dict[str, Loss]] = {}
+    for row in reader.rows(METRICS, METRIC_TYPES, "evaluate"):
+        split = row["split"].removesuffix("_unseen")
+        of = split if split == row["split"] else f"{split} {UNSEEN}"
+        losses.setdefault(row["model"], {})[of] = Loss(row["nll"], row["stderr"])
+    return losses
+
+
+def read_vocabulary(reader: Reader) -> Vocabulary | None:
+    """Return the vocabulary, or None.
+
+    Raises:
+        InputError: it has no boundary.
+    """
+    itos = reader.json(VOCABULARY.as_posix(), "build_contexts")
+    try:
+        return None if itos is None else Vocabulary.of(itos)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise damaged(VOCABULARY, str(error), "build_contexts") from None
+
+
+def read_curves(reader: Reader) -> Rows:
+    """Return the losses during training, one row per split and step that was recorded."""
+    bigram = reader.rows(BIGRAM_CURVE, CURVE_TYPES, "train_bigram_neural")
+    mlp = reader.rows(MLP_CURVE, {"split": str} | CURVE_TYPES, "train_mlp")
+    return [
+        *({"of": "bigram_neural", "split": "train", **row} for row in bigram),
+        *({"of": "mlp", **row} for row in mlp),
+    ]
+
+
+def read_embedding(reader: Reader) -> "dict[str, Plane]":
+    """Return where the symbols are in two dimensions, by what was done before.
+
+    Raises:
+        InputError: the file has something else.
+    """
+    planes: dict[str, Plane] = reader.json(EMBEDDING, "train_mlp") or {}
+    if not isinstance(planes, dict) or not all(
+        isinstance(plane, dict) and {"axes", "places"} <= set(plane) for plane in planes.values()
+    ):
+        raise damaged(Path(EMBEDDING), "must have axes and places", "train_mlp")
+    return planes
+
+
+def read_pairs(
+    reader: Reader, vocabulary: Vocabulary | None, models: dict[str, Arrays]
+) -> Pairs | None:
+    """Return the table of pairs, or None."""
+    examples = reader.tensors(CONTEXTS, "build_contexts")
+    if examples is None or vocabulary is None:
+        return None
+    first, following = examples["contexts"][:, -1].astype(int), examples["targets"].astype(int)
+    totals = np.bincount(first, minlength=len(vocabulary))
+    # <START> is never a target, <END> never a context
+    ends = np.bincount(following, minlength=len(vocabulary))
+    symbols = most_frequent(np.maximum(totals, ends))
+    place = np.full(len(vocabulary), -1)
+    place[symbols] = np.arange(len(symbols))
+    rows, columns = place[first], place[following]
+    shown = (rows >= 0) & (columns >= 0)
+    pairs = rows[shown] * len(symbols) + columns[shown]
+    counts = np.bincount(pairs, minlength=len(symbols) ** 2)
+    probabilities = {}
+    if "P" in (counted := models.get("bigram_count", {})):
+        probabilities["counted"] = counted["P"][np.ix_(symbols, symbols)]
+    if "W" in (learned := models.get("bigram_neural", {})):
+        W = learned["W"][symbols].astype(np.float64)
+        P = np.exp(W - W.max(axis=1, keepdims=True))
+        probabilities["learned"] = (P / P.sum(axis=1, keepdims=True))[:, symbols]
+    shape = (len(symbols), len(symbols))
+    return Pairs(symbols, counts.reshape(shape), totals[symbols], probabilities)

@@ -1,0 +1,332 @@
+"""What a page says in words and tables: what was run, losses, verdicts, samples."""
+
+import json
+from itertools import pairwise
+from typing import NamedTuple
+
+from charlm.core.errors import InputError
+from charlm.data.vocabulary import Vocabulary
+from charlm.drawing.symbols import symbol_label
+from charlm.models.registry import FITTED_ON_DEV
+from tools.compare.runs import Row, Settings, caveats, compare_runs, known_models
+from tools.report.results import UNSEEN, Loss, Pairs, Results
+from tools.revisions import WORKSPACE
+
+NEGLIGIBLE = 0.003  # nats per character, as in tools.compare
+HALF_INTERVAL = 1.96  # standard errors in half of a 95 % interval
+MAX_SAMPLES = 20  # per model
+MAX_PATHS = 3  # named where files are missing; the rest are counted
+MIN_SHOWN = 0.005  # probability; smaller ones are left blank in a table of pairs
+MAX_LENGTH = 60  # characters of a parameter
+
+
+class Cell(NamedTuple):
+    """A loss in the table of results."""
+
+    loss: Loss | None
+    is_best: bool  # of its column
+    is_fitted: bool  # on these names, so it is too low
+
+
+class Line(NamedTuple):
+    """A model's line in the table of results."""
+
+    model: str
+    side: str
+    cells: list[Cell]
+    place: float | None  # of its loss on unseen names, in percent of the range of all models
+    half: float  # half of its 95 % interval, likewise
+
+
+class Sample(NamedTuple):
+    """A name that a model made up."""
+
+    name: str
+    mark: str  # train: it occurs there | dev: only there | new | "": not known
+
+
+class PairCell(NamedTuple):
+    """A pair in a table of probabilities."""
+
+    percent: str  # empty below MIN_SHOWN
+    depth: int  # of its colour, 0 to 100
+
+
+class PairGroup(NamedTuple):
+    """Tables of the probabilities of pairs, side by side."""
+
+    labels: list[str]
+    tables: dict[str, list[list[PairCell]]]  # row: first symbol, column: the next
+    said: list[list[str]]  # what the hover over a pair says
+
+
+def facts(side: Results) -> dict[str, str]:
+    """Return what was run."""
+    found = {}
+    if side.commit:
+        found["Revision"] = f"{side.revision} ({side.commit[:10]})"
+    fetch = side.settings.get("fetch", {})
+    if url := fetch.get("url"):
+        digest = f" (SHA-256 {str(fetch['sha256'])[:12]}…)" if fetch.get("sha256") else ""
+        found["Data set"] = f"{str(url).rpartition('/')[2]}{digest}"
+    if names := [name for split in side.splits.values() for name in split]:
+        found["Names"] = f"{len(names):,}, {len(set(names)):,} of them different"
+        found["Split"] = ", ".join(f"{split} {len(part):,}" for split, part in side.splits.items())
+    train = set(side.splits.get("train", []))
+    shares = {
+        split: sum(name in train for name in part) / len(part)
+        for split, part in side.splits.items()
+        if split != "train" and part and train
+    }
+    if shares:
+        parts = " and ".join(f"{share:.1%} of {split}" for split, share in shares.items())
+        found["Leak"] = f"{parts} also occur in train"
+    if side.vocabulary:
+        found["Characters"] = f"{len(side.vocabulary.characters):,}"
+    return found
+
+
+def facts_by_side(sides: dict[str, Results]) -> dict[str, dict[str, str]]:
+    """Return what was run by revision; once, with both revisions, if the rest is the same."""
+    found = {name: facts(side) for name, side in sides.items()}
+    if len(found) == 1:
+        return found
+    revisions = {name: one.pop("Revision", WORKSPACE) for name, one in found.items()}
+    shared = next(iter(found.values()))
+    if all(one == shared for one in found.values()):
+        return {"": revisions | shared}
+    return {name: {"Revision": revisions[name]} | one for name, one in found.items()}
+
+
+def changed_parameters(before: Settings, after: Settings) -> list[tuple[str, str, str]]:
+    """Return the parameters that differ, with both values.
+
+    >>> changed_parameters({"mlp": {"hidden": 200, "lr": 0.1}}, {"mlp": {"hidden": 300, "lr": 0.1}})
+    [('mlp.hidden', '200', '300')]
+    """
+    old, new = flattened(before), flattened(after)
+    return [
+        (key, old.get(key, "none"), new.get(key, "none"))
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
+    ]
+
+
+def flattened(settings: Settings) -> dict[str, str]:
+    """Return settings by `section.key`, as params.yaml has them."""
+    return {
+        f"{section}.{key}": shortened(value if isinstance(value, str) else json.dumps(value))
+        for section, keys in settings.items()
+        for key, value in keys.items()
+    }
+
+
+def shortened(text: str) -> str:
+    """Return a text without its middle if it is long."""
+    half = MAX_LENGTH // 2
+    return text if len(text) <= MAX_LENGTH else f"{text[:half]}…{text[-half:]}"
+
+
+def loss_columns(sides: dict[str, Results]) -> list[str]:
+    """Return over which names losses are averaged: splits, and their names not in train."""
+    return list(
+        dict.fromkeys(
+            names
+            for side in sides.values()
+            for by_names in side.losses.values()
+            for names in by_names
+        )
+    )
+
+
+def result_lines(sides: dict[str, Results], models: list[str]) -> list[Line]:
+    """Return the table of results, one line per model and revision."""
+    found = {
+        (model, name): side.losses[model]
+        for model in models
+        for name, side in sides.items()
+        if model in side.losses
+    }
+    columns = loss_columns(sides)
+    best = {
+        names: min(
+            (nll for by in found.values() if (nll := nll_of(by, names)) is not None), default=None
+        )
+        for names in columns
+    }
+    # that of names which no model was trained on, if there are such
+    compared = next((names for names in columns if names.endswith(UNSEEN)), "")
+    ranges = {
+        key: (nll, HALF_INTERVAL * (by[compared].stderr or 0))
+        for key, by in found.items()
+        if (nll := nll_of(by, compared)) is not None
+    }
+    low = min((nll - half for nll, half in ranges.values()), default=0)
+    width = max((nll + half for nll, half in ranges.values()), default=1) - low or 1
+    lines: list[Line] = []
+    for (model, name), by_names in found.items():
+        if lines and (lines[-1].model, [cell.loss for cell in lines[-1].cells]) == (
+            model,
+            [by_names.get(names) for names in columns],
+        ):
+            lines[-1] = lines[-1]._replace(side=f"{lines[-1].side} and {name}")
+            continue
+        cells = [
+            Cell(
+                loss=by_names.get(names),
+                is_best=nll_of(by_names, names) == best[names] is not None,
+                is_fitted=names.startswith("dev") and model in FITTED_ON_DEV,
+            )
+            for names in columns
+        ]
+        nll, half = ranges.get((model, name), (None, 0))
+        place = None if nll is None else round(100 * (nll - low) / width, 2)
+        lines.append(Line(model, name, cells, place, round(100 * half / width, 2)))
+    return lines
+
+
+def nll_of(by_names: dict[str, Loss], names: str) -> float | None:
+    """Return the loss over some names; None if there is none, or it is infinite."""
+    return by_names[names].nll if names in by_names else None
+
+
+def verdicts(sides: dict[str, Results]) -> list[str]:
+    """Compare each model with the next best one, or two revisions model by model."""
+    runs = [side.run for side in sides.values() if side.run is not None]
+    if len(runs) < len(sides):
+        return []
+    try:
+        if len(runs) > 1:
+            shared = [name for name in known_models(runs[0]) if name in known_models(runs[1])]
+            pairs = {model: (model, model) for model in shared}
+            rows = compare_runs(runs[:1], runs[1:], pairs, NEGLIGIBLE)
+            same = [f"{row.model} on {row.split}" for row in rows if row.verdict == "the same"]
+            together = [f"The same, name for name: {', '.join(same)}."] if same else []
+            return together + [revision_sentence(r) for r in rows if r.verdict != "the same"]
+        ranked = rank_models(*sides.values())
+        pairs = {f"{one}\n{other}": (one, other) for one, other in pairwise(ranked)}
+        rows = compare_runs(runs, runs, pairs, NEGLIGIBLE)
+        # the first split only: dev, unless it is empty
+        return [model_sentence(row) for row in rows if row.split == rows[0].split]
+    except InputError as error:
+        return [f"No comparison: {error}."]
+
+
+def rank_models(side: Results) -> list[str]:
+    """Return the models, the best on unseen names first."""
+
+    def nll(model: str) -> float:
+        by_names = side.losses[model]
+        unseen = [loss.nll for names, loss in by_names.items() if names.endswith(UNSEEN)]
+        return next((value for value in unseen if value is not None), float("inf"))
+
+    return sorted(side.losses, key=nll)
+
+
+def model_sentence(row: Row) -> str:
+    """Return the verdict on two models of one run.
+
+    Args:
+        row: the comparison; its `model` has a model per line, A and B.
+    """
+    a, b = row.model.split("\n")
+    detail = row.detail.replace("under A", f"under {a}").replace("under B", f"under {b}")
+    if row.verdict == "the same":
+        return f"{a} and {b} predict the same."
+    if row.verdict in ("not significant", "cannot be compared"):
+        return f"{a} and {b}: {row.verdict}{detail}."
+    b_is_better = row.verdict == "better" or (row.difference is not None and row.difference < 0)
+    winner, loser = (b, a) if b_is_better else (a, b)
+    by = f" by {amount(row)}" if row.difference is not None else detail
+    but = ", which is significant but negligible" if "negligible" in row.verdict else ""
+    return f"{winner} beats {loser}{by}{but}."
+
+
+def revision_sentence(row: Row) -> str:
+    """Return the verdict on a model of two revisions."""
+    what = f"{row.model} on {row.split}"
+    if row.verdict in ("better", "worse"):
+        by = f" by {amount(row)}" if row.difference is not None else row.detail
+        return f"{what}: B is {row.verdict}{by}."
+    if row.verdict == "significant but negligible":
+        return f"{what}: significant but negligible, by {amount(row)}."
+    return f"{what}: {row.verdict}{row.detail}."
+
+
+def amount(row: Row) -> str:
+    """Return the size of a difference with half of its 95 % interval."""
+    if row.difference is None or row.high is None or row.low is None:
+        return ""
+    return f"{abs(row.difference):.4f} ± {(row.high - row.low) / 2:.4f}"
+
+
+def notes(sides: dict[str, Results]) -> list[str]:
+    """Return what a reader should know about a comparison of two revisions."""
+    runs = [side.run for side in sides.values() if side.run is not None]
+    if len(runs) < 2:
+        return []
+    return caveats(runs[:1], runs[1:], set(known_models(runs[0])))
+
+
+def samples(side: Results) -> dict[str, list[Sample]]:
+    """Return names that each model made up, and where they occur."""
+    train, dev = (set(side.splits.get(split, ())) for split in ("train", "dev"))
+
+    def mark(name: str) -> str:
+        if not train:
+            return ""
+        return "train" if name in train else "dev" if name in dev else "new"
+
+    return {
+        model: [Sample(name, mark(name)) for name in names[:MAX_SAMPLES]]
+        for model, names in side.samples.items()
+    }
+
+
+def missing(sides: dict[str, Results]) -> list[str]:
+    """Say, one line per revision, what is left out, and the command that creates it."""
+    lines = []
+    for side in sides.values():
+        if side.run is None:
+            lines.append(f"{side.stale}.")
+        if side.missing and (side.run is not None or "neither in git" not in side.stale):
+            more = len(side.missing) - MAX_PATHS
+            paths = ", ".join(side.missing[:MAX_PATHS]) + (f" and {more} more" if more > 0 else "")
+            make = "dvc repro"
+            if side.revision != WORKSPACE:
+                make = f"git switch --detach {side.commit[:10]} && dvc repro && git switch -"
+            lines.append(f"{side.revision}: not here: {paths}; to make them: {make}.")
+    return lines
+
+
+def pair_groups(sides: dict[str, Results]) -> dict[str, PairGroup]:
+    """Return the tables of pairs by revision; one that is the same in both is there once."""
+    groups = {
+        name: pair_group(side.pairs, side.vocabulary)
+        for name, side in sides.items()
+        if side.pairs is not None and side.vocabulary is not None
+    }
+    if len(groups) > 1 and len({repr(group) for group in groups.values()}) == 1:
+        return {"": next(iter(groups.values()))}
+    return groups
+
+
+def pair_group(pairs: Pairs, vocabulary: Vocabulary) -> PairGroup:
+    """Return a table per kind of probability, each cell with its percentage and what it says."""
+    labels = [symbol_label(vocabulary.itos[number]) for number in pairs.symbols]
+    tables = {
+        title: [
+            [PairCell(f"{100 * p:.0f}" if p >= MIN_SHOWN else "", round(100 * p**0.5)) for p in row]
+            for row in P.tolist()
+        ]
+        for title, P in pairs.probabilities.items()
+    }
+    said = [
+        [
+            f"{labels[i]} → {labels[j]}: {pairs.counts[i, j]:,} of {pairs.totals[i]:,} times; "
+            + ", ".join(f"{title} {P[i, j]:.2%}" for title, P in pairs.probabilities.items())
+            for j in range(len(labels))
+        ]
+        for i in range(len(labels))
+    ]
+    return PairGroup(labels, tables, said)

@@ -1,0 +1,273 @@
+"""Run a grid of settings as DVC experiments, and say which of them are really better.
+
+    python -m tools.sweep mlp.hidden=100,200,300 contexts.block_size=3,5 --seeds 5
+                                     every combination with the seeds 1 to 5, on this machine
+    python -m tools.sweep ... --dry-run
+                                     only shows what would run
+    python -m tools.sweep ... --address tls://head:8786
+                                     the same on the nodes of a Dask cluster
+    python -m tools.sweep --new-key  writes sweep.pem, which the cluster's machines need
+
+Values are written as for `dvc exp run -S`; a range is range(100,400,100). Each combination and seed
+is the experiment of its name, such as hidden-300-block_size-5-seed-2. One that exists for the same
+code and parameters is not run again, so the same command goes on after Ctrl-C. All are compared
+with the settings of HEAD, the base, by the loss on dev names that are not in train.
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from tabulate import tabulate
+
+from charlm.core.errors import InputError
+from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import write_bytes
+from charlm.core.yaml_files import parse_yaml
+from charlm.models.registry import MODELS
+from tools.compare.runs import Run, nonnegative, read_run
+from tools.experiments import PARAMS, commit_of, estimate_s, experiment_ref, find, git, head_commit
+from tools.sweep import grid, picture, verdicts
+from tools.sweep.grid import Plan, Setting
+from tools.sweep.local import LocalEngine, check_repository
+from tools.sweep.runner import Engine, Experiments, run_experiments
+from tools.sweep.transport import cache_folder, has_results
+
+PICTURE = Path("dvc_plots/sweep.svg")  # git ignores the folder
+KEY = Path("sweep.pem")  # git ignores it
+TEST_SPLITS = "evaluate.splits=[train,dev,test]"
+
+
+def check_clean(head: str) -> None:
+    """Refuse changes that are not committed, and another HEAD: experiments start from it.
+
+    Raises:
+        InputError: there are some, or HEAD has moved.
+    """
+    if head_commit() != head:
+        raise InputError("sweep: HEAD has moved since the sweep began; run the same command again")
+    if changed := git("status", "--porcelain", "--untracked-files=no", ".").decode().splitlines():
+        more = f" and {len(changed) - 1} more" * (len(changed) > 1)
+        raise InputError(
+            f"sweep: {changed[0][3:]}{more} changed since the last commit, and experiments start "
+            "from that; commit or `git stash` first"
+        )
+
+
+def split_existing(experiments: Experiments) -> tuple[list[str], Experiments]:
+    """Return the names of the experiments that are there already, and those that are to run.
+
+    Raises:
+        InputError: one of them is the name of an experiment with other code or parameters.
+    """
+    there, to_run, others = [], {}, []
+    cache = cache_folder()
+    for name, overrides in experiments.items():
+        commit = commit_of(experiment_ref(name))
+        if commit and not find(name, overrides):
+            others.append(name)
+        elif commit and has_results(commit, cache):
+            there.append(name)
+        else:
+            to_run[name] = overrides
+    if others:
+        raise InputError(
+            f"sweep: {', '.join(others)}: an experiment of this name has other parameters or code; "
+            f"rename it with `dvc exp rename`, or `dvc exp remove {' '.join(others)}`"
+        )
+    return there, to_run
+
+
+def describe(plan: Plan, there: list[str], to_run: Experiments) -> str:
+    """Return what a sweep consists of, a line for each setting."""
+    rows = []
+    for setting in plan.all_settings():
+        names = list(plan.experiments(setting))
+        left = sum(name in to_run for name in names)
+        what = " ".join(setting.overrides) or "as in HEAD"
+        rows.append((names[0] + f" … {len(names)}" * (len(names) > 1), what, left or "none"))
+    head = git("rev-parse", "--short", "HEAD").decode().strip()
+    seeds = f"{plan.seed_param} 1 to {len(plan.seeds)}" if plan.seeds else "one run each"
+    table = tabulate(rows, ("experiments", "parameters", "to run"), disable_numparse=True)
+    return (
+        f"{len(plan.all_settings())} settings of {head}, {seeds}, judged by {plan.model}: "
+        f"{len(there)} experiments exist, {len(to_run)} to run\n\n{table}"
+    )
+
+
+def choose_engine(arguments: argparse.Namespace, head: str) -> Engine:
+    """Return the engine of this machine or of a cluster."""
+    check_repository()
+    if arguments.address is None:
+        return LocalEngine(arguments.jobs, lambda: check_clean(head))
+    cluster: Engine = import_cluster().DaskEngine(arguments.address, arguments.key)
+    return cluster
+
+
+def import_cluster() -> ModuleType:
+    """Return the engine of clusters.
+
+    Raises:
+        InputError: its packages are not installed.
+    """
+    try:
+        return importlib.import_module("tools.sweep.dask_engine")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"sweep: no package {error.name}; clusters need the extra `cluster`, here and on every "
+            "node: pip install -c constraints.txt -c constraints-cluster.txt '.[cluster]'"
+        ) from None
+
+
+def run_missing(
+    experiments: Experiments, arguments: argparse.Namespace, head: str
+) -> dict[str, str]:
+    """Run experiments, the longest first; return the errors of those that failed."""
+    if not experiments:
+        return {}
+    settings = parse_yaml(PARAMS.read_bytes())
+    longest_first = sorted(experiments, key=lambda name: -estimate_s(settings, experiments[name]))
+    ordered = {name: experiments[name] for name in longest_first}
+    return run_experiments(ordered, choose_engine(arguments, head))
+
+
+def read_runs(plan: Plan, errors: dict[str, str], head: str) -> dict[str, list[Run]]:
+    """Return the runs of each setting that has all of them."""
+    runs = {}
+    for setting in plan.all_settings():
+        names = plan.experiments(setting)
+        if not errors.keys() & names:
+            runs[setting.name] = [read_run(commit_of(experiment_ref(name, head))) for name in names]
+    return runs
+
+
+def with_test(plan: Plan, setting: Setting) -> Experiments:
+    """Return the experiments of a setting that also score the test split."""
+    return {
+        f"{name}-test": [*overrides, TEST_SPLITS]
+        for name, overrides in plan.experiments(setting).items()
+    }
+
+
+def test_lines(
+    plan: Plan, best: str, arguments: argparse.Namespace, head: str
+) -> tuple[list[str], dict[str, str]]:
+    """Return the test loss of the best setting beside that of the base, and what failed."""
+    chosen = [one for one in plan.all_settings() if one.name in (best, plan.base.name)]
+    experiments = {one.name: with_test(plan, one) for one in chosen}
+    every = {name: overrides for group in experiments.values() for name, overrides in group.items()}
+    _, to_run = split_existing(every)
+    if errors := run_missing(to_run, arguments, head):
+        return [], errors
+    runs = {
+        setting: [read_run(commit_of(experiment_ref(name, head))) for name in group]
+        for setting, group in experiments.items()
+    }
+    found = verdicts.losses(plan.model, runs, "test")
+    setting = next(one for one in chosen if one.name == best)
+    base = found.nll[plan.base.name]
+    row = verdicts.compare(
+        setting, found.nll[best], base, found.characters, 1, arguments.negligible
+    )
+    lines = [
+        f"Test loss of {best}, on {len(found.characters):,} test names not in train: {row.loss:.4f}"
+    ]
+    if best != plan.base.name:
+        lines[0] += f", {row.difference:+.5f} from the base"
+        lines.append(
+            f"(95 % interval {row.low:+.5f} to {row.high:+.5f}): {row.verdict}{row.detail}."
+        )
+    return lines, {}
+
+
+def positive(text: str) -> int:
+    """Return a whole number of at least 1.
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argument_parser(__doc__)
+    add = parser.add_argument
+    add("axes", nargs="*", metavar="PARAMETER=VALUES", help="a parameter and its values")
+    add("--seeds", type=positive, metavar="N", help="run every setting with the seeds 1 to N")
+    add("--seed-param", metavar="PARAMETER", help="the seed to set; by default that of the model")
+    add("--model", metavar="MODEL", help=f"the model that is judged: {', '.join(MODELS)}")
+    add("--dry-run", action="store_true", help="show the experiments and run nothing")
+    add("--jobs", type=positive, metavar="N", help="how many at once here; by default one per core")
+    add("--address", help="of the Dask scheduler whose nodes run the experiments")
+    add("--key", type=Path, default=KEY, metavar="FILE", help=f"of the cluster: {KEY}")
+    add("--new-key", action="store_true", help="write a key for a new cluster, and run nothing")
+    add(
+        "--negligible",
+        type=nonnegative,
+        default=0.003,
+        metavar="NATS",
+        help="differences up to this do not matter: 0.003",
+    )
+    add("--test", action="store_true", help="also score the best setting and the base on test")
+    add("--picture", type=Path, default=PICTURE, metavar="FILE", help=f"an SVG file: {PICTURE}")
+    add("--md", action="store_true", help="print a table for a pull request")
+    add("--json", action="store_true", help="print everything for programs")
+    return parser
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    if arguments.new_key:
+        print(import_cluster().write_key(arguments.key))
+        return
+    if not arguments.axes:
+        parser().error("give what to sweep, such as mlp.hidden=100,200,300")
+    plan = grid.plan(arguments.axes, arguments.seeds, arguments.seed_param, arguments.model)
+    head = head_commit()
+    check_clean(head)
+    there, to_run = split_existing(plan.all_experiments())
+    print(describe(plan, there, to_run), file=sys.stdout if arguments.dry_run else sys.stderr)
+    if arguments.seeds and not plan.seeds:
+        print(f"{plan.model} has no seed, so every setting is run once.", file=sys.stderr)
+    if arguments.dry_run:
+        return
+    errors = run_missing(to_run, arguments, head)
+    report(plan, errors, arguments, head)
+    if errors:
+        raise InputError("\n".join(f"{name} failed: {why}" for name, why in errors.items()))
+
+
+def report(plan: Plan, errors: dict[str, str], arguments: argparse.Namespace, head: str) -> None:
+    """Print the table, the best setting and the notes, and draw the picture."""
+    runs = read_runs(plan, errors, head)
+    if not runs:
+        return
+    failed = {
+        setting.name: len(errors.keys() & plan.experiments(setting))
+        for setting in plan.all_settings()
+    }
+    found = verdicts.losses(plan.model, runs)
+    rows = verdicts.judge_settings(plan, found, failed, arguments.negligible)
+    best = verdicts.choose_best(rows, found)
+    lines = verdicts.explain_best(plan, rows, best)
+    if arguments.test and best:
+        tested, more_errors = test_lines(plan, best.setting, arguments, head)
+        lines += tested
+        errors.update(more_errors)
+    lines += ["", *verdicts.notes(plan, len(found.characters))]
+    write_bytes(arguments.picture, picture.draw(plan, rows))
+    if arguments.json:
+        print(verdicts.as_json(plan, rows, best, lines, errors))
+        return
+    print(verdicts.as_text(plan.axes, rows, "pipe" if arguments.md else "simple"))
+    print("", *lines, f"Picture: {arguments.picture}", sep="\n")
+
+
+if __name__ == "__main__":
+    run_tool(main)
