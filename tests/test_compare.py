@@ -25,7 +25,8 @@ from charlm.models.bigram_count import BigramCount
 from charlm.models.mlp import MLP
 from stages import evaluate, split, train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS, Project, losses
-from tools import compare, verify
+from tools import verify
+from tools.compare import __main__ as compare
 from tools.compare.comparison import Difference
 from tools.compare.runs import EVALUATION as SCORES_PATH
 from tools.compare.runs import (
@@ -40,7 +41,7 @@ from tools.compare.runs import (
     read_dataset,
     read_run,
 )
-from tools.lockfile import md5
+from tools.dvc_state import md5
 
 
 @pytest.mark.parametrize(
@@ -545,19 +546,22 @@ def test_workspace_is_read_unless_its_scores_are_missing_or_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetched: str
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    write_bytes(Path(".dvc/config"), b"[core]\n    no_scm = true\n")
     params = "mlp: {seed: 1}\nevaluate: {splits: [dev]}\n"
-    recorded = {"params.yaml": yaml.safe_load(params)}
+    recorded = yaml.safe_load(params)
     stages, locked = {}, {}
-    for name, path, content in (
-        ("evaluate", SCORES_PATH, EVALUATION.encode()),
-        ("fetch", fetched, DESCRIBED[fetched]),
+    for name, path, content, sections in (
+        ("evaluate", SCORES_PATH, EVALUATION.encode(), ["mlp", "evaluate"]),
+        ("fetch", fetched, DESCRIBED[fetched], ["evaluate"]),
     ):
         write_bytes(Path(path), content)
-        stages[name] = {"cmd": name, "params": ["mlp", "evaluate"], "outs": [path]}
-        outs = [{"path": path, "md5": md5(content)}]
-        locked[name] = {"cmd": name, "params": recorded, "outs": outs}
-    for path, content in (("dvc.yaml", stages), ("dvc.lock", locked)):
-        Path(path).write_text(yaml.safe_dump({"stages": content}))
+        stages[name] = {"cmd": name, "params": sections, "outs": [path]}
+        values = {"params.yaml": {key: recorded[key] for key in sections}}
+        outs = [{"path": path, "hash": "md5", "md5": md5(content)}]
+        locked[name] = {"cmd": name, "params": values, "outs": outs}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": locked}))
     Path("params.yaml").write_text(params)
 
     found = read_run("workspace")

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md, followed to the letter in a clone: a new model in its five files."""
+"""CONTRIBUTING.md, followed to the letter in a clone: a new model, and a new stage."""
 
 import re
 import sys
@@ -9,8 +9,9 @@ import yaml
 
 from tests.conftest import ROOT, Project, clone, losses
 
-SECTION = (
-    (ROOT / "CONTRIBUTING.md").read_text().partition("## Add a model\n")[2].partition("\n## ")[0]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+SECTION, STAGE_SECTION = (
+    TEXT.partition(f"## Add a {what}\n")[2].partition("\n## ")[0] for what in ("model", "stage")
 )
 STEP = re.compile(
     r"(?:Create `(?P<new>[^`]+)`|[Ii]n `(?P<old>[^`]+)`, above the line `(?P<anchor>[^`]+)`):\n\n"
@@ -19,9 +20,9 @@ STEP = re.compile(
 )
 
 
-def follow_the_steps(project: Project) -> None:
-    """Create the files and insert the lines of the section."""
-    for step in STEP.finditer(SECTION):
+def follow_the_steps(project: Project, section: str) -> None:
+    """Create the files and insert the lines of a section."""
+    for step in STEP.finditer(section):
         if step["new"]:
             (project.root / step["new"]).write_text(step["block"])
         else:
@@ -36,7 +37,7 @@ def follow_the_steps(project: Project) -> None:
 @pytest.fixture(scope="module")
 def with_unigram(quick: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = quick.copy(tmp_path_factory.mktemp("unigram") / "clone")
-    follow_the_steps(project)
+    follow_the_steps(project, SECTION)
     assert "make deps\ndvc repro\n" in SECTION
     project.repro()
     return project
@@ -95,9 +96,23 @@ def test_new_model_is_on_the_page_of_the_report(with_unigram: Project):
     assert "<h3>" in page.partition('id="samples"')[2].partition("<code>unigram</code>")[0]
 
 
+def test_new_stage_runs(quick: Project, tmp_path: Path, names: list[str]):
+    project = quick.copy(tmp_path / "clone")
+    follow_the_steps(project, STAGE_SECTION)
+    assert "make deps\ndvc repro longest\n" in STAGE_SECTION
+    assert project.repro("longest") == {"fetch", "longest"}  # fetch imports params.py
+    changed = {line[3:] for line in project.changed().splitlines()}
+    files = ("charlm/params.py", "data/.gitignore", "dvc.lock", "dvc.yaml", "params.yaml")
+    assert changed == {*files, "stages/longest.py"}
+    longest = (project.root / "data/longest.txt").read_text().splitlines()
+    assert len(longest) == 10
+    assert len(longest[0]) == max(map(len, names)) == 15
+
+
 @pytest.mark.faults
-def test_tests_of_dvc_yaml_accept_the_new_model(tmp_path: Path):
+@pytest.mark.parametrize("section", [SECTION, STAGE_SECTION], ids=["model", "stage"])
+def test_tests_of_dvc_yaml_accept_what_is_new(tmp_path: Path, section: str):
     project = clone(tmp_path / "clone")
-    follow_the_steps(project)
+    follow_the_steps(project, section)
     options = ("-q", "-n0", "-p", "no:cacheprovider")
     project.run(sys.executable, "-m", "pytest", *options, "tests/test_dvc_yaml.py")

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -48,6 +49,23 @@ def test_sample_writes_one_list_of_names_per_model():
     assert STAGES["sample"]["outs"] == deps.derived_outs(), "run `make deps` to update dvc.yaml"
 
 
+def test_no_edit_of_a_module_reruns_a_stage_that_does_not_import_it():
+    for stage in STAGES:
+        behind, _ = deps.closure(f"stages.{stage}", ROOT)
+        for dep in STAGES[stage]["deps"]:
+            if (ROOT / dep).is_dir() and dep.startswith("charlm/"):
+                files = {path.relative_to(ROOT).as_posix() for path in (ROOT / dep).rglob("*.py")}
+                assert files <= behind, f"{stage}: {dep}; run `make deps`"
+
+
+def test_a_folder_of_modules_has_no_other_files_that_are_hashed():
+    """.dvcignore keeps them out of the hash in a folder, and git keeps them out of a commit."""
+    listed = subprocess.run(
+        ["git", "ls-files", "charlm"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert all(path.endswith(".py") for path in listed.stdout.split())
+
+
 def test_deps_of_the_code_by_hand(tmp_path: Path):
     sources = {
         "stages/__init__.py": "import charlm",
@@ -57,14 +75,18 @@ def test_deps_of_the_code_by_hand(tmp_path: Path):
         "if TYPE_CHECKING:\n    from charlm import b\ndef f():\n    from charlm import c",
         "charlm/b.py": "",
         "charlm/c.py": "",
+        "charlm/core/__init__.py": "",
+        "charlm/core/errors.py": "",
         "charlm/models/__init__.py": "",
-        "charlm/models/registry.py": "",
+        "charlm/models/registry.py": "from charlm.core import errors",
         "charlm/models/mlp.py": "",
+        "charlm/models/unused.py": "",
     }
     for path, source in sources.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(source)
-    modules = set(sources) - {"charlm/b.py"}
+    modules = set(sources) - {"charlm/b.py", "charlm/models/unused.py"}
+    modules = modules - {"charlm/core/__init__.py", "charlm/core/errors.py"} | {"charlm/core"}
     models = {f"data/models/{name}.safetensors" for name in MODELS}
     found = deps.complete_deps("one", ["data/names.txt", "stages/gone.py"], tmp_path)
     assert found == sorted(modules | models | {"constraints.txt", "data/names.txt"})

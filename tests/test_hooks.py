@@ -10,7 +10,7 @@ from tests.conftest import Project, posix
 pytestmark = posix
 # with the status of each as pre-commit hook, and as pre-push hook
 PROGRAMS = [
-    ("pytest -q -n0 -p no:cacheprovider tests/test_revisions.py", "0 0"),
+    ("pytest -q -n0 -p no:cacheprovider tests/test_dvc_state.py", "0 0"),
     pytest.param("tools.verify", "0 0", marks=pytest.mark.faults),
     # before the commit there are changes, from which it starts no experiments
     pytest.param("tools.sweep bigram_count.smoothing=2,3", "1 0", marks=pytest.mark.faults),

@@ -14,7 +14,7 @@ from charlm.core.errors import InputError
 from charlm.core.storage import write_bytes
 from charlm.download import EMBEDDED
 from tests.conftest import ROOT, Project
-from tools import lockfile, rescue
+from tools import dvc_state, rescue
 from tools.rescue import lock_is_damaged  # itself, which most tests replace
 
 FETCH = (sys.executable, "-m", "stages.fetch")
@@ -133,10 +133,10 @@ def test_merge_conflict_is_named_with_what_resolves_it(
 
 def test_everything_that_reads_yaml_names_a_merge_conflict(tmp_path: Path):
     with pytest.raises(InputError) as error:
-        lockfile.parse_mapping(b"stages:\n" + CONFLICT, "dvc.lock")
+        dvc_state.parse_mapping(b"stages:\n" + CONFLICT, "dvc.lock")
     assert str(error.value) == OF_A_LOCK
     with pytest.raises(InputError) as error:
-        lockfile.parse_mapping(b"mlp:\n" + CONFLICT, "params.yaml")
+        dvc_state.parse_mapping(b"mlp:\n" + CONFLICT, "params.yaml")
     assert str(error.value) == OF_PARAMS
     path = tmp_path / "params.yaml"
     path.write_bytes((ROOT / "params.yaml").read_bytes() + CONFLICT)

@@ -3,8 +3,9 @@
     python -m tools.deps    or `make deps`
 
 DVC does not see imports. Every stage depends on the files of this project that its script imports,
-directly or not; on constraints.txt if it uses a package that can change its bytes; and, if it
-loads the models of the registry, on each of them. `sample` writes one list of names per model.
+directly or not, or on the folder of `charlm/` that they are in where it imports all of them; on
+constraints.txt if it uses a package that can change its bytes; and, if it loads the models of the
+registry, on each of them. `sample` writes one list of names per model.
 """
 
 import ast
@@ -76,10 +77,26 @@ def closure(module: str, root: Path = Path()) -> tuple[set[str], set[str]]:
     return files, packages
 
 
+def with_folders(files: set[str], root: Path = Path()) -> list[str]:
+    """Return files, or the folder of `charlm/` that they are in where all its modules are given.
+
+    >>> with_folders({"charlm/params.py", "charlm/core/errors.py"})
+    ['charlm/core/errors.py', 'charlm/params.py']
+    """
+    whole = {
+        folder.parent.relative_to(root).as_posix()
+        for folder in (root / "charlm").glob("*/__init__.py")
+        if {path.relative_to(root).as_posix() for path in folder.parent.glob("*.py")} <= files
+    }
+    return sorted(
+        {folder if (folder := path.rpartition("/")[0]) in whole else path for path in files}
+    )
+
+
 def derived_deps(stage: str, root: Path = Path()) -> list[str]:
     """Return the deps of a stage that follow from the code."""
     files, packages = closure(f"stages.{stage}", root)
-    deps = sorted(files)
+    deps = with_folders(files, root)
     if REGISTRY in files:
         deps += [model_path(name).as_posix() for name in MODELS]
     if packages & set(PINNED):
@@ -94,7 +111,7 @@ def derived_outs() -> list[str]:
 
 def is_derived(dep: str) -> bool:
     """Tell whether a dep is one of those that follow from the code."""
-    return dep.endswith(".py") or dep == CONSTRAINTS.as_posix()
+    return dep.split("/")[0] in PACKAGES or dep == CONSTRAINTS.as_posix()
 
 
 def complete_deps(stage: str, deps: Iterable[str], root: Path = Path()) -> list[str]:

@@ -14,7 +14,7 @@ from dvc.utils.hydra import apply_overrides
 from charlm import params
 from charlm.core.errors import InputError
 from charlm.core.yaml_files import parse_yaml
-from tools.revisions import Files
+from tools.dvc_state import Files
 
 PARAMS = Path("params.yaml")
 CODE = ("charlm", "constraints.txt", "dvc.yaml", "stages")  # all but params.yaml behind a result

@@ -19,9 +19,14 @@ from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import DATA, read_bytes
 from charlm.core.yaml_files import has_conflict
 from charlm.download import EMBEDDED, NoNetworkError
-from tools.lockfile import LOCK, PARAMS, PIPELINE, conflict_message
-from tools.sweep.node import remove_partial_runs
-from tools.sweep.transport import cache_folder
+from tools.dvc_state import (
+    LOCK,
+    PARAMS,
+    PIPELINE,
+    cache_folder,
+    conflict_message,
+    remove_partial_runs,
+)
 
 MIN_FREE_BYTES = 10_000_000  # a disk with less counts as full
 NOTICE = """

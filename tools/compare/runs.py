@@ -20,8 +20,7 @@ from charlm.core.storage import SPLITS, damaged
 from charlm.models.registry import FITTED_ON_DEV, MODELS
 from charlm.tables import parse_facts
 from tools.compare.comparison import POWER, Difference, difference
-from tools.lockfile import PARAMS, check_lock, lookup, parse_sections
-from tools.revisions import WORKSPACE, Files
+from tools.dvc_state import PARAMS, WORKSPACE, Files, lookup, parse_sections
 
 EVALUATION, FETCH = "data/evaluation.csv", "metrics/fetch.csv"
 OLD_FETCH = "metrics/fetch.json"  # what older commits have in its place
@@ -454,7 +453,7 @@ def read_run(revision: str, opened: Files | None = None) -> Run:
             settings=parse_sections(files.read(PARAMS), PARAMS),
             commit=files.commit,
         )
-        check_lock((EVALUATION, fetched), files.read, files.listed_md5)
+        files.check((EVALUATION, fetched))
     except FileNotFoundError as error:
         path = str(error.filename).lstrip("/")
         if revision == WORKSPACE:

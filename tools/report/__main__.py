@@ -17,11 +17,10 @@ from charlm.core.errors import InputError
 from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import write_bytes
 from tools.compare.runs import Settings
-from tools.lockfile import PARAMS, parse_sections
+from tools.dvc_state import PARAMS, WORKSPACE, parse_sections
 from tools.report.browser import open_browser
 from tools.report.page import build_page
 from tools.report.results import read_results
-from tools.revisions import WORKSPACE
 
 DEFAULT_PATH = Path("report/index.html")
 PICTURE_WIDTH, PICTURE_HEIGHT = 960, 1020  # pixels

@@ -24,8 +24,7 @@ from charlm.drawing.symbols import most_frequent
 from charlm.models.registry import MODELS, model_class
 from charlm.tables import parse_rows
 from tools.compare.runs import COLUMNS, HELD_OUT, Run, Settings, held_out, read_run
-from tools.lockfile import PARAMS, parse_sections
-from tools.revisions import Files
+from tools.dvc_state import PARAMS, Files, parse_sections
 
 if TYPE_CHECKING:
     from charlm.projection import Plane

@@ -28,12 +28,13 @@ from charlm.core.storage import write_bytes
 from charlm.core.yaml_files import parse_yaml
 from charlm.models.registry import MODELS
 from tools.compare.runs import Run, nonnegative, read_run
+from tools.dvc_state import cache_folder
 from tools.experiments import PARAMS, commit_of, estimate_s, experiment_ref, find, git, head_commit
 from tools.sweep import grid, picture, verdicts
 from tools.sweep.grid import Plan, Setting
 from tools.sweep.local import LocalEngine, check_repository
 from tools.sweep.runner import Engine, Experiments, run_experiments
-from tools.sweep.transport import cache_folder, has_results
+from tools.sweep.transport import has_results
 
 PICTURE = Path("dvc_plots/sweep.svg")  # git ignores the folder
 KEY = Path("sweep.pem")  # git ignores it

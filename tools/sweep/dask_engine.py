@@ -19,11 +19,11 @@ from distributed import Client, Security
 from distributed.scheduler import KilledWorker
 
 from charlm.core.errors import InputError
+from tools.dvc_state import cache_folder, md5
 from tools.experiments import experiment_ref, head_commit
-from tools.lockfile import md5
 from tools.sweep import node
 from tools.sweep.runner import Outcome
-from tools.sweep.transport import cache_folder, job, pack, receive
+from tools.sweep.transport import job, pack, receive
 
 CONNECT_S = 30
 NODES_S = 60  # to wait for the first node

@@ -17,8 +17,8 @@ from charlm.core.storage import read_bytes
 from charlm.core.yaml_files import parse_yaml
 from charlm.models.registry import MODELS
 from tools.compare.runs import Settings, depends_on_seed
+from tools.dvc_state import lookup
 from tools.experiments import PARAMS, overridden
-from tools.lockfile import lookup
 
 CHANGES_NAMES = "changes which names are held out, and losses are compared name by name"
 NO_LOSS = "no loss of a model depends on it"

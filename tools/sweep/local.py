@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from charlm.core.errors import InputError
+from tools.dvc_state import cache_folder
 from tools.experiments import (
     UNFINISHED,
     check_cache_path,
@@ -26,7 +27,6 @@ from tools.sweep.node import (
     stages_run,
 )
 from tools.sweep.runner import Experiments, Outcome, check_errors, run_experiments
-from tools.sweep.transport import cache_folder
 
 
 class LocalEngine:

@@ -8,8 +8,8 @@ from typing import Any
 from charlm.core.errors import InputError
 from charlm.core.storage import read_bytes
 from charlm.core.versions import CONSTRAINTS, read_pins
+from tools.dvc_state import LOCK
 from tools.experiments import experiment_ref, git
-from tools.lockfile import LOCK
 from tools.sweep.node import Package, cache_path, installed, place, recorded_hashes
 
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
