@@ -102,7 +102,7 @@ def test_new_stage_runs(quick: Project, tmp_path: Path, names: list[str]):
     assert "make deps\ndvc repro longest\n" in STAGE_SECTION
     assert project.repro("longest") == {"fetch", "longest"}  # fetch imports params.py
     changed = {line[3:] for line in project.changed().splitlines()}
-    files = ("charlm/params.py", "data/.gitignore", "dvc.lock", "dvc.yaml", "params.yaml")
+    files = ("charlm/params.py", "dvc.lock", "dvc.yaml", "params.yaml")
     assert changed == {*files, "stages/longest.py"}
     longest = (project.root / "data/longest.txt").read_text().splitlines()
     assert len(longest) == 10
