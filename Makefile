@@ -1,10 +1,12 @@
-# The targets work from a bare clone: they create .venv and install into it first.
+# The targets work from a bare clone: they create .venv and install into it first. Where .venv is a
+# link, or a folder that this Makefile did not create, they only check what it has.
 # For torch's CPU build put its address in pip's own variable PIP_EXTRA_INDEX_URL (see README).
 
 PYTHON ?= python3
 # Those that git hands to its hooks: a program that passed them on to git in another folder would
 # write to the repository of the hook.
 unexport $(shell git rev-parse --local-env-vars 2>/dev/null)
+CREATED := .venv/.created-by-make
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 INSTALLED_CLUSTER := .venv/.installed-cluster
@@ -15,13 +17,19 @@ INSTALL = .venv/bin/python -m pip install --quiet $(addprefix --constraint ,$(PI
 # look for programs on an exported PATH.
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python -m
 
+# Only what this Makefile created, or may create, is cleared and installed into. $(CREATED) also marks
+# an installation that was interrupted; nothing behind a link counts.
+OWN := $(shell test -L .venv || { test -e .venv && test ! -e $(CREATED) && test ! -e $(INSTALLED); } || echo own)
+PYTHON_IS_SET := $(filter command line environment,$(origin PYTHON))
+
 # An environment counts as installed only if it starts, has dvc and is of the PYTHON asked for.
 IS_SOUND := import sys, importlib.util; sys.exit(importlib.util.find_spec("dvc") is None)
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")
 VERSION := import sys; print(sys.version_info[:2])
-ifneq ($(wildcard $(INSTALLED)),)
+ifneq ($(and $(OWN),$(wildcard $(INSTALLED))),)
   ifneq ($(shell .venv/bin/python -c '$(IS_SOUND)' >/dev/null 2>&1 && echo sound),sound)
     REBUILD := rebuild
-  else ifneq ($(filter command line environment,$(origin PYTHON)),)
+  else ifneq ($(PYTHON_IS_SET),)
     ifneq ($(shell $(PYTHON) -c '$(VERSION)'),$(shell .venv/bin/python -c '$(VERSION)'))
       REBUILD := rebuild
     endif
@@ -77,8 +85,8 @@ bench: repro
 
 # The sweep that docs/sweeps.md shows. Its last line puts the tables there.
 sweep: $(INSTALLED_CLUSTER)
-	@$(RUN) tools.sweep mlp.hidden=100,200,300 contexts.block_size=3,5,8 --seeds 3 --json --picture docs/sweep.svg > .venv/sweep.json
-	@mv .venv/sweep.json docs/sweep.json
+	@$(RUN) tools.sweep mlp.hidden=100,200,300 contexts.block_size=3,5,8 --seeds 3 --json --picture docs/sweep.svg > docs/.sweep.json.tmp
+	@mv docs/.sweep.json.tmp docs/sweep.json
 	@$(RUN) tools.tables
 
 # Eight points of a sweep in four ways, about 10 minutes.
@@ -89,10 +97,15 @@ bench-sweeps: $(INSTALLED_CLUSTER)
 bench-scale: $(INSTALLED)
 	@$(RUN) benchmarks.scale
 
+ifdef OWN
+# Like `venv --clear`, but keeps $(CREATED). Python deletes, because it may be the one of .venv.
+CREATE := import os, runpy; os.system("rm -rf .venv/.installed* .venv/[!.]*"); runpy.run_module("venv", run_name="__main__")
 $(INSTALLED): pyproject.toml $(PINS) $(REBUILD)
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo 'This is not a git clone, and DVC needs one: git clone the repository instead of downloading its files.' >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'
-	$(PYTHON) -m venv --clear .venv
+	@$(PYTHON) -c '$(IS_NEW_ENOUGH)'
+	@echo "Installing about 125 packages into .venv: 0.5 GB to download, 1.9 GB on disk with torch's CPU build; several times as much with the CUDA build. This takes minutes, without output."
+	@mkdir -p .venv && touch $(CREATED)
+	@$(PYTHON) -c '$(CREATE)' .venv
 	$(INSTALL) '.[embedded,report,test]'
 	@touch $@
 
@@ -103,3 +116,15 @@ $(INSTALLED_DEV): $(INSTALLED)
 $(INSTALLED_CLUSTER): $(INSTALLED) constraints-cluster.txt
 	$(INSTALL) --constraint constraints-cluster.txt '.[cluster]'
 	@touch $@
+else
+CHECKED := $(INSTALLED) $(addprefix $(INSTALLED)-,report test dev cluster)
+report: $(INSTALLED)-report
+test test-faults: $(INSTALLED)-test
+.PHONY: $(CHECKED)
+# Without `-m`, which charlm/__init__.py refuses if packages are missing.
+$(CHECKED): NAME = .venv$$(readlink .venv | sed "s/^/ -> /")
+$(CHECKED):
+	@.venv/bin/python -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1 || { echo "$(NAME) has no Python 3.11 or newer that starts, and make did not create it: remove or rename it, and make creates one" >&2; exit 1; }
+	@test -z '$(PYTHON_IS_SET)' || test "$$($(PYTHON) -c '$(VERSION)')" = "$$(.venv/bin/python -c '$(VERSION)')" || { echo "$(NAME) has another Python than $(PYTHON), and make did not create it: leave out PYTHON, or remove or rename .venv" >&2; exit 1; }
+	@.venv/bin/python -c 'from tools.environment import main; main()' embedded $(filter-out $(INSTALLED),$(@:$(INSTALLED)-%=%))
+endif

@@ -52,6 +52,7 @@ SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm.models": ("models", "stored"),
     "stages": ("words", "stored", "stages"),
     "tools": ("help",),
+    "tools/environment.py": ("makefile", "help"),
     "tools/generate.py": ("tools", "help"),
     "tools/score.py": ("tools", "help"),
     "tools/tables.py": ("readme", "help"),
