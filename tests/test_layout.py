@@ -94,10 +94,11 @@ def test_every_program_is_listed(capsys: pytest.CaptureFixture):
     programs = {
         path.removeprefix("tools/").removesuffix(".py").removesuffix("/__main__")
         for path, source in SOURCES.items()
-        if path.startswith("tools/") and "run_tool(main)" in source.read_text()
+        if path.startswith("tools/") and 'if __name__ == "__main__"' in source.read_text()
     }
     listed = [name for names in PROGRAMS.values() for name in names]
-    assert sorted(listed) == sorted(programs - {"__main__"})
+    # node.py is run by the engines of sweeps
+    assert sorted(listed) == sorted(programs - {"__main__", "sweep/node"})
 
 
 def test_every_script_of_stages_is_a_stage():

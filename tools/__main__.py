@@ -17,7 +17,7 @@ PROGRAMS = {
         *("use", "score", "next", "generate"),
         *("compare", "sweep", "recipes", "report", "plots_offline"),
     ),
-    "To maintain it": ("verify", "rescue", "deps", "tables"),
+    "To maintain it": ("verify", "rescue", "environment", "deps", "tables"),
 }
 
 

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from charlm.versions import read_pins
+from charlm.core.versions import read_pins
 
 ENVIRONMENT, PROJECT = Path(".venv"), Path("pyproject.toml")
 INSTALLED_BY_MAKE = ("embedded", "report", "test")  # extras
@@ -105,7 +105,7 @@ def message(problems: list[str], extras: Iterable[str]) -> str:
 
 
 def main() -> None:
-    # argument_parser of charlm.runtime would import packages
+    # argument_parser of charlm.core.runtime would import packages
     parser = argparse.ArgumentParser(
         prog="python -m tools.environment",
         description=__doc__,
