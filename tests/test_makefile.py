@@ -19,7 +19,10 @@ BUILDER = 'case "$2" in *venv*) echo "built: $3";; *) echo "(3, 12)";; esac'
 OLD_PYTHON = "exec python3 -c \"import sys; sys.version_info = (3, 10); exec('''$2''')\""
 
 # a small project, and what the check of an environment consists of
-MODULES = ("charlm/__init__.py", "charlm/errors.py", "charlm/core/versions.py", "tools/__init__.py")
+MODULES = (
+    *("charlm/__init__.py", "charlm/core/__init__.py", "charlm/core/errors.py"),
+    *("charlm/core/versions.py", "tools/__init__.py"),
+)
 PROJECT = """[project]
 dependencies = ["dvc>=3"]
 [project.optional-dependencies]
