@@ -36,7 +36,7 @@ ifneq ($(and $(OWN),$(wildcard $(INSTALLED))),)
   endif
 endif
 
-.PHONY: repro report check test test-faults verify deps tables bench bench-scale bench-sweeps sweep rebuild
+.PHONY: repro report check test test-faults mutants verify deps tables bench bench-scale bench-sweeps sweep rebuild
 repro: $(INSTALLED)
 	@trap 'exit 130' INT; $(RUN) dvc repro || $(RUN) tools.rescue
 
@@ -60,6 +60,10 @@ test: $(INSTALLED)
 # it generates a few; 12 to 27 minutes.
 test-faults: $(INSTALLED_CLUSTER)
 	@CASES=many $(RUN) pytest -n3 -m "faults or hypothesis"
+
+# What do the tests not catch? Breaks the code in small ways, one at a time, and runs its tests.
+mutants: $(INSTALLED)
+	@$(RUN) tests.mutants $(MUTANTS)
 
 # Everything anew in a clone with an empty cache: are these the committed bytes?
 verify: $(INSTALLED)

@@ -1,7 +1,7 @@
 """What do the tests not catch? Break the code in many small ways, one at a time, and run them.
 
-    python -m tests.mutants --seed 1 --count 200
-    python -m tests.mutants --seed 1 --count 20 charlm/stats.py stages/split.py
+    make mutants                                                200 of all modules
+    make mutants MUTANTS="--count 20 charlm/stats.py stages/split.py"
 
 A mutant survives if its module's own tests pass, without those that run whole pipelines. One that
 runs out of time does not.
@@ -26,20 +26,24 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("charlm/*.py", "charlm/models/*.py", "tools/report/*.py", "stages/*.py", "tools/*.py")
+SOURCES = ("charlm/**/*.py", "stages/*.py", "tools/**/*.py", "audit/*.py")
 # charlm before torch; then what every test would spend seconds on importing
 PRELOADED = (
     *("charlm", "torch", "torch.optim", "pandas", "matplotlib.figure", "hypothesis", "scipy.stats"),
     *("dvc.api", "dvc.repo", "pydantic", "psutil", "pyarrow.parquet", "requests", "tabulate"),
 )
-PROJECT = ("charlm", "stages", "tools", "benchmarks", "tests")
+PROJECT = ("charlm", "stages", "tools", "audit", "benchmarks", "tests")
 PIPELINES = {"finished", "quick", "project"}  # the slow fixtures
 SLOW = re.compile("comparisons_in_docs|sixty_most_frequent|keeps_failing|_broken|coverage|19_of")
 SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/__init__.py": ("layout", "runtime", "models"),
     "charlm/core/errors.py": ("fetch", "runtime"),
     "tools/hints.py": ("tools", "next"),
-    "tools/revisions.py": ("compare",),
+    "tools/dvc_state.py": ("rescue",),
+    "tools.sweep": ("sweep_grid", "sweep_runner", "sweep_verdicts"),
+    "tools.recipes": ("recipes", "bands"),
+    "tools/documents.py": ("readme",),
+    "tools/compare/__main__.py": ("compare",),
     "tools/compare/runs.py": ("compare",),
     "charlm/drawing/symbols.py": ("plots",),
     "tools.report": ("report",),
@@ -164,7 +168,7 @@ def tests_of(path: str) -> list[str]:
     """Return what to run for a source file: its doctests, then its own files of tests."""
     package = ".".join(Path(path).parts[:-1])
     names = (Path(path).stem, *SHARED.get(path, SHARED.get(package, ())))
-    files = [f"tests/test_{name}.py" for name in names]
+    files = [f"{folder}test_{name}.py" for name in names for folder in ("tests/", "audit/tests/")]
     return [path, *(file for file in dict.fromkeys(files) if Path(file).exists())]
 
 
