@@ -322,3 +322,39 @@ def test_tools_run_with_another_encoding_and_without_docstrings(
     command = (sys.executable, "-m", "tools.score", "ab")
     environment = {"PYTHONPATH": str(ROOT)} | variables
     assert "ab under mlp" in Project(trained).run(*command, **environment).stdout
+
+
+@pytest.mark.parametrize("tool", [("score", "ab"), ("next", "a"), ("generate", "-n", "1")])
+def test_numbers_of_a_stale_model_come_with_a_line_on_stderr(
+    project: Project, tool: tuple[str, ...]
+):
+    name, *arguments = tool
+    project.set_param("mlp.hidden", 300)  # newer than all models, and mlp alone depends on it
+    stale, fresh = (
+        project.call(f"tools.{name}", *arguments, "--model", model)
+        for model in ("mlp", "bigram_count")
+    )
+    assert (stale.returncode, fresh.returncode, fresh.stderr) == (0, 0, "")
+    assert stale.stdout
+    changed = "stage train_mlp changed since it ran: mlp.hidden was 200, is 300; run `dvc repro`"
+    assert stale.stderr == f"{name}: stale: {changed}\n"
+
+
+def test_stale_code_is_named_and_a_copy_without_dvc_says_nothing(project: Project):
+    with (project.root / "charlm/models/mlp.py").open("a") as source:
+        source.write("# edited\n")
+    scored = project.call("tools.score", "ab", "--model", "mlp")
+    assert "stage train_mlp changed since it ran: charlm/models/mlp.py; " in scored.stderr
+    (project.root / "dvc.lock").unlink()
+    assert project.call("tools.score", "ab", "--model", "mlp").stderr == ""
+
+
+@pytest.mark.parametrize("tool", [("next",), ("generate", "--prefix")])
+def test_beginning_in_other_case_gets_the_one_of_the_list(project: Project, tool: tuple[str, ...]):
+    train = project.root / "data/splits/train.txt"
+    content = "Carla\nBianca\n"
+    train.unlink()
+    train.write_text(content)
+    name, *options = tool
+    ran = project.call(f"tools.{name}", *options, "ca")
+    assert f"{name}: no name in train begins with 'ca'; try 'Ca'\n" in ran.stderr

@@ -7,6 +7,7 @@ checking anything out.
 import errno
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -120,6 +121,27 @@ class Files:
                 raise InputError(
                     f"{target}: {LOCK} records MD5 {recorded}, found {actual}; run `dvc repro`"
                 )
+
+
+def warn_if_stale(program: str, targets: Sequence[Path]) -> None:
+    """Print a line on stderr if outputs in the folder do not belong to its code and parameters.
+
+    DVC is asked, in half a second, only if one of these is newer than an output.
+
+    Args:
+        program: the name of the program, for the line.
+        targets: the outputs.
+    """
+    code = (path for folder in ("charlm", "stages") for path in Path(folder).rglob("*.py"))
+    inputs = [path for path in (Path(PIPELINE), Path(PARAMS), *code) if path.exists()]
+    newest = max((path.stat().st_mtime for path in inputs), default=0)
+    if all(path.stat().st_mtime >= newest for path in targets):
+        return
+    with suppress(FileNotFoundError):  # no dvc.lock: not a clone, but a copy of models and code
+        try:
+            Files(WORKSPACE).check([path.as_posix() for path in targets])
+        except InputError as error:
+            print(f"{program}: {error}", file=sys.stderr)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ python -m tools.generate --model mlp -n 20 --prefix mar --temperature 0.8 --seed
 python -m tools.generate --model wrong_axis --max-length 200   what a forgotten keepdim does
 """
 
+import sys
 import unicodedata
 
 import torch
@@ -13,7 +14,7 @@ from torch import Generator
 from charlm import params
 from charlm.core.errors import InputError
 from charlm.core.runtime import argument_parser, run_tool
-from charlm.core.storage import split_path
+from charlm.core.storage import model_path, split_path
 from charlm.data.examples import bigram_counts, build_examples
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.base import Model
@@ -23,7 +24,8 @@ from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
 from charlm.params import Sample
 from charlm.sampling import default_max_length, sample_names
-from tools.hints import lower_case_hint
+from tools.dvc_state import warn_if_stale
+from tools.hints import lower_case_hint, other_case_hint
 
 UNIFORM = "uniform"  # every symbol is equally probable, as for a model that has learned nothing
 WRONG_AXIS = "wrong_axis"  # counts of train, each column divided by the sum of a row
@@ -136,6 +138,10 @@ def main() -> None:
     max_length = settings.max_length or max(default_max_length(train), len(prefix) + 1)
     names = draw(model, vocabulary, settings, max_length, prefix, excluded)
     print("\n".join(names))
+    if hint := other_case_hint(prefix, train):
+        print(f"generate: {hint}", file=sys.stderr)
+    if arguments["model"] in MODELS:
+        warn_if_stale("generate", [model_path(arguments["model"])])
 
 
 if __name__ == "__main__":

@@ -22,14 +22,17 @@ from tabulate import tabulate
 
 from charlm.core.errors import InputError
 from charlm.core.runtime import argument_parser, run_tool
+from charlm.core.storage import model_path, split_path
 from charlm.data.examples import build_examples, read_longest_examples
 from charlm.data.tensors import Arrays
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.base import Model
 from charlm.models.registry import MODELS, load_models
+from charlm.names import read_names
 from charlm.scoring import log_probabilities
 from charlm.tables import cell
-from tools.hints import lower_case_hint
+from tools.dvc_state import warn_if_stale
+from tools.hints import lower_case_hint, other_case_hint
 
 # models that count, and whether they use a shorter context where the whole one is not in train
 COUNTING = {"bigram_count": False, "ngram_count": True}
@@ -156,6 +159,10 @@ def main() -> None:
         write_csv(predictions, vocabulary)
     else:
         print(as_table(predictions, vocabulary, arguments.rows))
+    train = split_path("train")
+    if hint := other_case_hint(prefix, read_names(train) if train.exists() else []):
+        print(f"next: {hint}", file=sys.stderr)
+    warn_if_stale("next", [*map(model_path, models)])
 
 
 if __name__ == "__main__":

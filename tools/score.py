@@ -17,13 +17,14 @@ from tabulate import tabulate
 
 from charlm.core.errors import InputError
 from charlm.core.runtime import argument_parser, run_tool
-from charlm.core.storage import read_bytes
+from charlm.core.storage import model_path, read_bytes
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.base import Model
 from charlm.models.registry import MODELS, load_models
 from charlm.names import parse_list, parse_names
 from charlm.scoring import log_probabilities
+from tools.dvc_state import warn_if_stale
 from tools.hints import lower_case_hint
 
 MAX_NLL = 700  # nats; the exponential of more is no longer a float
@@ -151,6 +152,7 @@ def main() -> None:
             for name, by_model in found.items()
         }
         print(json.dumps(scores, indent=2, ensure_ascii=False, allow_nan=False))
+        warn_if_stale("score", [*map(model_path, models)])
         return
     scored = [
         (name, model, steps)
@@ -164,6 +166,7 @@ def main() -> None:
         align = ("left", "left", *["right"] * 4)
         rows = [as_row(*item) for item in scored]
         print(tabulate(rows, COLUMNS, disable_numparse=True, colalign=align))
+    warn_if_stale("score", [*map(model_path, models)])
 
 
 if __name__ == "__main__":
