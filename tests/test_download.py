@@ -247,6 +247,14 @@ def test_https_needs_a_valid_certificate_and_does_not_redirect_to_http(
         target = f"{server}/lists/names.txt"
         line = refused(f"{secure}/redirect/{quote(target, safe='')}")
         assert f"redirects to {target}, which is less secure; refused" in line
+        # nor by way of another address: https → http → http, http → https → http
+        insecure = f"{server}/redirect/{quote(f'{target}?1', safe='')}"
+        line = refused(f"{secure}/redirect/{quote(insecure, safe='')}")
+        assert f"redirects to {insecure}, which is less secure; refused" in line
+        first = f"{secure}/redirect/{quote(f'{target}?2', safe='')}"
+        line = refused(f"{server}/redirect/{quote(first, safe='')}")
+        assert f"redirects to {target}?2, which is less secure; refused" in line
+        assert not {insecure.removeprefix(server), "/lists/names.txt?2"} & {*Server.requested}
         target = quote(f"{secure}/lists/names.txt", safe="")
         assert download.read_url(f"{secure}/redirect/{target}") == LIST
 
@@ -315,6 +323,12 @@ def test_password_of_a_mirror_is_not_printed(server: str, monkeypatch: pytest.Mo
     message = refused("https://example.invalid/names.txt")
     assert f"NAMES_MIRROR={server.replace('//', '//…@')}/nowhere: " in message
     assert "404" in message
+    assert "cret" not in message
+
+
+def test_password_of_an_address_is_not_printed(server: str):
+    message = refused(f"{server.replace('//', '//me:se@cret@')}/nowhere")
+    assert message.startswith(f"fetch: {server.replace('//', '//…@')}/nowhere: 404 ")
     assert "cret" not in message
 
 
