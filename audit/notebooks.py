@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from audit.summary import NOTEBOOKS, written
 from charlm.core.errors import InputError
@@ -28,14 +28,13 @@ from charlm.params import Section
 from tools.documents import rewrite
 from tools.recipes import bands
 from tools.recipes.bands import Band, numbers
-from tools.recipes.catalog import RECIPES, Group, Recipe
+from tools.recipes.catalog import RECIPES, Group, Recipe, read_sections
 from tools.recipes.catalog import load as load_recipes
 from tools.recipes.figures import Row
 
 SOURCE, FOLDER, PIPELINE = Path("audit/notebooks.yaml"), Path("audit/pages"), Path("dvc.yaml")
 SUBJECTS = ("what", "question", "plot")
-WAYS = ("recipe", "loop", "command", "needs", "left_out", "answer")
-NEEDED = ("figure", "recipe", "test")  # what `needs` begins with
+WAYS = ("recipe", "loop", "command", "left_out", "answer")
 PYTEST = re.compile(r"pytest ((?:audit/)?tests/\S+\.py)(?: -k (\w+))?")
 MODULE = re.compile(r"python -m ((?:audit|benchmarks|stages|tools)\.\w+)")
 RECIPE = re.compile(r"python -m tools\.recipes ([a-z][\w.-]*)")
@@ -77,7 +76,6 @@ class Item(Section):
     why: str | None = None
     command: str | None = None
     here: str | None = None
-    needs: str | None = None
     left_out: str | None = None
     answer: str | None = None
     agreement: Literal["exact", "float32", "seeded", "unseeded"] | None = None
@@ -85,34 +83,24 @@ class Item(Section):
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
         keys = self.keys
-        ways = keys & {*WAYS}
         if len(keys & {*SUBJECTS}) != 1:
             raise ValueError(f"needs exactly one of {', '.join(SUBJECTS)}")
-        if len(ways) != 1 and (ways != {"recipe", "needs"} or "figure" in keys):
-            raise ValueError(
-                f"{self.text!r} needs exactly one of {', '.join(WAYS)}; a recipe without a figure "
-                "may have needs"
-            )
-        if self.needs is not None and not self.needs.startswith(NEEDED):
-            raise ValueError(f"{self.text!r}: needs begins with {', '.join(NEEDED)}")
-        for key, other in (
+        if len(keys & {*WAYS}) != 1:
+            raise ValueError(f"{self.text!r} needs exactly one of {', '.join(WAYS)}")
+        for key, *others in (
             ("here", "command"),
             ("why", "figure"),
             ("printed", "what"),
+            ("what", "printed"),
             ("answer", "question"),
+            ("loop", "figure"),
+            ("figure", "recipe", "loop"),
+            ("recipe", "figure", "plot", "question"),
         ):
-            if key in keys and other not in keys:
-                raise ValueError(f"{self.text!r}: {key} without {other}")
-        if "figure" in keys and not keys & {"recipe", "loop"}:
-            raise ValueError(f"{self.text!r}: figure without recipe or loop")
-        if "loop" in keys and "figure" not in keys:
-            raise ValueError(f"{self.text!r}: loop without figure")
+            if key in keys and not keys & {*others}:
+                raise ValueError(f"{self.text!r}: {key} without {' or '.join(others)}")
         if ("agreement" in keys) != ("what" in keys and "left_out" not in keys):
             raise ValueError(f"{self.text!r}: agreement belongs to figures that are not left out")
-        if "what" in keys and "printed" not in keys:
-            raise ValueError(f"{self.text!r}: what without printed")
-        if "what" in keys and "recipe" in keys and not keys & {"figure", "needs"}:
-            raise ValueError(f"{self.text!r}: recipe without figure or needs")
         return self
 
     @property
@@ -127,8 +115,8 @@ class Item(Section):
 
     @property
     def way(self) -> str:
-        """The one of WAYS that gives it; `needs` if something is missing."""
-        return "needs" if self.needs is not None else next(key for key in WAYS if key in self.keys)
+        """The one of WAYS that gives it."""
+        return next(key for key in WAYS if key in self.keys)
 
 
 class Cells(Section):
@@ -145,7 +133,6 @@ class Erratum(Section):
     wrong: str
     right: str
     shown: str
-    listed: bool
 
 
 class Notebook(Section):
@@ -167,19 +154,7 @@ def load(path: Path = SOURCE) -> dict[str, Notebook]:
     Raises:
         InputError: there is no such file, or it does not fit the classes above.
     """
-    try:
-        content = yaml.safe_load(path.read_bytes())
-        return TypeAdapter(dict[str, Notebook]).validate_python(content)
-    except FileNotFoundError:
-        raise InputError(f"{path}: not found; run from the repository root") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join((".".join(map(str, first["loc"])), ": " * bool(first["loc"])))
-        problem = first["msg"].removeprefix("Value error, ")
-        found = "" if first["type"] == "value_error" else f"; found {first['input']!r}"
-        raise InputError(f"{path}: {where}{problem}{found}") from None
+    return read_sections(path, Notebook)
 
 
 def check(notebooks: dict[str, Notebook], groups: dict[str, Group], loops: Loops) -> None:
@@ -188,60 +163,33 @@ def check(notebooks: dict[str, Notebook], groups: dict[str, Group], loops: Loops
     Raises:
         InputError: names the first one that does not.
     """
-    known = {name: recipe for group in groups.values() for name, recipe in group.recipes.items()}
-    outputs = declared_outputs()
+    recipes = {name: recipe for group in groups.values() for name, recipe in group.recipes.items()}
     for name, notebook in notebooks.items():
         for section in notebook.sections:
             for item in section.items:
-                texts = (item.command, item.needs, item.left_out, item.answer)
-                missing = [
-                    *missing_recipe(item, known),
-                    *missing_loop(item, loops),
-                    *(
-                        found
-                        for text in texts
-                        if text
-                        for found in missing_in(text, known, outputs)
-                    ),
-                ]
-                if missing:
+                for missing in missing_from(item, recipes, loops):
                     place = f"[{name}] {section.heading}: {item.text}"
-                    raise InputError(f"{SOURCE}: {place}: there is no {missing[0]}")
+                    raise InputError(f"{SOURCE}: {place}: there is no {missing}")
         for erratum in notebook.errata:
-            for found in missing_in(erratum.shown, known, outputs):
+            for missing in missing_in(erratum.shown, recipes):
                 place = f"[{name}] erratum in {erratum.place}"
-                raise InputError(f"{SOURCE}: {place}: there is no {found}")
+                raise InputError(f"{SOURCE}: {place}: there is no {missing}")
 
 
-def missing_recipe(item: Item, known: dict[str, Recipe]) -> Iterator[str]:
-    """Yield what an item wants of audit/recipes.yaml that is not there."""
-    if item.recipe is None:
+def missing_from(item: Item, recipes: dict[str, Recipe], loops: Loops) -> Iterator[str]:
+    """Yield what an item refers to and that does not exist."""
+    recipe, loop = recipes.get(item.recipe or ""), loops.get(item.loop or "")
+    if (item.recipe and not recipe) or (item.loop and not loop):
+        yield f"{item.way} {item.recipe or item.loop}"
         return
-    if item.recipe not in known:
-        yield f"recipe {item.recipe}"
-        return
-    recipe = known[item.recipe]
-    have = [figure.what for figure in recipe.figures]
-    yield from (
-        f"figure {figure!r} of recipe {item.recipe}"
-        for figure in item.figure or []
-        if not matching([figure], have)
-    )
-    if item.plot and not recipe.picture:
-        yield f"picture of recipe {item.recipe}"
-
-
-def missing_loop(item: Item, loops: Loops) -> Iterator[str]:
-    """Yield what an item wants of the plain loops that is not there."""
-    if item.loop is None:
-        return
-    if item.loop not in loops:
-        yield f"loop {item.loop}"
-        return
-    have = loops[item.loop].figures
+    have = [figure.what for figure in recipe.figures] if recipe else loop.figures if loop else []
     for figure in item.figure or []:
         if not matching([figure], have):
-            yield f"figure {figure!r} of loop {item.loop}"
+            yield f"figure {figure!r} of {item.way} {item.recipe or item.loop}"
+    if item.plot and recipe and not recipe.picture:
+        yield f"picture of recipe {item.recipe}"
+    for text in (item.command, item.left_out, item.answer):
+        yield from missing_in(text or "", recipes)
 
 
 def matching(patterns: Iterable[str], figures: Collection[str]) -> list[str]:
@@ -253,19 +201,18 @@ def matching(patterns: Iterable[str], figures: Collection[str]) -> list[str]:
     return [figure for pattern in patterns for figure in figures if fnmatchcase(figure, pattern)]
 
 
-def missing_in(text: str, known: Collection[str], outputs: Collection[str]) -> Iterator[str]:
+def missing_in(text: str, recipes: Collection[str]) -> Iterator[str]:
     """Yield the files, programs, tests and recipes that a text names and that do not exist.
 
-    >>> list(missing_in("`pytest tests/test_split.py -k nobody`; docs/design.md", [], []))
+    >>> list(missing_in("`pytest tests/test_split.py -k nobody`; docs/design.md", []))
     ['test nobody in tests/test_split.py']
 
     Args:
         text: in Markdown.
-        known: names of the recipes.
-        outputs: files that the stages write.
+        recipes: their names.
     """
     for path in FILE.findall(text):
-        if not Path(path).exists() and path not in outputs:
+        if not Path(path).exists() and path not in declared_outputs():
             yield f"file {path}"
     for path, name in PYTEST.findall(text):
         if name and Path(path).exists():
@@ -276,7 +223,7 @@ def missing_in(text: str, known: Collection[str], outputs: Collection[str]) -> I
         path = Path(module.replace(".", "/"))
         if not (path.with_suffix(".py").exists() or (path / "__main__.py").exists()):
             yield f"program {module}"
-    yield from (f"recipe {name}" for name in RECIPE.findall(text) if name not in known)
+    yield from (f"recipe {name}" for name in RECIPE.findall(text) if name not in recipes)
 
 
 @cache
@@ -315,7 +262,7 @@ def escaped(text: str) -> str:
     r"""Return Markdown that shows a text as it is, with links to the files of git that it names.
 
     >>> escaped("`a|b` of <START> in docs/design.md")
-    '`a\\|b` of \\<START> in [docs/design.md](../design.md)'
+    '`a\\|b` of \\<START> in [docs/design.md](../../docs/design.md)'
     >>> escaped("plots/loss.svg is in DVC's cache, plots/mlp.csv in git")
     "plots/loss.svg is in DVC's cache, [plots/mlp.csv](../../plots/mlp.csv) in git"
     """
@@ -347,14 +294,9 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def how(item: Item, loops: Loops) -> str:
     """Return how to get an item."""
-    if item.needs is not None:
-        recipe = f"`{item.recipe}`, " if item.recipe else ""
-        return f"not yet: {recipe}{escaped(item.needs)}"
-    if item.recipe is not None:
+    if item.recipe:
         return f"`python -m tools.recipes {item.recipe}`"
-    if item.loop is not None:
-        return f"`{loops[item.loop].command}`"
-    return escaped(item.command or "")
+    return f"`{loops[item.loop].command}`" if item.loop else escaped(item.command or "")
 
 
 def rows_of(item: Item, rows: Rows) -> list[Row]:
@@ -432,41 +374,30 @@ def agreement(item: Item, rows: Rows, loops: Loops) -> str:
 
 def cells(section: Cells, ours: Rows, loops: Loops) -> str:
     """Return what a page has below one heading of the notebook."""
-    shown = [item for item in section.items if item.way != "left_out"]
-    rows = [
-        (
-            escaped(item.what),
-            escaped(item.printed or ""),
-            here(item, ours),
-            plain_loop(item, ours, loops),
-            verdict(item, ours),
-            agreement(item, ours, loops),
-            item.agreement or "",
-            how(item, loops),
-        )
-        for item in shown
-        if item.what
-    ]
-    lists = {
-        "Questions": [
-            f"**{escaped(item.question)}** {escaped(item.answer or '') or how(item, loops)}"
-            for item in shown
-            if item.question
-        ],
-        "Plots": [f"{escaped(item.plot)}: {how(item, loops)}" for item in shown if item.plot],
-        "Left out": [
-            f"{escaped(item.text)}{f' ({escaped(item.printed)})' if item.printed else ''}: "
-            f"{escaped(item.left_out)}"
-            for item in section.items
-            if item.left_out
-        ],
-    }
+    rows, questions, plots, left_out = [], [], [], []
+    for item in section.items:
+        text, printed = escaped(item.text), escaped(item.printed or "")
+        if item.left_out:
+            value = f" ({printed})" if printed else ""
+            left_out.append(f"- {text}{value}: {escaped(item.left_out)}")
+        elif item.question:
+            questions.append(f"- **{text}** {escaped(item.answer or '') or how(item, loops)}")
+        elif item.plot:
+            plots.append(f"- {text}: {how(item, loops)}")
+        else:
+            rows.append(
+                (
+                    *(text, printed, here(item, ours), plain_loop(item, ours, loops)),
+                    *(verdict(item, ours), agreement(item, ours, loops)),
+                    *(item.agreement or "", how(item, loops)),
+                )
+            )
     parts = [f"## {escaped(section.heading)}"]
     if rows:
         parts.append(table(HEADERS, rows))
-    for title, lines in lists.items():
+    for title, lines in (("Questions", questions), ("Plots", plots), ("Left out", left_out)):
         if lines:
-            parts.append(f"{title}:\n\n" + "\n".join(f"- {line}" for line in lines))
+            parts.append(f"{title}:\n\n" + "\n".join(lines))
     return "\n\n".join(parts)
 
 
@@ -479,29 +410,19 @@ def counted(items: list[Item]) -> Counter[str]:
 def summary(notebook: Notebook) -> str:
     """Return the counts of a notebook in one line."""
     count = counted(notebook.items)
-    unshown = sum(count[f"{subject} needs"] for subject in SUBJECTS)
-    figures = (
+    return (
         f"Figures: {count['what']}, of which {count['what recipe']} with a recipe, "
         f"{count['what loop']} with a plain loop, {count['what command']} with a command, "
-        f"{count['what left_out']} left out."
-    )
-    others = (
+        f"{count['what left_out']} left out. "
         f"Questions: {count['question']}. Plots: {count['plot']}. Errata: {len(notebook.errata)}."
     )
-    not_yet = f"**Not yet shown: {unshown}.**" if unshown else "Not yet shown: none."
-    return f"{figures} {others} {not_yet}"
 
 
 def page(name: str, notebook: Notebook, ours: Rows, loops: Loops) -> str:
     """Return the page of a notebook."""
     errata = [
-        (
-            escaped(erratum.place),
-            escaped(erratum.wrong),
-            escaped(erratum.right),
-            escaped(erratum.shown),
-        )
-        for erratum in notebook.errata
+        [escaped(text) for text in (found.place, found.wrong, found.right, found.shown)]
+        for found in notebook.errata
     ]
     parts = [
         f"# [{name}] {escaped(notebook.title)}",
@@ -515,8 +436,14 @@ def page(name: str, notebook: Notebook, ours: Rows, loops: Loops) -> str:
 def index(notebooks: dict[str, Notebook]) -> str:
     """Return the page that lists the pages."""
     headers = (
-        *("notebook", "figures", "with a recipe", "with a plain loop", "with a command"),
-        *("left out", "not yet"),
+        *(
+            "notebook",
+            "figures",
+            "with a recipe",
+            "with a plain loop",
+            "with a command",
+            "left out",
+        ),
         *("questions", "plots", "plots left out", "errata"),
     )
     counts: dict[str, tuple[int, ...]] = {}
@@ -524,7 +451,6 @@ def index(notebooks: dict[str, Notebook]) -> str:
         count = counted(notebook.items)
         counts[f"[[{name}]]({name}.md) {escaped(notebook.title)}"] = (
             *(count[f"what{way}"] for way in ("", " recipe", " loop", " command", " left_out")),
-            sum(count[f"{subject} needs"] for subject in SUBJECTS),
             *(count[key] for key in ("question", "plot", "plot left_out")),
             len(notebook.errata),
         )
@@ -566,7 +492,6 @@ the same experiments by topic.
   - *seeded*: the same generator and the same order of draws give the same digits.
   - *unseeded*: the notebook's own random draws: within 3 standard deviations over seeds.
 - *left out*: not shown here, with the reason.
-- *not yet*: not shown here yet, and what is missing.
 
 `python -m audit.notebooks` writes these pages from `audit/notebooks.yaml`.
 """

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
@@ -19,6 +19,7 @@ Printed = Annotated[
     BeforeValidator(lambda found: f"{found:g}" if isinstance(found, int | float) else found),
     Field(pattern=r"^-?\d+(\.\d+)?$"),
 ]
+AnySection = TypeVar("AnySection", bound=Section)
 Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".join(lines)))]
 
 
@@ -112,6 +113,29 @@ class Group(Section):
     recipes: dict[str, Recipe]
 
 
+def read_sections(path: Path, kind: type[AnySection]) -> dict[str, AnySection]:
+    """Read a YAML file of sections of one kind; `shared` only holds what others refer to.
+
+    Raises:
+        InputError: there is no such file, or a section is not of this kind.
+    """
+    try:
+        content = yaml.safe_load(path.read_bytes())
+        sections = {name: section for name, section in content.items() if name != "shared"}
+        return TypeAdapter(dict[str, kind]).validate_python(sections)  # type: ignore[valid-type]
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run from the repository root") from None
+    except (yaml.YAMLError, AttributeError) as error:
+        why = " ".join(str(error).split())
+        raise InputError(f"{path}: not sections by name in YAML: {why}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        problem = first["msg"].removeprefix("Value error, ")
+        found = "" if first["type"] == "value_error" else f"; found {first['input']!r}"
+        raise InputError(f"{path}: {where}: {problem}{found}") from None
+
+
 def load(path: Path = RECIPES) -> dict[str, Group]:
     """Read and check audit/recipes.yaml, and add the bands that are known.
 
@@ -119,18 +143,7 @@ def load(path: Path = RECIPES) -> dict[str, Group]:
         InputError: there is no such file, it does not fit the classes above, or two of its
             experiments have one name; or there are no bands.
     """
-    try:
-        content = yaml.safe_load(path.read_bytes()) or {}
-        groups = {name: group for name, group in content.items() if name != "shared"}
-        loaded = TypeAdapter(dict[str, Group]).validate_python(groups)
-    except FileNotFoundError:
-        raise InputError(f"{path}: not found; run from the repository root") from None
-    except (yaml.YAMLError, AttributeError) as error:
-        raise InputError(f"{path}: not groups of recipes: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(item) for item in first["loc"])
-        raise InputError(f"{path}: {where}: {first['msg']}; found {first['input']!r}") from None
+    loaded = read_sections(path, Group)
     names = [
         experiment
         for group in loaded.values()
