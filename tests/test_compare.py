@@ -1,13 +1,9 @@
 """tools.compare: what it says, and what it refuses."""
 
-import errno
 import json
-import os
 import shutil
-import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -30,6 +26,7 @@ from tools.compare import __main__ as compare
 from tools.compare.comparison import Difference
 from tools.compare.runs import EVALUATION as SCORES_PATH
 from tools.compare.runs import (
+    FETCH,
     Row,
     Run,
     caveats,
@@ -37,8 +34,8 @@ from tools.compare.runs import (
     explain,
     held_out,
     judge,
+    parse_dataset,
     parse_evaluation,
-    read_dataset,
     read_run,
 )
 from tools.dvc_state import md5
@@ -468,82 +465,35 @@ def test_damaged_scores_give_one_line(content: bytes, problem: str):
     assert "\n" not in str(caught.value)
 
 
-NEW, OLD = "metrics/fetch.csv", "metrics/fetch.json"
-DESCRIBED = {
-    NEW: b"fact,value\ndataset,names.txt\nsha256,0a30b5557f19\nlines,32033\n",
-    OLD: b'{"dataset": "names.txt", "sha256": "0a30b5557f19", "lines": 32033}',
-}
+FETCHED = b"fact,value\ndataset,names.txt\nsha256,0a30b5557f19\nlines,32033\n"
 
 
-def reader(files: dict[str, bytes]) -> Callable[[str], bytes]:
-    """Return what reads the files of a revision, by path."""
-
-    def read(path: str) -> bytes:
-        if path not in files:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        return files[path]
-
-    return read
-
-
-@pytest.mark.parametrize("path", [NEW, OLD])
-def test_data_set_is_described_in_a_table_or_as_in_older_commits(path: str):
-    expected = path, "names.txt (0a30b5557f19)"
-    assert read_dataset(reader({path: DESCRIBED[path]})) == expected
-
-
-def test_of_two_descriptions_of_the_data_the_older_one_is_not_read():
-    assert read_dataset(reader(DESCRIBED | {OLD: b"[]"})) == (
-        NEW,
-        "names.txt (0a30b5557f19)",
-    )
-
-
-def test_data_without_a_description_are_missed_where_it_is_now():
-    with pytest.raises(FileNotFoundError) as missed:
-        read_dataset(reader({"metrics/other.csv": b""}))
-    assert missed.value.filename == NEW
+def test_data_set_is_described_by_its_name_and_hash():
+    assert parse_dataset(FETCHED) == "names.txt (0a30b5557f19)"
 
 
 @pytest.mark.parametrize(
-    ("path", "content"),
+    "content",
     [
-        *(
-            (OLD, content)
-            for content in (
-                b"",
-                b"null",
-                b"[]",
-                b'["dataset"]',
-                b'"dataset"',
-                b'{"dataset": 1}',
-                b"\xff\xfe[",
-                DESCRIBED[NEW],
-            )
-        ),
-        *(
-            (NEW, content)
-            for content in (
-                b"",
-                b"\xff\xfe[",
-                b"fact,value\n",
-                b"fact,value\ndataset,names.txt\n",
-                b"fact,value\nsha256,0a30b5557f19\n",
-                b"fact,value\ndataset,names.txt\nsha256\n",
-                b"dataset,sha256\nnames.txt,0a30b5557f19\n",
-                DESCRIBED[OLD],
-            )
-        ),
+        b"",
+        b"\xff\xfe[",
+        b"fact,value\n",
+        b"fact,value\ndataset,names.txt\n",
+        b"fact,value\nsha256,0a30b5557f19\n",
+        b"fact,value\ndataset,names.txt\nsha256\n",
+        b"dataset,sha256\nnames.txt,0a30b5557f19\n",
+        b'{"dataset": "names.txt", "sha256": "0a30b5557f19"}',
     ],
 )
-def test_damaged_description_of_the_data_gives_one_line(path: str, content: bytes):
-    with pytest.raises(InputError, match=f"^{path}: must have dataset and sha256; fetch writes it"):
-        read_dataset(reader({path: content}))
+def test_damaged_description_of_the_data_gives_one_line(content: bytes):
+    with pytest.raises(
+        InputError, match=r"^metrics/fetch\.csv: must have dataset and sha256; fetch"
+    ):
+        parse_dataset(content)
 
 
-@pytest.mark.parametrize("fetched", [NEW, OLD])
 def test_workspace_is_read_unless_its_scores_are_missing_or_stale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetched: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
@@ -553,7 +503,7 @@ def test_workspace_is_read_unless_its_scores_are_missing_or_stale(
     stages, locked = {}, {}
     for name, path, content, sections in (
         ("evaluate", SCORES_PATH, EVALUATION.encode(), ["mlp", "evaluate"]),
-        ("fetch", fetched, DESCRIBED[fetched], ["evaluate"]),
+        ("fetch", FETCH, FETCHED, ["evaluate"]),
     ):
         write_bytes(Path(path), content)
         stages[name] = {"cmd": name, "params": sections, "outs": [path]}
@@ -570,10 +520,10 @@ def test_workspace_is_read_unless_its_scores_are_missing_or_stale(
     assert found.dataset == "names.txt (0a30b5557f19)"
     assert found.settings == {"mlp": {"seed": 1}, "evaluate": {"splits": ["dev"]}}
 
-    Path(fetched).write_bytes(DESCRIBED[fetched].replace(b"names", b"words"))
-    with pytest.raises(InputError, match=f"^workspace: {fetched}: dvc.lock records MD5 "):
+    Path(FETCH).write_bytes(FETCHED.replace(b"names", b"words"))
+    with pytest.raises(InputError, match=f"^workspace: {FETCH}: dvc.lock records MD5 "):
         read_run("workspace")
-    Path(fetched).write_bytes(DESCRIBED[fetched])
+    Path(FETCH).write_bytes(FETCHED)
 
     Path("params.yaml").write_text(params.replace("seed: 1", "seed: 2"))
     line = (
@@ -684,20 +634,6 @@ def test_stale_scores_are_refused(project: Project):
     for content in ("[]", "null", "- fetch", "fetch: [1]"):
         (project.root / "params.yaml").write_text(content)
         assert "compare: workspace: params.yaml: " in refused("HEAD", "workspace")
-
-
-def test_commit_before_the_library_was_moved_is_read(
-    finished: Project, names: list[str], tmp_path: Path
-):
-    before = "927356f"
-    project = Project(tmp_path / "clone")
-    history = ["git", "-C", str(ROOT), "cat-file", "-e", f"{before}^{{commit}}"]
-    if subprocess.run(history, check=False, capture_output=True).returncode:
-        pytest.skip("the history of this clone is cut off")
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project.root)], check=True)
-    shutil.copytree(finished.root / ".dvc/cache", project.root / ".dvc/cache")
-    found = rows(project, before, "HEAD")
-    assert {row["verdict"] for row in found.values()} == {"the same"}
 
 
 def test_revisions_that_are_no_commit(project: Project):

@@ -1,10 +1,8 @@
 """Runs to compare: what revisions scored, and a verdict on the difference of two sides."""
 
 import io
-import json
 import math
 import sys
-from collections.abc import Callable
 from functools import reduce
 from itertools import combinations
 from pathlib import Path
@@ -23,7 +21,6 @@ from tools.compare.comparison import POWER, Difference, difference
 from tools.dvc_state import PARAMS, WORKSPACE, Files, lookup, parse_sections
 
 EVALUATION, FETCH = "data/evaluation.csv", "metrics/fetch.csv"
-OLD_FETCH = "metrics/fetch.json"  # what older commits have in its place
 HELD_OUT = ("dev", "test")
 COLUMNS = ("split", "name", "characters", "in_train")  # of the scores; all others are models
 SEEDS = {f"{name}.seed" for name in MODELS}
@@ -407,28 +404,17 @@ def damage(table: pd.DataFrame) -> str | None:
     return None
 
 
-def read_dataset(read: Callable[[str], bytes]) -> tuple[str, str]:
-    """Return where the stage fetch says which data set it got, and its name and hash.
-
-    Args:
-        read: reads a file by its path.
+def parse_dataset(content: bytes) -> str:
+    """Return the name and hash of a data set, as the stage fetch wrote them.
 
     Raises:
-        InputError: the file is damaged.
-        FileNotFoundError: there is none.
+        InputError: they are damaged.
     """
     try:
-        path, content = FETCH, read(FETCH)
-    except FileNotFoundError as error:
-        try:
-            path, content = OLD_FETCH, read(OLD_FETCH)
-        except FileNotFoundError:
-            raise error from None
-    try:
-        facts = parse_facts(content) if path == FETCH else json.loads(content)
-        return path, f"{facts['dataset']} ({facts['sha256']})"
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise damaged(Path(path), "must have dataset and sha256", "fetch") from None
+        facts = parse_facts(content)
+        return f"{facts['dataset']} ({facts['sha256']})"
+    except (ValueError, KeyError):
+        raise damaged(Path(FETCH), "must have dataset and sha256", "fetch") from None
 
 
 def read_run(revision: str, opened: Files | None = None) -> Run:
@@ -444,16 +430,14 @@ def read_run(revision: str, opened: Files | None = None) -> Run:
     """
     try:
         files = opened or Files(revision)
-        evaluation = parse_evaluation(files.read(EVALUATION))
-        fetched, dataset = read_dataset(files.read)
         run = Run(
             revision=revision,
-            evaluation=evaluation,
-            dataset=dataset,
+            evaluation=parse_evaluation(files.read(EVALUATION)),
+            dataset=parse_dataset(files.read(FETCH)),
             settings=parse_sections(files.read(PARAMS), PARAMS),
             commit=files.commit,
         )
-        files.check((EVALUATION, fetched))
+        files.check((EVALUATION, FETCH))
     except FileNotFoundError as error:
         path = str(error.filename).lstrip("/")
         if revision == WORKSPACE:
