@@ -6,29 +6,28 @@ Seconds are for reading; the ratio of two runs made one after the other is the r
 about ten minutes and a finished pipeline (`dvc repro`), whose splits and model it reads.
 """
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from benchmarks.processes import (
+    Cost,
     machine,
+    run,
     run_stage,
     seconds_per_step,
+    summarise_pairs,
     time_notebooks,
     time_project,
-    unpinned_environment,
     write_params,
 )
+from charlm.core.storage import write_json
 from charlm.tables import parse_rows
 from tools.experiments import overridden
 from tools.recipes import catalog
@@ -73,22 +72,11 @@ TRAINED = {"ngram_count": "kneser-ney-6", "mlp": "final", "best-mlp": "best-mlp"
 Pairs = list[tuple[float, float]]  # seconds of the project and of the other side
 
 
-def train_mlp(changes: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Time the training of the MLP after its imports; return the seconds and the loss on dev."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = prepare(Path(name), changes)
-        imports = run_stage("train_mlp", folder, imports_only=True).seconds
-        whole = run_stage("train_mlp", folder).seconds
-        *_, last = parse_rows((folder / "plots/mlp.csv").read_bytes())  # on dev, after all steps
-    return {"seconds": whole - imports, "loss": float(last["nll"])}
-
-
-def train_ngram_count(changes: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Time the training of the counting n-gram model after its imports."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = prepare(Path(name), changes)
-        imports = run_stage("train_ngram_count", folder, imports_only=True).seconds
-        return {"seconds": run_stage("train_ngram_count", folder).seconds - imports}
+def train(stage: str, changes: dict[str, dict[str, Any]], folder: Path) -> float:
+    """Time a training after its imports, in a new folder."""
+    prepare(folder, changes)
+    imports = run_stage(stage, folder, imports_only=True).seconds
+    return run_stage(stage, folder).seconds - imports
 
 
 def prepare(folder: Path, changes: dict[str, dict[str, Any]]) -> Path:
@@ -106,10 +94,13 @@ def compare_functions() -> tuple[dict[str, Pairs], dict[str, float]]:
     losses: dict[str, float] = {}
     for _ in range(TRAINING_RUNS):
         theirs = time_notebooks("training")
+        losses["training"] = theirs["loss"]
         for name, changes in TRAININGS.items():
-            ours = train_mlp(changes)
-            pairs.setdefault(name, []).append((ours["seconds"], theirs["seconds"]))
-            losses |= {name: ours["loss"], "training": theirs["loss"]}
+            with tempfile.TemporaryDirectory() as folder:
+                ours = train("train_mlp", changes, Path(folder))
+                *_, last = parse_rows(Path(folder, "plots/mlp.csv").read_bytes())
+            pairs.setdefault(name, []).append((ours, theirs["seconds"]))
+            losses[name] = float(last["nll"])  # on dev, after all steps
     print("training: done", file=sys.stderr)
     for name, runs in FUNCTIONS.items():
         pairs[name] = [(time_project(name), time_notebooks(name)["seconds"]) for _ in range(runs)]
@@ -129,50 +120,45 @@ def time_recipes() -> dict[str, float]:
     known = {name: r for group in catalog.load().values() for name, r in group.recipes.items()}
     found = {}
     for name, recipe in TRAINED.items():
-        changes = overridden(known[recipe].overrides)
-        train = train_ngram_count if name == "ngram_count" else train_mlp
-        found[name] = train(changes)["seconds"]
+        stage = "train_ngram_count" if name == "ngram_count" else "train_mlp"
+        with tempfile.TemporaryDirectory() as folder:
+            found[name] = train(stage, overridden(known[recipe].overrides), Path(folder))
     return found
 
 
 def seconds(*command: str, folder: Path) -> float:
     """Time a command as a whole process; `python` is the one that runs this."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = unpinned_environment() | {"PATH": path}
-    start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, cwd=folder, env=environment)
-    return time.perf_counter() - start
+    return Cost.of(lambda: run(*command, folder=folder, PATH=path)).wall
 
 
 def compare_commands() -> dict[str, Pairs]:
     """Run what is compared as commands, in a clone of HEAD with a separate cache."""
     python, dvc = (sys.executable,), (sys.executable, "-m", "dvc")
-    pairs: dict[str, Pairs] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for run in range(2):
-            clone = Path(folder, str(run))
-            subprocess.run(("git", "clone", "--quiet", ".", clone), check=True)
+    pairs: dict[str, Pairs] = {name: [] for name in ("repro", "nothing", "report", "experiment")}
+    with tempfile.TemporaryDirectory() as root:
+        for number in range(2):
+            clone = Path(root, str(number))
+            run("git", "clone", "--quiet", ".", str(clone), folder=Path.cwd())
             ours = seconds(*dvc, "repro", folder=clone)
             theirs = seconds(*python, "benchmarks/notebooks.py", folder=clone)
-            pairs.setdefault("repro", []).append((ours, theirs))
+            pairs["repro"].append((ours, theirs))
         print("repro: done", file=sys.stderr)
-        for run in range(5):
+        for number in range(5):
             version = seconds(*dvc, "version", folder=clone)
-            ours = seconds(*dvc, "repro", folder=clone)
-            pairs.setdefault("nothing", []).append((ours, version))
+            pairs["nothing"].append((seconds(*dvc, "repro", folder=clone), version))
             ours = seconds(*python, "-m", "tools.report", folder=clone)
-            theirs = seconds(*dvc, "plots", "show", folder=clone)
-            pairs.setdefault("report", []).append((ours, theirs))
+            pairs["report"].append((ours, seconds(*dvc, "plots", "show", folder=clone)))
             # a width that was not run before, so that nothing comes from the cache
-            width = f"mlp.hidden={300 + run}"
+            width = f"mlp.hidden={300 + number}"
             ours = seconds(*dvc, "exp", "run", "-S", width, folder=clone)
             theirs = version + sum(
                 seconds(*python, "-m", f"stages.{stage}", folder=clone)
                 for stage in ("train_mlp", "fit_mixture", "evaluate", "sample", "plot_mlp")
             )
-            pairs.setdefault("experiment", []).append((ours, theirs))
-            subprocess.run(("git", "reset", "--quiet", "--hard"), check=True, cwd=clone)
-            subprocess.run((*dvc, "checkout", "--quiet"), check=True, cwd=clone)
+            pairs["experiment"].append((ours, theirs))
+            run("git", "reset", "--quiet", "--hard", folder=clone)
+            run(*dvc, "checkout", "--quiet", folder=clone)
     return pairs
 
 
@@ -226,25 +212,10 @@ def main() -> None:
         sys.exit("benchmarks: data/models/mlp.safetensors: not found; run `dvc repro` first")
     pairs, losses = compare_functions()
     pairs |= compare_commands()
-    rows = {}
-    for name, row in ROWS.items():
-        ratios = [ours / theirs for ours, theirs in pairs[name]]
-        rows[name] = row._asdict() | {
-            "seconds": median(ours for ours, _ in pairs[name]),
-            "seconds_against": median(theirs for _, theirs in pairs[name]),
-            "ratio": median(ratios),
-            "lowest": min(ratios),
-            "highest": max(ratios),
-            "runs": len(ratios),
-        }
+    rows = {name: row._asdict() | summarise_pairs(pairs[name]) for name, row in ROWS.items()}
     training = time_recipes()
-    results = {
-        "machine": machine(),
-        "dev_nll": losses,
-        "training_seconds": training,
-        "rows": rows,
-    }
-    RESULTS.write_text(f"{json.dumps(results, indent=2)}\n")
+    results = {"dev_nll": losses, "training_seconds": training, "rows": rows}
+    write_json(RESULTS, {"machine": machine()} | results)
     draw(rows)
     print(table(rows, "simple"))
     print(f"dev NLL reached: {losses}")

@@ -6,8 +6,10 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from statistics import median
+from typing import Any, NamedTuple, Self
 
 import yaml
 
@@ -30,19 +32,42 @@ class Run(NamedTuple):
     megabytes: float  # peak of resident memory
 
 
+class Cost(NamedTuple):
+    """What something took."""
+
+    wall: float  # seconds
+    cpu: float  # seconds of all processes that it started and that have ended
+
+    @classmethod
+    def of(cls, action: Callable[[], object]) -> Self:
+        """Run an action."""
+        start, cpu = time.perf_counter(), cpu_of_children()
+        action()
+        return cls(time.perf_counter() - start, cpu_of_children() - cpu)
+
+
+def cpu_of_children() -> float:
+    """Return the CPU seconds of all processes that this one started and that have ended."""
+    import resource  # not on Windows
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def run(*command: str, folder: Path, **variables: str) -> str:
+    """Run a command in a folder and return what it prints; `variables` are added."""
+    environment = unpinned_environment() | variables
+    return subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment
+    ).stdout
+
+
 def run_stage(stage: str, folder: Path, imports_only: bool = False) -> Run:
     """Run a stage in a separate process, or only its imports."""
     run_name = "imported" if imports_only else "__main__"
     command = (sys.executable, "-c", RUN_MODULE, f"stages.{stage}", run_name)
     start = time.perf_counter()
-    printed = subprocess.run(
-        command,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    ).stdout
+    printed = run(*command, folder=folder, PYTHONPATH=str(ROOT))
     return Run(time.perf_counter() - start, int(printed.split()[-1]) / 1024)
 
 
@@ -77,14 +102,14 @@ def seconds_per_step(
 def time_project(name: str, folder: Path = ROOT) -> float:
     """Time a function of this project on the data of a folder; see `benchmarks.timed`."""
     command = (sys.executable, "-m", "benchmarks.timed", name)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return float(_last_line(command, folder, environment)["seconds"])
+    return float(json.loads(run(*command, folder=folder, PYTHONPATH=str(ROOT)))["seconds"])
 
 
 def time_notebooks(name: str) -> dict[str, float]:
     """Time a loop of the notebooks, without the settings that hold this project's arithmetic."""
     command = (sys.executable, str(ROOT / "benchmarks/notebooks.py"), name)
-    return _last_line(command, ROOT, unpinned_environment())
+    found: dict[str, float] = json.loads(run(*command, folder=ROOT))
+    return found
 
 
 def unpinned_environment() -> dict[str, str]:
@@ -92,14 +117,21 @@ def unpinned_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in ARITHMETIC}
 
 
-def _last_line(
-    command: tuple[str, ...], folder: Path, environment: dict[str, str]
-) -> dict[str, float]:
-    printed = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment
-    ).stdout
-    found: dict[str, float] = json.loads(printed.splitlines()[-1])
-    return found
+def summarise_pairs(pairs: list[tuple[float, float]]) -> dict[str, float]:
+    """Return the medians of both sides and of the ratio within a pair, and its range.
+
+    >>> summarise_pairs([(4, 8), (1, 4), (6, 6)])
+    {'seconds': 4, 'seconds_against': 6, 'ratio': 0.5, 'lowest': 0.25, 'highest': 1.0, 'runs': 3}
+    """
+    ratios = [ours / theirs for ours, theirs in pairs]
+    return {
+        "seconds": median(ours for ours, _ in pairs),
+        "seconds_against": median(theirs for _, theirs in pairs),
+        "ratio": median(ratios),
+        "lowest": min(ratios),
+        "highest": max(ratios),
+        "runs": len(pairs),
+    }
 
 
 def machine() -> dict[str, object]:

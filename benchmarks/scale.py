@@ -8,7 +8,6 @@ about 15 minutes and needs the packages of the extra `embedded`.
 """
 
 import hashlib
-import json
 import random
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from benchmarks.processes import (
     time_project,
     write_params,
 )
-from charlm.core.storage import METRICS, model_path
+from charlm.core.storage import METRICS, model_path, write_json
 from charlm.download import read_url
 from charlm.tables import parse_facts
 
@@ -204,7 +203,7 @@ def main() -> None:
         alphabet = measure_alphabet(folder)
     factors = growth(sizes)
     results = {"machine": machine(), "growth": factors, "sizes": sizes, "alphabet": alphabet}
-    RESULTS.write_text(f"{json.dumps(results, indent=2)}\n")
+    write_json(RESULTS, results)
     draw(sizes)
     print(table(results, "simple"))
     print(alphabet_table(results, "simple"))

@@ -10,7 +10,6 @@ with nothing else to do, and needs the packages of the extra `cluster`.
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -21,11 +20,11 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 from tabulate import tabulate
 
-from benchmarks.processes import machine
+from benchmarks.processes import Cost, machine
 from charlm.core.storage import write_json
 from tools.experiments import head_commit
 from tools.sweep import node, transport
@@ -40,25 +39,6 @@ START_S = 60
 QUEUE_S = 1800
 QUEUE = "`dvc queue start`"
 DVC = (sys.executable, "-m", "dvc")
-
-
-class Cost(NamedTuple):
-    """What something took."""
-
-    wall: float  # seconds
-    cpu: float  # seconds of all processes that it started
-
-    @classmethod
-    def of(cls, action: Callable[[], object]) -> Self:
-        start, cpu = time.perf_counter(), cpu_of_children()
-        action()
-        return cls(time.perf_counter() - start, cpu_of_children() - cpu)
-
-
-def cpu_of_children() -> float:
-    """Return the CPU seconds of all processes that this one started and that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def run(*command: str, folder: Path, **variables: str) -> None:

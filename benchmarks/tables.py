@@ -23,7 +23,7 @@ def benchmark(path: Path, table: Callable[[dict[str, Any], str], str]) -> str:
 def commit_times() -> str:
     """Return the table of this commit beside an earlier one, and what an experiment consists of."""
     experiment = read_json(commits.RESULTS)["rows"]["experiment"]
-    floor, after = experiment["floor"]["cpu"], experiment["cpu"]["after"]
+    floor, after = experiment["floor"], experiment["cpu"]["seconds"]
     return (
         f"{benchmark(commits.RESULTS, commits.table)}\n\n"
         f"Of the {after:.1f} s of an experiment, {floor:.1f} s are its floor: four imports of "

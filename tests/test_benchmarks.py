@@ -112,7 +112,7 @@ def test_as_a_module_the_notebooks_side_would_have_the_arithmetic_of_the_project
     environment = processes.unpinned_environment()
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     report = json.loads((folder / "report.json").read_text())
-    assert PROJECT & set(report["packages"]) == {"benchmarks", "charlm"}
+    assert PROJECT & set(report["packages"]) == {"benchmarks", "charlm", "tools"}
     assert report["environment"].items() >= ARITHMETIC.items()
 
 
