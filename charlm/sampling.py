@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from charlm.core.runtime import check_table_memory
 from charlm.data.examples import MAX_CELLS, unique_contexts
+from charlm.data.memory import check_table_memory
 
 if TYPE_CHECKING:
     from charlm.data.vocabulary import Vocabulary

@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from charlm import params
 from charlm.core.errors import InputError
-from charlm.core.runtime import check_network_memory, run_stage
+from charlm.core.runtime import run_stage
 from charlm.core.storage import DATA, METRICS, PLOTS
 from charlm.data.examples import read_examples
+from charlm.data.memory import check_network_memory
 from charlm.data.vocabulary import read_vocabulary
 from charlm.models.mlp import MLP, count_parameters
 from charlm.tables import write_facts, write_table

@@ -25,6 +25,7 @@ from numpy._core._multiarray_umath import __cpu_features__ as cpu_features
 
 from charlm import params
 from charlm.core import runtime, storage
+from charlm.data import memory
 from charlm.download import EMBEDDED, NoNetworkError, read_url
 from charlm.names import parse_list
 from charlm.tables import parse_facts, parse_rows
@@ -233,8 +234,8 @@ def facts(folder: Path, stage: str) -> dict[str, str]:
 
 def limit_memory(monkeypatch: pytest.MonkeyPatch, limit_bytes: int) -> None:
     """Allow so much memory, also where so little would never be refused."""
-    monkeypatch.setattr(runtime, "SMALL_BYTES", 0)
-    monkeypatch.setattr(runtime, "memory_limit_bytes", lambda: limit_bytes)
+    monkeypatch.setattr(memory, "SMALL_BYTES", 0)
+    monkeypatch.setattr(memory, "memory_limit_bytes", lambda: limit_bytes)
 
 
 def write_recipes(project: Project, **recipes: dict[str, object]) -> None:

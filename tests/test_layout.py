@@ -81,6 +81,13 @@ def test_every_module_of_the_library_is_behind_a_stage():
     assert {path for path in SOURCES if path.startswith("charlm/")} - behind == set()
 
 
+def test_the_library_does_not_depend_on_what_wraps_a_stage():
+    importers = {
+        path for path in SOURCES if "charlm.core.runtime" in deps.imports(SOURCES[path].read_text())
+    }
+    assert {path for path in importers if path.startswith("charlm/")} == set()
+
+
 @pytest.mark.parametrize(
     "path", [path for path in SOURCES if path.startswith(("charlm/", "tools/"))]
 )

@@ -62,5 +62,5 @@ def test_every_tool_can_be_imported(folder: Path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells its memory in /proc")
 def test_memory_limit_has_a_default_where_the_machine_tells_nothing(folder: Path):
-    code = "from charlm import runtime; print(runtime.memory_limit_bytes())"
+    code = "from charlm.data import memory; print(memory.memory_limit_bytes())"
     assert run(folder, "-c", code) == "8000000000\n"

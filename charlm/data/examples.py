@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from charlm.core.runtime import check_table_memory
 from charlm.core.storage import DATA, damaged
+from charlm.data.memory import check_table_memory
 from charlm.data.tensors import Arrays, read_tensors
 from charlm.data.vocabulary import Vocabulary
 
