@@ -22,10 +22,10 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from audit.summary import NOTEBOOKS, written
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import read_bytes
 from charlm.params import Section
 from tools.documents import rewrite
+from tools.program import argument_parser, run_tool
 from tools.recipes import bands
 from tools.recipes.bands import Band, numbers
 from tools.recipes.catalog import RECIPES, Group, Recipe, read_sections

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import METRICS, read_bytes, read_json, write_bytes
 from charlm.models.registry import FITTED_ON_DEV
 from charlm.tables import parse_facts
 from tools.documents import Make, fill_in, rewrite
 from tools.experiments import file_of, found
+from tools.program import argument_parser, run_tool
 from tools.recipes.catalog import Group, load
 from tools.recipes.figures import Row, results, table
 from tools.sweep.local import run_all

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import commits, compare, scale, sweeps
-from charlm.core.runtime import run_tool
 from charlm.core.storage import read_json
 from tools.documents import Make, rewrite_tables
+from tools.program import run_tool
 
 
 def benchmark(path: Path, table: Callable[[dict[str, Any], str], str]) -> str:

@@ -24,11 +24,13 @@ from filelock import FileLock
 from numpy._core._multiarray_umath import __cpu_features__ as cpu_features
 
 from charlm import params
-from charlm.core import runtime, storage
+from charlm.core import storage
+from charlm.core.runtime import run_stage
 from charlm.data import memory
 from charlm.download import EMBEDDED, NoNetworkError, read_url
 from charlm.names import parse_list
 from charlm.tables import parse_facts, parse_rows
+from tools.program import run_tool
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -107,7 +109,7 @@ class Project:
         folder = ROOT.joinpath(*module.split("."))
         path = folder / "__main__.py" if folder.is_dir() else folder.with_suffix(".py")
         program = import_module(f"{module}.__main__" if folder.is_dir() else module)
-        run = runtime.run_stage if module.startswith("stages.") else runtime.run_tool
+        run = run_stage if module.startswith("stages.") else run_tool
         out, err, status = io.StringIO(), io.StringIO(), 0
         with (
             pytest.MonkeyPatch.context() as patched,

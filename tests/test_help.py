@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tools.__main__ import PROGRAMS
 
-TOOLS = sorted(path.stem for path in ROOT.glob("tools/[!_]*.py"))
+ONE_FILE = {path.stem for path in ROOT.glob("tools/*.py")}
+TOOLS = [name for names in PROGRAMS.values() for name in names if name in ONE_FILE]
 
 
 @pytest.mark.parametrize("tool", TOOLS)

@@ -175,31 +175,6 @@ def test_ctrl_c_ends_a_stage_while_it_still_imports_unless_it_is_ignored(
 
 
 @posix
-def test_ctrl_c_lets_a_tool_clean_up_and_ends_it_without_a_traceback(tmp_path: Path):
-    (tmp_path / "tool.py").write_text(
-        "import signal\n"
-        "from charlm.core.runtime import run_tool\n"
-        "def main():\n"
-        "    try:\n"
-        "        signal.raise_signal(signal.SIGINT)\n"
-        "    finally:\n"
-        "        print('cleaned up', flush=True)\n"
-        "signal.signal(signal.SIGINT, signal.SIG_DFL)  # as charlm does for `python -m`\n"
-        "run_tool(main)\n"
-    )
-    finished = subprocess.run(
-        [sys.executable, "tool.py"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == -signal.SIGINT
-    assert (finished.stdout, finished.stderr) == ("cleaned up\n", "")
-
-
-@posix
 @pytest.mark.parametrize(
     ("redirection", "expected"),
     [
@@ -216,7 +191,7 @@ def test_ctrl_c_lets_a_tool_clean_up_and_ends_it_without_a_traceback(tmp_path: P
 def test_output_that_cannot_be_written_is_no_traceback(
     tmp_path: Path, redirection: str, expected: str, lines: int
 ):
-    code = f"from charlm.core.runtime import run_tool\nrun_tool(lambda: print('a\\n' * {lines}))\n"
+    code = f"from charlm.core.runtime import run\nrun(lambda: print('a\\n' * {lines}))\n"
     (tmp_path / "tool.py").write_text(code)
     finished = subprocess.run(
         ["sh", "-c", f"{sys.executable} tool.py {redirection}"],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from charlm.core.runtime import argument_parser, run_tool
+from tools.program import argument_parser, run_tool
 
 FOLDER = Path(__file__).parent
 PROGRAMS = {

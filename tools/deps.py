@@ -14,10 +14,10 @@ from pathlib import Path
 
 from dvc.utils.serialize import modify_yaml
 
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import model_path
 from charlm.core.versions import CONSTRAINTS, PINNED
 from charlm.models.registry import MODELS
+from tools.program import argument_parser, run_tool
 
 PIPELINE = Path("dvc.yaml")
 PACKAGES = ("charlm", "stages")  # of this project

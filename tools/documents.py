@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser
 from charlm.core.storage import read_bytes, write_bytes
+from tools.program import argument_parser
 
 FILES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
 Make = Callable[[], str]  # of a table

@@ -13,7 +13,6 @@ from torch import Generator
 
 from charlm import params
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import model_path, split_path
 from charlm.data.examples import bigram_counts, build_examples
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
@@ -26,6 +25,7 @@ from charlm.params import Sample
 from charlm.sampling import default_max_length, sample_names
 from tools.dvc_state import warn_if_stale
 from tools.hints import lower_case_hint, other_case_hint
+from tools.program import argument_parser, run_tool
 
 UNIFORM = "uniform"  # every symbol is equally probable, as for a model that has learned nothing
 WRONG_AXIS = "wrong_axis"  # counts of train, each column divided by the sum of a row

@@ -21,7 +21,6 @@ import torch
 from tabulate import tabulate
 
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import model_path, split_path
 from charlm.data.examples import build_examples, read_longest_examples
 from charlm.data.tensors import Arrays
@@ -33,6 +32,7 @@ from charlm.scoring import log_probabilities
 from charlm.tables import cell
 from tools.dvc_state import warn_if_stale
 from tools.hints import lower_case_hint, other_case_hint
+from tools.program import argument_parser, run_tool
 
 # models that count, and whether they use a shorter context where the whole one is not in train
 COUNTING = {"bigram_count": False, "ngram_count": True}

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import write_bytes
+from tools.program import argument_parser, run_tool
 from tools.report.vega import vega
 
 TEMPLATE = Path(".dvc/tmp/plots_offline.html")

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from charlm import params
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import DATA, read_bytes
 from charlm.core.yaml_files import has_conflict
 from charlm.download import EMBEDDED, NoNetworkError
@@ -27,6 +26,7 @@ from tools.dvc_state import (
     conflict_message,
     remove_partial_runs,
 )
+from tools.program import argument_parser, run_tool
 
 MIN_FREE_BYTES = 10_000_000  # a disk with less counts as full
 NOTICE = """

@@ -16,7 +16,6 @@ import torch
 from tabulate import tabulate
 
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import model_path, read_bytes
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
@@ -26,6 +25,7 @@ from charlm.names import parse_list, parse_names
 from charlm.scoring import log_probabilities
 from tools.dvc_state import warn_if_stale
 from tools.hints import lower_case_hint
+from tools.program import argument_parser, run_tool
 
 MAX_NLL = 700  # nats; the exponential of more is no longer a float
 COLUMNS = ("name", "model", "log-likelihood", "mean NLL", "likelihood", "perplexity")

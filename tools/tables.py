@@ -15,11 +15,11 @@ from pathlib import Path
 from tabulate import tabulate
 
 from charlm.core.errors import InputError
-from charlm.core.runtime import run_tool
 from charlm.core.storage import DATA, METRICS, read_bytes, read_json
 from charlm.models.registry import FITTED_ON_DEV
 from charlm.tables import parse_rows
 from tools.documents import Make, rewrite_tables
+from tools.program import run_tool
 from tools.sweep.local import run_all
 from tools.sweep.verdicts import table_of_json
 

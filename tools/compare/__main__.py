@@ -16,9 +16,9 @@ import sys
 from tabulate import tabulate
 
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from tools.compare.runs import Row, caveats, compare_runs, known_models, nonnegative, read_run
 from tools.dvc_state import WORKSPACE
+from tools.program import argument_parser, run_tool
 
 
 def as_text(rows: list[Row], style: str) -> str:

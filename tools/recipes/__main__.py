@@ -19,10 +19,10 @@ from typing import Any
 from tabulate import tabulate
 
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import read_bytes
 from charlm.core.yaml_files import parse_yaml
 from tools.experiments import PARAMS, estimate_s, overridden
+from tools.program import argument_parser, run_tool
 from tools.recipes.catalog import RECIPES, Recipe, load
 from tools.recipes.figures import Row, commits_of, results, table, values
 from tools.sweep.local import run_all

@@ -14,10 +14,10 @@ import subprocess
 from pathlib import Path
 
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import write_bytes
 from tools.compare.runs import Settings
 from tools.dvc_state import PARAMS, WORKSPACE, parse_sections
+from tools.program import argument_parser, run_tool
 from tools.report.browser import open_browser
 from tools.report.page import build_page
 from tools.report.results import read_results

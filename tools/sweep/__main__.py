@@ -23,13 +23,13 @@ from types import ModuleType
 from tabulate import tabulate
 
 from charlm.core.errors import InputError
-from charlm.core.runtime import argument_parser, run_tool
 from charlm.core.storage import write_bytes
 from charlm.core.yaml_files import parse_yaml
 from charlm.models.registry import MODELS
 from tools.compare.runs import Run, nonnegative, read_run
 from tools.dvc_state import cache_folder
 from tools.experiments import PARAMS, commit_of, estimate_s, experiment_ref, find, git, head_commit
+from tools.program import argument_parser, run_tool
 from tools.sweep import grid, picture, verdicts
 from tools.sweep.grid import Plan, Setting
 from tools.sweep.local import LocalEngine, check_repository
