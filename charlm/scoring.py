@@ -1,23 +1,14 @@
 """Losses of trained models, character by character."""
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from charlm.core.errors import InputError
 from charlm.data.examples import context_groups
 from charlm.data.tensors import Arrays
-
-if TYPE_CHECKING:
-    from charlm.models.base import Model
-
-
-def log_probabilities(logits: Tensor) -> Tensor:
-    """Return the log of softmax over the last dimension, float64, for logits of any size."""
-    return F.log_softmax(logits.double(), dim=-1)
+from charlm.models.base import Model, log_probabilities
 
 
 class Characters(NamedTuple):
@@ -62,7 +53,7 @@ class Scores(NamedTuple):
     is_correct: np.ndarray  # (characters,) bool: whether it is the most probable one
 
 
-def score(model: "Model", contexts: np.ndarray, targets: np.ndarray) -> Scores:
+def score(model: Model, contexts: np.ndarray, targets: np.ndarray) -> Scores:
     """Score characters under a model; each unique context is computed once.
 
     Args:

@@ -81,6 +81,15 @@ def test_every_module_of_the_library_is_behind_a_stage():
     assert {path for path in SOURCES if path.startswith("charlm/")} - behind == set()
 
 
+@pytest.mark.parametrize(
+    ("folder", "below"), [("core", set()), ("data", {"core"}), ("models", {"core", "data"})]
+)
+def test_each_folder_of_the_library_imports_only_those_below_it(folder: str, below: set[str]):
+    sources = [source for path, source in SOURCES.items() if path.startswith(f"charlm/{folder}/")]
+    names = set().union(*(deps.imports(source.read_text()) for source in sources))
+    assert {name.split(".")[1] for name in names if name.startswith("charlm.")} <= {folder, *below}
+
+
 def test_the_library_does_not_depend_on_what_wraps_a_stage():
     importers = {
         path for path in SOURCES if "charlm.core.runtime" in deps.imports(SOURCES[path].read_text())

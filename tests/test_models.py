@@ -15,14 +15,13 @@ from charlm.core import storage
 from charlm.data.examples import build_examples
 from charlm.data.tensors import write_tensors
 from charlm.data.vocabulary import Vocabulary
-from charlm.models.base import Model
+from charlm.models.base import Model, log_probabilities
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mixture import Mixture
 from charlm.models.mlp import MLP, count_parameters
 from charlm.models.ngram_count import NgramCount
 from charlm.models.registry import FITTED_ON_DEV, MODELS, model_class
-from charlm.scoring import log_probabilities
 from tests.conftest import ROOT, STAGES, Project
 
 VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])
@@ -110,6 +109,18 @@ def small_mixture(weight: float) -> Mixture:
     components = MLP.from_tensors(uniform, 3), NgramCount.from_tensors(NGRAM, 3)
     tensors = {"weight": torch.tensor(weight, dtype=torch.float64)}
     return Mixture.from_tensors(tensors, 3, *components)
+
+
+def test_logits_of_zero_give_the_uniform_loss():
+    found = log_probabilities(torch.zeros(1, 27))
+    assert found.dtype == torch.float64
+    assert -found[0, 5].item() == pytest.approx(math.log(27), abs=1e-12)
+
+
+def test_large_logits_stay_finite_where_exp_overflows():
+    logits = torch.tensor([[100.0, -100.0, 0.0]])
+    assert (logits * 10).exp().isinf().any()  # the overflow that the notebooks run into
+    assert log_probabilities(logits * 10).tolist() == [[0.0, -2000.0, -1000.0]]
 
 
 @pytest.mark.parametrize("threads", ["1", "4"])

@@ -25,10 +25,9 @@ from charlm.core.storage import model_path, split_path
 from charlm.data.examples import build_examples, read_longest_examples
 from charlm.data.tensors import Arrays
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
-from charlm.models.base import Model
+from charlm.models.base import Model, log_probabilities
 from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
-from charlm.scoring import log_probabilities
 from charlm.tables import cell
 from tools.dvc_state import warn_if_stale
 from tools.hints import lower_case_hint, other_case_hint

@@ -19,10 +19,9 @@ from charlm.core.errors import InputError
 from charlm.core.storage import model_path, read_bytes
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
-from charlm.models.base import Model
+from charlm.models.base import Model, log_probabilities
 from charlm.models.registry import MODELS, load_models
 from charlm.names import parse_list, parse_names
-from charlm.scoring import log_probabilities
 from tools.dvc_state import warn_if_stale
 from tools.hints import lower_case_hint
 from tools.program import argument_parser, run_tool

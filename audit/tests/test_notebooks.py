@@ -17,11 +17,11 @@ from audit.tests.test_errata import ONE_SYMBOL, TWO_SYMBOLS, pairs, start_end_pa
 from charlm import params
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary
+from charlm.models.base import log_probabilities
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
 from charlm.sampling import draw, sample_names
-from charlm.scoring import log_probabilities
 from stages import train_bigram_count, train_mlp
 from stages.split import cut, shuffle
 from tests.conftest import ROOT

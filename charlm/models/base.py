@@ -3,6 +3,7 @@
 from typing import ClassVar, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from charlm.core.storage import damaged, model_path
@@ -13,6 +14,11 @@ from charlm.data.tensors import Arrays, read_tensors
 torch.set_num_threads(1)
 
 MAX_ROUNDING_ERROR = 1e-6  # of a sum of probabilities
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Return the log of softmax over the last dimension, float64, for logits of any size."""
+    return F.log_softmax(logits.double(), dim=-1)
 
 
 def check_probabilities(name: str, P: Tensor) -> None:

@@ -5,10 +5,9 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from charlm.models.base import Model
+from charlm.models.base import Model, log_probabilities
 from charlm.models.mlp import MLP
 from charlm.models.ngram_count import NgramCount
-from charlm.scoring import log_probabilities
 
 
 class Mixture(Model):
