@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator
 
 from charlm.core.storage import split_path
-from charlm.data.examples import build_examples, next_counts
+from charlm.data.examples import build_examples, count_next, unique_contexts
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.mlp import MLP
 from charlm.names import read_names
@@ -39,14 +40,14 @@ def full_loss(names: list[str], vocabulary: Vocabulary) -> tuple[Work, Work, int
     """Compute the MLP's loss over all training examples, by their unique contexts."""
     model = MLP.load(len(vocabulary))
     examples = build_examples(names, vocabulary, model.block_size)
-    found = next_counts(examples["contexts"], examples["targets"], len(vocabulary))
-    unique = torch.from_numpy(found.contexts).long()
-    rows, following = torch.from_numpy(found.rows), torch.from_numpy(found.next)
-    shares = torch.from_numpy(found.counts / found.counts.sum()).float()
+    contexts, inverse = unique_contexts(examples["contexts"])
+    counts = count_next(inverse, examples["targets"], len(vocabulary))
+    unique = torch.from_numpy(contexts).long()
+    shares = torch.from_numpy(counts.dense(np.arange(len(unique))) / len(inverse)).float()
 
     def losses() -> None:
         for _ in range(REPEATS):
-            -(shares * F.log_softmax(model(unique), dim=1)[rows, following]).sum()
+            -(shares * F.log_softmax(model(unique), dim=1)).sum()
 
     return losses, losses, REPEATS
 
@@ -57,7 +58,7 @@ def scores(names: list[str], vocabulary: Vocabulary) -> tuple[Work, Work, int]:
     number: dict[str, int] = {}
     unique_name = [number.setdefault(name, len(number)) for name in names]
     examples = build_examples(names, vocabulary, model.block_size)
-    characters = Characters.of(examples, torch.tensor(unique_name).numpy(), vocabulary.end)
+    characters = Characters.of(examples, np.array(unique_name), vocabulary.end)
 
     def work() -> None:
         score(model, characters.contexts, characters.targets)

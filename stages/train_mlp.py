@@ -21,7 +21,7 @@ from charlm import params
 from charlm.core.errors import InputError
 from charlm.core.runtime import run_stage
 from charlm.core.storage import DATA, METRICS, PLOTS, model_path, write_json
-from charlm.data.examples import MAX_CELLS, next_counts, read_examples
+from charlm.data.examples import MAX_CELLS, SparseTable, count_next, read_examples, unique_contexts
 from charlm.data.memory import check_network_memory
 from charlm.data.tensors import Arrays, write_tensors
 from charlm.data.vocabulary import read_vocabulary
@@ -45,34 +45,20 @@ class Examples(NamedTuple):
     contexts: Tensor  # (unique, block size) int64: each context once
     inverse: Tensor  # (examples,) int64: the row of each example's context
     targets: Tensor  # (examples,) int64: the symbol that follows
-    ends: np.ndarray  # (unique,) int64: where the n-grams of each context end in the next two
-    next: np.ndarray  # (n-grams,) int64: each symbol that follows a context
-    shares: np.ndarray  # (n-grams,) float32: share of all examples
-    symbols: int  # size of the vocabulary
+    shares: SparseTable  # (unique, symbols) float32: share of all examples
 
     @classmethod
     def of(cls, arrays: Arrays, symbols: int) -> Self:
         """Group stored examples by their contexts."""
-        found = next_counts(arrays["contexts"], arrays["targets"], symbols)
+        unique, inverse = unique_contexts(arrays["contexts"])
+        counts = count_next(inverse, arrays["targets"], symbols)
+        shares = (counts.values / max(1, len(inverse))).astype(np.float32)
         return cls(
-            contexts=torch.from_numpy(found.contexts).long(),
-            inverse=torch.from_numpy(found.inverse),
+            contexts=torch.from_numpy(unique).long(),
+            inverse=torch.from_numpy(inverse),
             targets=torch.from_numpy(arrays["targets"]).long(),
-            ends=np.bincount(found.rows, minlength=len(found.contexts)).cumsum(),
-            next=found.next,
-            shares=(found.counts / max(1, found.counts.sum())).astype(np.float32),
-            symbols=symbols,
+            shares=counts._replace(values=shares),
         )
-
-    def table(self, rows: np.ndarray) -> Tensor:
-        """Return the shares of all symbols after some contexts: (rows, symbols) float32."""
-        sizes = np.diff(self.ends, prepend=0)[rows]
-        row = np.repeat(np.arange(len(rows)), sizes)
-        # the n-grams of a context follow each other
-        ngram = np.arange(len(row)) + (self.ends[rows] - sizes.cumsum())[row]
-        table = np.zeros((len(rows), self.symbols), dtype=np.float32)
-        table[row, self.next[ngram]] = self.shares[ngram]
-        return torch.from_numpy(table)
 
 
 def learning_rate(step: int, settings: params.Mlp) -> float:
@@ -95,11 +81,11 @@ def learning_rate(step: int, settings: params.Mlp) -> float:
 
 def full_loss(model: MLP, examples: Examples, drop: Dropout | None = None) -> Tensor:
     """Return the average negative log-likelihood of all examples, in nats per character."""
-    size = max(1, MAX_CELLS // examples.symbols)
+    size = max(1, MAX_CELLS // examples.shares.symbols)
     total = torch.zeros(())
     for first in range(0, len(examples.contexts), size):
         contexts = examples.contexts[first : first + size]
-        shares = examples.table(np.arange(first, first + len(contexts)))
+        shares = torch.from_numpy(examples.shares.dense(np.arange(first, first + len(contexts))))
         # added up one by one: small tensors kept between large ones would fragment the memory
         total = total + (shares * F.log_softmax(model(contexts, drop), dim=1)).sum()
     return -total
@@ -137,7 +123,7 @@ def batch_loss(
     unique, inverse, counts = examples.inverse[rows].unique(return_inverse=True, return_counts=True)
     logits = model(examples.contexts[unique], drop)
     if settings.targets == "expected":
-        shares = examples.table(unique.numpy())
+        shares = torch.from_numpy(examples.shares.dense(unique.numpy()))
         weights = shares * (counts / shares.sum(dim=1)).unsqueeze(1)
     else:
         pairs = inverse * logits.shape[1] + examples.targets[rows]
@@ -286,7 +272,7 @@ def contexts_at_once(examples: Examples, dev: Examples, batch_size: int | None) 
     A step of the training computes a batch, or all contexts; `full_loss` limits itself.
     """
     contexts = len(examples.contexts)
-    measured = min(max(contexts, len(dev.contexts)), MAX_CELLS // examples.symbols)
+    measured = min(max(contexts, len(dev.contexts)), MAX_CELLS // examples.shares.symbols)
     return max(min(contexts, batch_size or contexts), measured)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from charlm.core.runtime import run_stage
 from charlm.core.storage import METRICS, model_path
-from charlm.data.examples import count_pairs, next_counts, read_examples, unique_contexts
+from charlm.data.examples import SparseTable, count_next, read_examples, unique_contexts
 from charlm.data.tensors import Arrays, write_tensors
 from charlm.data.vocabulary import read_vocabulary
 from charlm.tables import write_facts
@@ -24,9 +24,7 @@ class Level(NamedTuple):
 
     contexts: np.ndarray  # (contexts, length), the last symbol first, in ascending order
     shorter: np.ndarray  # (contexts,) int64: row of the next level, without the first symbol
-    rows: np.ndarray  # (n-grams,) int64: the row of its context, in ascending order
-    next: np.ndarray  # (n-grams,) int64: the symbol that follows
-    counts: np.ndarray  # (n-grams,) int64: how often
+    counts: SparseTable  # (contexts, symbols) int64: how often each symbol follows each
 
 
 def count_levels(examples: Arrays, symbols: int) -> list[Level]:
@@ -41,15 +39,16 @@ def count_levels(examples: Arrays, symbols: int) -> list[Level]:
         examples: `contexts` (examples, length) and `targets` (examples,), symbol numbers.
         symbols: size of the vocabulary.
     """
-    last_first = examples["contexts"][:, ::-1]
-    contexts, _, rows, following, counts = next_counts(last_first, examples["targets"], symbols)
+    contexts, inverse = unique_contexts(examples["contexts"][:, ::-1])
+    counts = count_next(inverse, examples["targets"], symbols)
     levels = []
     while contexts.shape[1]:
         shorter, inverse = unique_contexts(contexts[:, :-1])
-        levels.append(Level(contexts, inverse, rows, following, counts))
+        levels.append(Level(contexts, inverse, counts))
         contexts = shorter
-        rows, following, counts = count_pairs(inverse[rows], following, symbols)
-    return [*levels, Level(contexts, np.zeros(1, dtype=np.int64), rows, following, counts)]
+        # every n-gram is counted once after its shorter context
+        counts = count_next(np.repeat(inverse, np.diff(counts.offsets)), counts.next, symbols)
+    return [*levels, Level(contexts, np.zeros(1, dtype=np.int64), counts)]
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:
@@ -67,14 +66,14 @@ def discounts(counts: np.ndarray) -> np.ndarray:
         (4,) float64.
     """
     n = np.bincount(np.minimum(counts, 5), minlength=6)
-    taken = [0.0]
+    D = [0.0]
     for i in (1, 2, 3):
         if n[1] and n[2] and n[i] and n[i + 1]:
             Y = n[1] / (n[1] + 2 * n[2])
-            taken.append(float(max(i - (i + 1) * Y * n[i + 1] / n[i], i / 10)))
+            D.append(float(max(i - (i + 1) * Y * n[i + 1] / n[i], i / 10)))
         else:
-            taken.append(i / 2)
-    return np.array(taken)
+            D.append(i / 2)
+    return np.array(D)
 
 
 def train(levels: list[Level], symbols: int) -> Arrays:
@@ -84,14 +83,14 @@ def train(levels: list[Level], symbols: int) -> Arrays:
         levels: from the longest contexts down to the empty one.
         symbols: size of the vocabulary.
     """
-    D = np.stack([discounts(level.counts) for level in reversed(levels)])
+    D = np.stack([discounts(level.counts.values) for level in reversed(levels)])
     tensors = {"size": np.array(symbols), "D": D}
     for length, level in enumerate(reversed(levels)):
         first = level.contexts[:, -1] if length else 0
         tensors[f"keys{length}"] = level.shorter * symbols + first
-        tensors[f"ngrams{length}"] = np.bincount(level.rows).astype(np.int32)
-        tensors[f"next{length}"] = level.next.astype(np.int32)
-        tensors[f"counts{length}"] = level.counts.astype(np.int32)
+        tensors[f"ngrams{length}"] = np.diff(level.counts.offsets).astype(np.int32)
+        tensors[f"next{length}"] = level.counts.next.astype(np.int32)
+        tensors[f"counts{length}"] = level.counts.values.astype(np.int32)
     return tensors
 
 
@@ -100,14 +99,14 @@ def main() -> None:
     levels = count_levels(read_examples("ngram", "train", symbols), symbols)
     facts = {
         "contexts": sum(len(level.contexts) for level in levels),
-        "ngrams": sum(len(level.counts) for level in levels),
+        "ngrams": sum(len(level.counts.next) for level in levels),
     }
 
     write_tensors(model_path("ngram_count"), train(levels, symbols))
     write_facts(METRICS / "ngram_count.csv", facts)
-    taken = ", ".join(f"{D:.2f}" for D in discounts(levels[0].counts)[1:])
+    shown = ", ".join(f"{D:.2f}" for D in discounts(levels[0].counts.values)[1:])
     print(
-        f"train_ngram_count: discounts {taken} (D1, D2, D3+); {facts['ngrams']:,} n-grams up to "
+        f"train_ngram_count: discounts {shown} (D1, D2, D3+); {facts['ngrams']:,} n-grams up to "
         f"order {len(levels)}"
     )
 

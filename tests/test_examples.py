@@ -162,13 +162,26 @@ def test_groups_have_each_context_once_and_each_example_once(
 
 def test_counts_after_contexts_of_two_by_hand():
     built = examples.build_examples(["ab", "aab"], VOCABULARY, 2)
-    found = examples.next_counts(built["contexts"], built["targets"], 3)
-    assert found.contexts.tolist() == [[0, 0], [0, 1], [1, 1], [1, 2]]
+    unique, inverse = examples.unique_contexts(built["contexts"])
+    assert unique.tolist() == [[0, 0], [0, 1], [1, 1], [1, 2]]
+    assert inverse.tolist() == [0, 1, 3, 0, 1, 2, 3]
+    counts = examples.count_next(inverse, built["targets"], 3)
     # 2 a; 1 a and 1 b; 1 b; 2 .
-    assert found.rows.tolist() == [0, 1, 1, 2, 3]
-    assert found.next.tolist() == [1, 1, 2, 2, 0]
-    assert found.counts.tolist() == [2, 1, 1, 1, 2]
-    assert found.inverse.tolist() == [0, 1, 3, 0, 1, 2, 3]
+    assert counts.offsets.tolist() == [0, 1, 3, 4, 5]
+    assert counts.next.tolist() == [1, 1, 2, 2, 0]
+    assert counts.values.tolist() == [2, 1, 1, 1, 2]
+    assert counts.dense(np.array([3, 1, 1])).tolist() == [[2, 0, 0], [0, 1, 1], [0, 1, 1]]
+    assert counts.dense(np.array([], dtype=np.int64)).shape == (0, 3)
+    table = np.full((2, 3), 0.5)
+    counts._replace(values=counts.values / 4).add_to(table, np.array([0, 2]))
+    assert table.tolist() == [[0.5, 1.0, 0.5], [0.5, 0.5, 0.75]]
+
+
+def test_no_examples_have_no_counts():
+    none = np.array([], dtype=np.int64)
+    counts = examples.count_next(none, none, 3)
+    assert counts.offsets.tolist() == [0]
+    assert counts.dense(none).shape == (0, 3)
 
 
 def test_unique_contexts_of_two_byte_symbols_and_any_length_are_in_order():
@@ -216,11 +229,11 @@ def test_reference_unique_contexts_of_train(names: list[str]):
     train = split.cut(split.shuffle(names, seed=42), train=0.8, dev=0.1)["train"]
     built = examples.build_examples(train, ALPHABET, 3)
     assert len(built["targets"]) == 182_625
-    found = examples.next_counts(built["contexts"], built["targets"], 27)
-    assert (len(found.contexts), len(found.counts)) == (5438, 22_701)
-    assert found.counts.min() == 1
-    assert found.counts.sum() == 182_625
-    assert len(examples.unique_contexts(built["contexts"]).contexts) == 5438
+    unique, inverse = examples.unique_contexts(built["contexts"])
+    counts = examples.count_next(inverse, built["targets"], 27)
+    assert (len(unique), len(counts.next)) == (5438, 22_701)
+    assert counts.values.min() == 1
+    assert counts.values.sum() == 182_625
 
 
 def test_reference_counts(names: list[str]):

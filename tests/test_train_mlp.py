@@ -465,10 +465,10 @@ def test_table_of_shares_by_hand():
     # .a twice, then n and v; an and av, na, va; a. twice: contexts of one symbol
     some = examples("ana", "ava", block_size=1)
     assert some.contexts.flatten().tolist() == [0, 1, 14, 22]
-    table = some.table(np.array([3, 1, 0]))
+    table = some.shares.dense(np.array([3, 1, 0]))
     assert table.shape == (3, 27)
-    assert table.dtype == torch.float32
-    shares = {(row, symbol): table[row, symbol].item() for row, symbol in table.nonzero().tolist()}
+    assert table.dtype == np.float32
+    shares = {(row, symbol): table[row, symbol] for row, symbol in np.argwhere(table).tolist()}
     assert shares == {
         (0, 1): 0.125,
         (1, 0): 0.25,

@@ -10,7 +10,7 @@ from charlm.data.tensors import Arrays
 from charlm.data.vocabulary import Vocabulary, build_vocabulary
 from charlm.models.ngram_count import NgramCount
 from stages import split, train_ngram_count
-from stages.train_ngram_count import Level, count_levels, discounts
+from stages.train_ngram_count import count_levels, discounts
 from tests.conftest import SETTINGS
 from tests.test_models import ngram_tensors
 
@@ -31,13 +31,6 @@ def train(names: list[str], vocabulary: Vocabulary, order: int) -> NgramCount:
 
 def probabilities(model: NgramCount, *context: int) -> list[float]:
     return model(torch.tensor([context])).exp()[0].tolist()
-
-
-def dense(level: Level, symbols: int) -> np.ndarray:
-    """Return the counts of a level with zeros: (contexts, symbols)."""
-    counts = np.zeros((len(level.contexts), symbols), dtype=np.int64)
-    counts[level.rows, level.next] = level.counts
-    return counts
 
 
 def reference(names: list[str], vocabulary: Vocabulary, order: int) -> dict[tuple[int, ...], Any]:
@@ -74,12 +67,10 @@ def test_counts_of_shorter_contexts_are_of_different_predecessors():
     # .a and .b, ab, twice b.
     longest, empty = count_levels(build_examples(["ab", "b"], VOCABULARY, 1), 3)
     assert longest.contexts.tolist() == [[0], [1], [2]]
-    assert dense(longest, 3).tolist() == [[0, 1, 1], [0, 0, 1], [2, 0, 0]]
-    assert longest.rows.tolist() == [0, 0, 1, 2]
-    assert longest.next.tolist() == [1, 2, 2, 0]
+    assert longest.counts.dense(np.arange(3)).tolist() == [[0, 1, 1], [0, 0, 1], [2, 0, 0]]
     assert longest.shorter.tolist() == [0, 0, 0]
     # b follows the boundary and a; the end, though it occurs twice, follows only b
-    assert dense(empty, 3).tolist() == [[1, 1, 2]]
+    assert empty.counts.dense(np.arange(1)).tolist() == [[1, 1, 2]]
 
 
 def test_discounts_by_hand():

@@ -91,45 +91,52 @@ def context_groups(contexts: np.ndarray, symbols: int) -> Iterator[Group]:
         yield Group(unique[first : first + size], rows, inverse[rows] - first)
 
 
-class NextCounts(NamedTuple):
-    """The unique contexts of a set of examples, and how often which symbol follows each."""
+class SparseTable(NamedTuple):
+    """A table with a row per context and a column per symbol that may follow, without its zeros."""
 
-    contexts: np.ndarray  # (unique, block size), each context once, in ascending order
-    inverse: np.ndarray  # (examples,) int64: the row of each example's context
-    rows: np.ndarray  # (n-grams,) int64: the row of its context, in ascending order
-    next: np.ndarray  # (n-grams,) int64: the symbol that follows, ascending after one context
-    counts: np.ndarray  # (n-grams,) int64: how often, at least once
+    offsets: np.ndarray  # (contexts + 1,) int64: n-grams offsets[i] to offsets[i + 1] are of row i
+    next: np.ndarray  # (n-grams,) int64: the symbol that follows, ascending in each row
+    values: np.ndarray  # (n-grams,)
+    symbols: int  # number of columns
+
+    def dense(self, rows: np.ndarray) -> np.ndarray:
+        """Return some rows with their zeros: (rows, symbols), of the type of the values.
+
+        >>> table = count_next(np.array([0, 1, 1, 2]), np.array([2, 0, 2, 1]), symbols=3)
+        >>> table.dense(np.array([2, 1]))
+        array([[0, 1, 0],
+               [1, 0, 1]])
+
+        Args:
+            rows: (rows,) int64, their numbers.
+        """
+        table = np.zeros((len(rows), self.symbols), dtype=self.values.dtype)
+        self.add_to(table, rows)
+        return table
+
+    def add_to(self, table: np.ndarray, rows: np.ndarray) -> None:
+        """Add some rows to those of a dense table, (rows, symbols), in place."""
+        ends = self.offsets[rows + 1]
+        sizes = ends - self.offsets[rows]
+        row = np.repeat(np.arange(len(rows)), sizes)
+        # the n-grams of a context follow each other
+        ngram = np.arange(len(row)) + (ends - sizes.cumsum())[row]
+        table[row, self.next[ngram]] += self.values[ngram]
 
 
-def next_counts(contexts: np.ndarray, targets: np.ndarray, symbols: int) -> NextCounts:
-    """Count how often each symbol follows each unique context, where it does.
+def count_next(inverse: np.ndarray, targets: np.ndarray, symbols: int) -> SparseTable:
+    """Count how often each symbol follows each unique context.
 
     A loss over all examples equals the one over the unique contexts, weighted by these counts.
 
     Args:
-        contexts: (examples, block size), symbol numbers of any unsigned type.
+        inverse: (examples,) int64, the row of each example's context; every row occurs.
         targets: (examples,), the symbol that follows each.
         symbols: size of the vocabulary.
     """
-    unique, inverse = unique_contexts(contexts)
-    return NextCounts(unique, inverse, *count_pairs(inverse, targets, symbols))
-
-
-def count_pairs(
-    rows: np.ndarray, targets: np.ndarray, symbols: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the unique pairs of a row and a symbol in ascending order, and how often each occurs.
-
-    >>> count_pairs(np.array([1, 0, 1]), np.array([2, 0, 2]), symbols=3)
-    (array([0, 1]), array([0, 2]), array([1, 2]))
-
-    Args:
-        rows: (pairs,) int64, at least 0.
-        targets: (pairs,), symbol numbers.
-        symbols: size of the vocabulary.
-    """
-    pairs, counts = np.unique(rows * symbols + targets, return_counts=True)
-    return *np.divmod(pairs, symbols), counts
+    pairs, counts = np.unique(inverse * symbols + targets, return_counts=True)
+    rows, following = np.divmod(pairs, symbols)
+    return SparseTable(np.append(0, np.bincount(rows).cumsum()), following, counts, symbols)
 
 
 def bigram_counts(examples: Arrays, symbols: int) -> np.ndarray:

@@ -3,9 +3,11 @@
 from functools import cached_property
 from typing import ClassVar, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from charlm.data.examples import SparseTable
 from charlm.models.base import Model
 
 MAX_COUNT = 3  # counts from here on have the same discount
@@ -15,11 +17,8 @@ class Level(NamedTuple):
     """What follows the contexts of one length, ready to compute probabilities."""
 
     keys: Tensor  # (contexts,) int64
-    starts: Tensor  # (contexts,) int64: the first n-gram of each
-    ngrams: Tensor  # (contexts,) int64: how many n-grams each has
-    next: Tensor  # (n-grams,) int64: the last symbol of each
-    kept: Tensor  # (n-grams,) float64: its count, less its discount
-    taken: Tensor  # (contexts,) float64: the sum of the discounts of each
+    discounted: SparseTable  # (contexts, symbols) float64: the counts, less their discounts
+    discount_mass: Tensor  # (contexts,) float64: the sum of the discounts of each
     total: Tensor  # (contexts,) float64: the sum of the counts of each
 
 
@@ -77,14 +76,14 @@ class NgramCount(Model):
             rows = torch.repeat_interleave(ngrams)
             capped = counts.clamp(max=MAX_COUNT)
             D = self.get_buffer("D")[length]
-            taken = torch.zeros(len(keys), dtype=torch.float64)
+            discount_mass = torch.zeros(len(keys), dtype=torch.float64)
             for count in range(1, MAX_COUNT + 1):
-                taken += D[count] * rows[capped == count].bincount(minlength=len(keys))
+                discount_mass += D[count] * rows[capped == count].bincount(minlength=len(keys))
             total = torch.zeros(len(keys), dtype=torch.float64).index_add_(0, rows, counts.double())
-            kept = counts - D[capped]
-            levels.append(
-                Level(keys, ngrams.cumsum(0) - ngrams, ngrams, symbols, kept, taken, total)
-            )
+            offsets = np.append(0, ngrams.cumsum(0))
+            discounted = (counts - D[capped]).numpy()
+            table = SparseTable(offsets, symbols.numpy(), discounted, self.symbols)
+            levels.append(Level(keys, table, discount_mass, total))
         return levels
 
     def forward(self, contexts: Tensor) -> Tensor:
@@ -170,11 +169,6 @@ def interpolate_(P: Tensor, level: Level, rows: Tensor) -> None:
         level: what follows contexts of one length.
         rows: (rows,) int64, the contexts.
     """
-    ngrams = level.ngrams[rows]
-    row = torch.repeat_interleave(ngrams)
-    # the n-grams of a context follow each other
-    position = torch.arange(len(row)) - (ngrams.cumsum(0) - ngrams)[row]
-    ngram = level.starts[rows][row] + position
-    P *= level.taken[rows].unsqueeze(1)
-    P[row, level.next[ngram]] += level.kept[ngram]
+    P *= level.discount_mass[rows].unsqueeze(1)
+    level.discounted.add_to(P.numpy(), rows.numpy())
     P /= level.total[rows].unsqueeze(1)
