@@ -25,17 +25,17 @@ def _number_from_text(value: Any) -> Any:
     return value
 
 
-def _whole_from_float(value: Any) -> Any:
+def _int_from_float(value: Any) -> Any:
     """Turn `2e5`, as text or as a float, into the whole number it stands for."""
     value = _number_from_text(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Number = Annotated[float, BeforeValidator(_number_from_text)]
-Whole = Annotated[int, BeforeValidator(_whole_from_float)]
-Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
-Size = Annotated[Whole, Field(ge=1, le=100_000)]
-Steps = Annotated[Whole, Field(ge=1, le=10_000_000)]
+Int = Annotated[int, BeforeValidator(_int_from_float)]
+Seed = Annotated[Int, Field(ge=0, lt=2**63)]
+Size = Annotated[Int, Field(ge=1, le=100_000)]
+Steps = Annotated[Int, Field(ge=1, le=10_000_000)]
 LearningRate = Annotated[Number, Field(gt=0)]
 Penalty = Annotated[Number, Field(ge=0, le=1e6)]
 
@@ -60,7 +60,7 @@ class Split(Section):
     train: Annotated[Number, Field(gt=0, le=1)]
     dev: Annotated[Number, Field(ge=0, lt=1)]
     unique: bool
-    limit: Annotated[Whole, Field(ge=1)] | None
+    limit: Annotated[Int, Field(ge=1)] | None
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
@@ -77,7 +77,7 @@ class Vocabulary(Section):
 
 
 class Contexts(Section):
-    block_size: Annotated[Whole, Field(ge=1, le=64)]
+    block_size: Annotated[Int, Field(ge=1, le=64)]
 
 
 class BigramCount(Section):
@@ -92,14 +92,14 @@ class BigramNeural(Section):
 
 
 class NgramCount(Section):
-    order: Annotated[Whole, Field(ge=2, le=16)]
+    order: Annotated[Int, Field(ge=2, le=16)]
 
 
 class Mlp(Section):
     seed: Seed
     embedding: Size
     hidden: Size
-    layers: Annotated[Whole, Field(ge=1, le=100)]
+    layers: Annotated[Int, Field(ge=1, le=100)]
     activation: Literal["tanh", "gelu"]
     dropout: Annotated[Number, Field(ge=0, lt=1)]
     init: Literal["scaled", "normal"]
@@ -108,7 +108,7 @@ class Mlp(Section):
     lr: LearningRate
     weight_decay: Penalty
     steps: Steps
-    batch_size: Annotated[Whole, Field(ge=1, le=10_000_000)] | None
+    batch_size: Annotated[Int, Field(ge=1, le=10_000_000)] | None
     targets: Literal["expected", "drawn"]
     keep: Literal["last", "best_on_dev"]
 
@@ -118,8 +118,8 @@ class FindLearningRate(Section):
     embedding: Size
     hidden: Size
     init: Literal["scaled", "normal"]
-    batch_size: Annotated[Whole, Field(ge=1, le=10_000_000)]
-    steps: Annotated[Whole, Field(ge=2, le=100_000)]
+    batch_size: Annotated[Int, Field(ge=1, le=10_000_000)]
+    steps: Annotated[Int, Field(ge=2, le=100_000)]
     lowest: Annotated[Number, Field(ge=-10, le=10)]
     highest: Annotated[Number, Field(ge=-10, le=10)]
 
@@ -142,10 +142,10 @@ class Evaluate(Section):
 
 class Sample(Section):
     seed: Seed
-    count: Annotated[Whole, Field(ge=1, le=10_000_000)]
-    measured: Annotated[Whole, Field(ge=1, le=10_000_000)]
+    count: Annotated[Int, Field(ge=1, le=10_000_000)]
+    measured: Annotated[Int, Field(ge=1, le=10_000_000)]
     temperature: Annotated[Number, Field(gt=0)]
-    max_length: Annotated[Whole, Field(ge=1, le=10_000)] | None
+    max_length: Annotated[Int, Field(ge=1, le=10_000)] | None
 
 
 class Params(Section):
@@ -172,7 +172,7 @@ def explain(error: ValidationError) -> str:
     """
     first = error.errors()[0]
     key = ".".join(str(item) for item in first["loc"])
-    found = SHORT_REPR.repr(first["input"])
+    shown = SHORT_REPR.repr(first["input"])
     if first["type"] == "value_error":
         return f"{key}: {first['ctx']['error']}"
     if first["type"] == "missing":
@@ -181,8 +181,8 @@ def explain(error: ValidationError) -> str:
         known: Iterable[str] = Params.model_fields
         if len(first["loc"]) > 1:
             known = Params.__annotations__[str(first["loc"][0])].model_fields
-        return f"{key}: unknown key; allowed here: {', '.join(known)}; found {found}"
-    return f"{key}: {first['msg']}; found {found}"
+        return f"{key}: unknown key; allowed here: {', '.join(known)}; found {shown}"
+    return f"{key}: {first['msg']}; found {shown}"
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

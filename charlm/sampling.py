@@ -65,8 +65,8 @@ def sample_names(
     drawn = np.zeros((count, max_drawn), dtype=start.dtype)
     for position in range(max_drawn):
         # one random number per name, so that the draws of a name do not depend on the others
-        chances = torch.rand(count, dtype=torch.float64, generator=generator)[unfinished]
-        symbols = draw(model, contexts, chances, temperature, vocabulary).astype(start.dtype)
+        uniforms = torch.rand(count, dtype=torch.float64, generator=generator)[unfinished]
+        symbols = draw(model, contexts, uniforms, temperature, vocabulary).astype(start.dtype)
         drawn[unfinished, position] = symbols
         continues = symbols != vocabulary.end
         lengths[unfinished[~continues]] = position
@@ -84,7 +84,7 @@ def sample_names(
 def draw(
     model: "Model",
     contexts: np.ndarray,
-    chances: Tensor,
+    uniforms: Tensor,
     temperature: float,
     vocabulary: "Vocabulary",
 ) -> np.ndarray:
@@ -93,7 +93,7 @@ def draw(
     Args:
         model: a trained model.
         contexts: (rows, block size), symbol numbers.
-        chances: (rows,) float64, uniform on [0, 1).
+        uniforms: (rows,) float64, uniform on [0, 1).
         temperature: divides the logits.
         vocabulary: the symbols; a start that is not also the end is never drawn.
 
@@ -110,8 +110,8 @@ def draw(
         # relative to the largest logit, so that no temperature makes one infinite
         logits = (logits - logits.amax(dim=1, keepdim=True)) / temperature
         cumulative = logits.softmax(dim=1).cumsum(dim=1)[inverse]
-        chance = chances[first : first + size].unsqueeze(1)
-        drawn.append((cumulative <= chance * cumulative[:, -1:]).sum(dim=1).numpy())
+        uniform = uniforms[first : first + size].unsqueeze(1)
+        drawn.append((cumulative <= uniform * cumulative[:, -1:]).sum(dim=1).numpy())
     return np.concatenate(drawn)
 
 

@@ -71,8 +71,8 @@ def score(model: Model, contexts: np.ndarray, targets: np.ndarray) -> Scores:
         )
     nll, is_correct = np.empty(len(targets)), np.empty(len(targets), dtype=bool)
     for group in context_groups(contexts[:, -model.block_size :], model.symbols):
-        found = log_probabilities(model(torch.from_numpy(group.contexts).long()))
+        logs = log_probabilities(model(torch.from_numpy(group.contexts).long()))
         expected = targets[group.rows]
-        nll[group.rows] = -found.numpy()[group.inverse, expected]
-        is_correct[group.rows] = found.argmax(dim=1).numpy()[group.inverse] == expected
+        nll[group.rows] = -logs.numpy()[group.inverse, expected]
+        is_correct[group.rows] = logs.argmax(dim=1).numpy()[group.inverse] == expected
     return Scores(nll, is_correct)

@@ -178,12 +178,12 @@ def write_metrics(metrics: dict[str, dict[str, Metrics]]) -> None:
         metrics: {split: {model: metrics}}.
     """
     for split, by_model in metrics.items():
-        losses = {model: found["nll"] for model, found in by_model.items() if "nll" in found}
+        losses = {model: values["nll"] for model, values in by_model.items() if "nll" in values}
         write_json(NLL / f"{split}.json", losses)
     rows = [
-        (split, model, *(exact(found[key]) if key in found else "" for key in METRIC_COLUMNS))
+        (split, model, *(exact(values[key]) if key in values else "" for key in METRIC_COLUMNS))
         for split, by_model in metrics.items()
-        for model, found in by_model.items()
+        for model, values in by_model.items()
     ]
     write_rows(METRICS / "evaluate.csv", ("split", "model", *METRIC_COLUMNS), rows)
     for path in NLL.glob("*.json"):  # of splits that were evaluated before
@@ -201,14 +201,14 @@ def warnings(metrics: dict[str, dict[str, Metrics]], symbols: int) -> Iterable[s
     for split, by_model in metrics.items():
         if split.endswith(UNSEEN):
             continue
-        for model, found in by_model.items():
-            if count := found["zero_probability"]:
+        for model, values in by_model.items():
+            if count := values["zero_probability"]:
                 characters = f"{count} character{'s' * (count > 1)} of {split}"
                 yield f"{model} gives {characters} probability 0, so it has no nll there"
             # as printed, so that the guess itself is not worse by its last bit
-            elif round(found["nll"], 4) > round(math.log(symbols), 4):
+            elif round(values["nll"], 4) > round(math.log(symbols), 4):
                 uniform = f"a uniform guess, ln {symbols} = {math.log(symbols):.4f}"
-                yield f"{model} is worse on {split} than {uniform}: {found['nll']:.4f}"
+                yield f"{model} is worse on {split} than {uniform}: {values['nll']:.4f}"
 
 
 def main() -> None:
@@ -222,11 +222,11 @@ def main() -> None:
     metrics: dict[str, dict[str, Metrics]] = {}
     for split in settings.splits:
         names, examples = read_names(split_path(split)), read_longest_examples(split, symbols)
-        columns, found, metrics_of_split = evaluate_split(
+        columns, positions_of_split, metrics_of_split = evaluate_split(
             split, names, examples, train, models, vocabulary.end
         )
         tables.append(columns)
-        positions += found
+        positions += positions_of_split
         metrics |= metrics_of_split
 
     rows = chain.from_iterable(zip(*table.values(), strict=True) for table in tables)
@@ -237,8 +237,8 @@ def main() -> None:
         print(f"evaluate: warning: {warning}", file=sys.stderr)
     last = settings.splits[-1]
     shown = [
-        f"{model} {found['nll']:.4f}" if "nll" in found else f"{model} none"
-        for model, found in metrics[last].items()
+        f"{model} {values['nll']:.4f}" if "nll" in values else f"{model} none"
+        for model, values in metrics[last].items()
     ]
     print(f"evaluate: {last} nll: {', '.join(shown)}")
 

@@ -125,7 +125,7 @@ class Project:
             except SystemExit as ended:
                 status = int(ended.code or 0)
             finally:
-                storage.BEFORE_RENAME.clear()  # a process has one stage, whose inputs these watch
+                storage.pre_write_checks.clear()  # a process has one stage
         return subprocess.CompletedProcess(
             [module, *arguments], status, out.getvalue(), err.getvalue()
         )

@@ -411,9 +411,9 @@ def drawn(names: list[str]) -> dict[str, str]:
     found["random"] = " ".join(f"{x:.4f}" for x in (*random, random.sum(), *shares))
     three = table(np.tile(shares.double().numpy(), (3, 1)))
     for count in (20, 50):
-        chances = torch.rand(count, dtype=torch.float64, generator=generator)
+        uniforms = torch.rand(count, dtype=torch.float64, generator=generator)
         contexts = np.zeros((count, 1), dtype=np.uint8)
-        symbols = draw(three, contexts, chances, 1.0, Vocabulary.of([".", "a", "b"]))
+        symbols = draw(three, contexts, uniforms, 1.0, Vocabulary.of([".", "a", "b"]))
         found[f"{count} draws"] = " ".join(map(str, symbols))
         found[f"shares of {count}"] = " ".join(f"{(symbols == n).mean():g}" for n in range(3))
     chance = torch.rand(1, dtype=torch.float64, generator=generator)

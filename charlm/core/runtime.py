@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from charlm.core.errors import InputError
 from charlm.core.snapshot import Snapshot
-from charlm.core.storage import BEFORE_RENAME
+from charlm.core.storage import pre_write_checks
 from charlm.core.versions import check_versions
 
 LOCK = Path("data/.lock")
@@ -27,7 +27,7 @@ def run_stage(main: Callable[[], None]) -> None:
     """
     stage = Path(sys.argv[0]).stem
     # taken before the lock: an edit while the stage waits for it counts, too
-    BEFORE_RENAME.append(Snapshot.take(stage).check)
+    pre_write_checks.append(Snapshot.take(stage).check)
 
     def locked_main() -> None:
         check_versions(stage)

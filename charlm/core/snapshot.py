@@ -86,7 +86,7 @@ def sections(text: bytes) -> dict[str, Any]:
     from charlm.core.yaml_files import parse_yaml  # only needed after an edit
 
     try:
-        found = parse_yaml(text)
+        parsed = parse_yaml(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}

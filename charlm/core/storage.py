@@ -11,7 +11,7 @@ from charlm.core.errors import InputError
 DATA, METRICS, PLOTS = Path("data"), Path("metrics"), Path("plots")
 SPLITS = ("train", "dev", "test")
 # run before a file gets its name; a running stage refuses here if its inputs have changed
-BEFORE_RENAME: list[Callable[[], None]] = []
+pre_write_checks: list[Callable[[], None]] = []
 
 
 def model_path(name: str) -> Path:
@@ -67,7 +67,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)  # a symbolic link there would be written through
         yield temporary
-        for check in BEFORE_RENAME:
+        for check in pre_write_checks:
             check()
         temporary.replace(path)
     except OSError as error:

@@ -190,9 +190,9 @@ def read_examples(folder: str, split: str, symbols: int) -> Arrays:
     path = DATA / "contexts" / folder / f"{split}.safetensors"
     examples = read_tensors(path, "build_contexts")
     dtype = np.min_scalar_type(symbols - 1)
-    found = {name: (tensor.dtype, tensor.ndim) for name, tensor in examples.items()}
-    if found != {"contexts": (dtype, 2), "targets": (dtype, 1)}:
-        shown = ", ".join(f"{name} {kind}, {ndim}-d" for name, (kind, ndim) in found.items())
+    kinds = {name: (tensor.dtype, tensor.ndim) for name, tensor in examples.items()}
+    if kinds != {"contexts": (dtype, 2), "targets": (dtype, 1)}:
+        shown = ", ".join(f"{name} {kind}, {ndim}-d" for name, (kind, ndim) in kinds.items())
         expected = f"contexts {dtype}, 2-d, targets {dtype}, 1-d"
         raise damaged(path, f"contains {shown}; not {expected}", "build_contexts")
     if folder == "bigram" and examples["contexts"].shape[1] != 1:
@@ -209,5 +209,5 @@ def read_examples(folder: str, split: str, symbols: int) -> Arrays:
 
 def read_longest_examples(split: str, symbols: int) -> Arrays:
     """Return the examples of a split with the longest contexts; each model uses their end."""
-    found = [read_examples(folder, split, symbols) for folder in ("mlp", "ngram")]
-    return max(found, key=lambda examples: examples["contexts"].shape[1])
+    both = [read_examples(folder, split, symbols) for folder in ("mlp", "ngram")]
+    return max(both, key=lambda examples: examples["contexts"].shape[1])

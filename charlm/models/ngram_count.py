@@ -88,7 +88,7 @@ class NgramCount(Model):
 
     def forward(self, contexts: Tensor) -> Tensor:
         """Return the logs of the probabilities after the longest known end of each context."""
-        found = torch.empty((len(contexts), self.symbols), dtype=torch.float64)
+        probabilities = torch.empty((len(contexts), self.symbols), dtype=torch.float64)
         known = torch.arange(len(contexts))
         row = torch.zeros(len(contexts), dtype=torch.int64)
         P, shorter = torch.full((1, self.symbols), 1 / self.symbols, dtype=torch.float64), row[:1]
@@ -99,9 +99,9 @@ class NgramCount(Model):
             interpolate_(P, level, rows)
             shorter = rows
             longer, is_known = self.lengthen(row, contexts[known], length + 1)
-            found[known[~is_known]] = P[inverse[~is_known]]
+            probabilities[known[~is_known]] = P[inverse[~is_known]]
             known, row = known[is_known], longer[is_known]
-        return found.log_()
+        return probabilities.log_()
 
     def lengthen(self, row: Tensor, contexts: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Find the contexts that are longer by one symbol.

@@ -32,8 +32,8 @@ def model_class(name: str) -> "type[Model]":
         raise InputError(
             f"{name}: unknown model; known are {', '.join(MODELS)} (charlm/models/registry.py)"
         )
-    found: type[Model] = getattr(import_module(f"charlm.models.{name}"), MODELS[name])
-    return found
+    model: type[Model] = getattr(import_module(f"charlm.models.{name}"), MODELS[name])
+    return model
 
 
 def load_models(symbols: int, names: tuple[str, ...] = tuple(MODELS)) -> "dict[str, Model]":
