@@ -26,6 +26,7 @@ from tabulate import tabulate
 
 from benchmarks.processes import Cost, machine
 from charlm.core.storage import write_json
+from tools.dvc_state import cache_folder
 from tools.experiments import head_commit
 from tools.sweep import node, transport
 from tools.sweep.local import core_count
@@ -149,7 +150,7 @@ def time_one(finished: Path, folder: Path) -> dict[str, list[float]]:
     """Return the CPU seconds of one experiment, here and on an empty and a warm node."""
     costs: dict[str, list[float]] = {"`dvc exp run --temp`": [], **{key: [] for key in LIMITS}}
     with chdir(finished):
-        package = transport.pack(transport.cache_folder())
+        package = transport.pack(cache_folder(), head_commit())
     for number in range(REPEATS):
         project = folder / f"one{number}" / "clone"
         shutil.copytree(finished, project, symlinks=True)

@@ -66,12 +66,18 @@ def test_code_behind_a_result_includes_the_library_and_every_dep_that_is_code():
 def test_experiment_of_other_code_does_not_count(project: Project, monkeypatch: pytest.MonkeyPatch):
     project.run("dvc", "exp", "run", "--temp", "--name", "same")
     monkeypatch.chdir(project.root)
+    head = experiments.head_commit()
     for path in ("stages/sample.py", "charlm/models/mlp.py", "constraints.txt", "dvc.yaml"):
         assert experiments.find("same", []) is not None
         before = Path(path).read_text()
         Path(path).write_text(f"{before}# changed\n")
         assert experiments.find("same", []) is None
+        assert experiments.find("same", [], head) is not None
         Path(path).write_text(before)
+    project.set_param("mlp.lr", 0.7)
+    assert experiments.find("same", []) is None
+    assert experiments.find("same", [], head) is not None
+    assert experiments.find("same", ["mlp.lr=0.7"], head) is None
 
 
 def test_files_of_dvc_are_read_from_its_cache(project: Project, monkeypatch: pytest.MonkeyPatch):

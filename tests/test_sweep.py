@@ -10,9 +10,21 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Project, posix
-from tests.test_faults import TIMEOUT_S, base, experiments, start, until
+from tests.test_faults import (
+    CHECKED,
+    POINTS,
+    RUNNING,
+    TIMEOUT_S,
+    base,
+    experiments,
+    left,
+    one_by_one,
+    start,
+    trees,
+    until,
+)
 
-__all__ = ["base"]  # a fixture
+__all__ = ["base", "one_by_one"]  # fixtures
 
 
 def sweep(project: Project, *arguments: str, status: int = 0) -> tuple[str, str]:
@@ -43,6 +55,7 @@ def test_two_points_end_in_a_verdict_and_are_not_run_twice(base: Project, tmp_pa
     ]
     assert (project.root / "dvc_plots/sweep.svg").exists()
     assert project.changed() == ""
+    assert left(project) == ["lock"]
 
     again, err = call(project, "mlp.hidden=5,6", "--json")
     assert again == out
@@ -93,11 +106,14 @@ def test_what_would_lose_something_is_refused(base: Project, tmp_path: Path):
         "sweep: hidden-7: an experiment of this name has other parameters or code; rename it with "
         "`dvc exp rename`, or `dvc exp remove hidden-7`\n"
     )
+    for path in ("metrics/mlp.csv", "metrics/nll/dev.json", "dvc.lock"):
+        with (project.root / path).open("a") as file:
+            file.write("\n")
     project.set_param("mlp.hidden", 9)
     _, err = call(project, "mlp.hidden=7", status=1)
     assert err == (
-        "sweep: params.yaml changed since the last commit, and experiments start from that; commit "
-        "or `git stash` first\n"
+        "sweep: dvc.lock and 3 more changed since the last commit, and experiments start from "
+        "that; commit first: `git add dvc.lock metrics params.yaml && git commit`\n"
     )
 
 
@@ -140,6 +156,29 @@ def test_failing_point_is_named_and_the_others_are_judged(base: Project, tmp_pat
     assert len(experiments(project)) == 4
 
 
+@pytest.mark.faults
+def test_points_are_those_of_the_commit_that_the_sweep_began_with(
+    base: Project, one_by_one: dict[str, str], tmp_path: Path
+):
+    """Whatever is edited and committed meanwhile, and beside another sweep in this folder."""
+    project = base.copy(tmp_path / "clone")
+    axes = ("mlp.hidden=5,6", "mlp.steps=20,30")
+    sweeps = [start(project, sys.executable, "-m", "tools.sweep", *axes) for _ in range(2)]
+    until(lambda: any(tmp_path.glob(RUNNING)), "the first stage")
+    project.set_param("mlp.lr", 0.5)
+    (project.root / "stages/train_mlp.py").write_text("raise NotImplementedError\n")
+    project.commit("what was edited")
+    project.set_param("mlp.lr", 0.7)
+    edited = project.changed()
+    for started in sweeps:
+        assert started.wait(8 * TIMEOUT_S) == 0, (tmp_path / "printed").read_text()
+    found = trees(project)
+    assert set(found) == {name for name in POINTS if name.startswith(("hidden-5", "hidden-6"))}
+    assert found.items() & one_by_one.items() == {(name, found[name]) for name in CHECKED[:2]}
+    assert project.changed() == edited == " M params.yaml\n"
+    assert left(project) == ["lock"]
+
+
 @posix
 @pytest.mark.faults
 def test_after_ctrl_c_the_same_command_goes_on(base: Project, tmp_path: Path):
@@ -148,11 +187,11 @@ def test_after_ctrl_c_the_same_command_goes_on(base: Project, tmp_path: Path):
     first = start(project, sys.executable, "-m", "tools.sweep", *command)
     printed = tmp_path / "printed"
     until(lambda: "(1 of 3 done" in printed.read_text(), "the first point", 3 * TIMEOUT_S)
-    sign = "clone/.dvc/tmp/exps/standalone/*/data/.lock"
-    until(lambda: any(tmp_path.glob(sign)), "a stage of the second one")
+    until(lambda: any(tmp_path.glob(RUNNING)), "a stage of the second one")
     os.killpg(first.pid, signal.SIGINT)
     assert first.wait(TIMEOUT_S) == -signal.SIGINT
     assert "Traceback" not in printed.read_text()
+    assert left(project) == ["lock"]
     done = set(experiments(project))
     assert len(done) == 1
     _, err = sweep(project, *command)

@@ -1,7 +1,12 @@
-"""tools.sweep.runner with an engine made by hand; tools.sweep.node's supervisor and files."""
+"""tools.sweep.runner with an engine made by hand; tools.sweep.node's supervisor and files.
 
+And tools.sweep.local with a `dvc` that takes a second where the real one takes ten.
+"""
+
+import argparse
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,10 +14,15 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from dvc.config import Config
 
-from tests.conftest import posix
-from tests.test_faults import until
-from tools.sweep import node, runner
+from charlm.core.errors import InputError
+from tests.conftest import IDENTITY, ROOT, Project, posix
+from tests.test_faults import experiments, left, until
+from tools import dvc_state
+from tools.sweep import __main__ as program
+from tools.sweep import node, runner, transport
+from tools.sweep.local import LocalEngine
 from tools.sweep.runner import Outcome
 
 ENDED = {"a": Outcome("a", 2, node="red"), "b": Outcome("b", 3, "train_mlp: diverged", "blue")}
@@ -109,6 +119,106 @@ def test_what_runs_is_printed_while_nothing_ends(
 )
 def test_error_is_the_line_of_the_stage(stderr: str, line: str):
     assert node.one_line(stderr, 9) == line
+
+
+# --- one machine ------------------------------------------------------------------------------
+
+# Like DVC it sets an experiment up in the checkout that it runs in, one at a time.
+SLOW_DVC = """
+import shutil, subprocess, sys, time
+from pathlib import Path
+from filelock import FileLock
+
+def git(*command):
+    return subprocess.check_output(("git", *command), text=True).strip()
+
+name, override = sys.argv[-2:]
+head = git("rev-parse", "HEAD")
+with FileLock(".git/set-up.lock"):
+    with Path("params.yaml").open("a") as params:
+        params.write(f"# {override}\\n")
+    shutil.copyfile(".dvc/config.local", "settings")
+    git("add", "params.yaml", "settings")
+    time.sleep(0.3)
+    commit = git("commit-tree", git("write-tree"), "-p", head, "-m", name)
+    git("reset", "--quiet", "--hard")
+git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", commit)
+"""
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with nothing but parameters; what it starts has SLOW_DVC for DVC."""
+    module = tmp_path / "packages/dvc/__main__.py"
+    module.parent.mkdir(parents=True)
+    module.write_text(SLOW_DVC)
+    module.with_name("__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    for key, value in IDENTITY.items():
+        monkeypatch.setenv(key, value)
+    project = Project(tmp_path / "café, #1")  # which DVC cannot write into its settings
+    (project.root / ".dvc").mkdir(parents=True)
+    for path in (".dvc/config", ".dvc/.gitignore", "params.yaml"):
+        shutil.copy2(ROOT / path, project.root / path)
+    (project.root / "old").touch()
+    project.run("git", "init", "--quiet")
+    project.commit("parameters")
+    monkeypatch.chdir(project.root)
+    return project
+
+
+def test_each_of_16_points_runs_while_others_are_set_up(slow: Project):
+    head = slow.run("git", "rev-parse", "HEAD").stdout.strip()
+    points = {f"hidden-{hidden}": [f"mlp.hidden={hidden}"] for hidden in range(16)}
+    assert program.run_missing(points, argparse.Namespace(address=None, jobs=4), head) == {}
+    params = (slow.root / "params.yaml").read_text()
+    refs = experiments(slow)
+    assert set(refs) == set(points)
+    for name, (override,) in points.items():
+        content = slow.run("git", "show", f"{refs[name]}:params.yaml").stdout
+        assert content == f"{params}# --set-param={override}\n"
+    assert slow.changed() == ""
+    assert left(slow) == ["lock"]
+    written = slow.root / "settings"
+    written.write_text(slow.run("git", "show", f"{refs['hidden-0']}:settings").stdout)
+    assert Config.load_file(written)["cache"]["dir"] == str(slow.root / ".dvc/cache")
+
+
+def test_experiments_start_from_what_was_there_when_the_engine_was_made(slow: Project):
+    params, new = slow.root / "params.yaml", slow.root / "new"
+    before = params.read_text()
+    head = slow.run("git", "rev-parse", "HEAD").stdout.strip()
+    params.write_text(f"{before}# not committed\n")
+    (slow.root / "old").unlink()
+    new.touch()
+    slow.run("git", "add", "new")
+    staged = slow.changed()
+    engine = LocalEngine(2)
+    assert slow.changed() == staged
+    params.write_text(f"{before}# edited while they run\n")
+    slow.commit("what was edited")
+    params.write_text(f"{before}# edited again\n")
+
+    assert runner.run_experiments({"a": ["mlp.lr=1"], "b": ["mlp.lr=2"]}, engine) == {}
+    for name, ref in experiments(slow).items():
+        assert ref == f"refs/exps/{head[:2]}/{head[2:]}/{name}"
+        listed = slow.run("git", "diff", "--name-status", "--no-renames", head, ref).stdout
+        assert listed.split() == ["A", "new", "D", "old", "M", "params.yaml", "A", "settings"]
+        content = slow.run("git", "show", f"{ref}:params.yaml").stdout
+        assert content.startswith(f"{before}# not committed\n# --set-param=mlp.lr=")
+    assert len(experiments(slow)) == 2
+    assert params.read_text() == f"{before}# edited again\n"
+    assert slow.changed() == " M params.yaml\n"
+
+
+def test_cluster_is_refused_after_head_has_moved(slow: Project):
+    head = slow.run("git", "rev-parse", "HEAD").stdout.strip()
+    slow.commit("another")
+    with pytest.raises(InputError) as refused:
+        transport.pack(slow.root / ".dvc/cache", head)
+    assert str(refused.value) == (
+        "sweep: HEAD has moved since the sweep began; run the same command again"
+    )
 
 
 # --- the supervisor ---------------------------------------------------------------------------
@@ -214,14 +324,14 @@ def test_partial_entries_of_the_run_cache_are_removed_unless_they_are_new(tmp_pa
             (runs / name / file).touch()
     for path in ("whole/.a.tmp", "partial/.b.tmp", "empty"):
         os.utime(runs / path, (0, 0))
-    assert node.remove_partial_runs(tmp_path)
+    assert dvc_state.remove_partial_runs(tmp_path)
     assert sorted(path.relative_to(runs).as_posix() for path in runs.rglob("*")) == [
         "new",
         "new/.c.tmp",
         "whole",
         "whole/1234",
     ]
-    assert not node.remove_partial_runs(tmp_path)
+    assert not dvc_state.remove_partial_runs(tmp_path)
 
 
 def test_differences_of_environments_are_named():
@@ -232,6 +342,18 @@ def test_differences_of_environments_are_named():
     assert node.differences(head) == (
         f"Python {here['Python']} (the head has 2.7), numpy {here['numpy']} (the head has 1.0)"
     )
+
+
+def test_variables_of_a_git_hook_do_not_reach_what_is_run(monkeypatch: pytest.MonkeyPatch):
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_AUTHOR_NAME"):
+        monkeypatch.setenv(name, "of a hook")
+    node.git_variables.cache_clear()
+    kept = {name for name, value in node.stage_environment().items() if value == "of a hook"}
+    assert kept == {"GIT_AUTHOR_NAME"}
+    monkeypatch.setenv("PATH", "/nowhere")
+    node.git_variables.cache_clear()
+    assert node.stage_environment()["GIT_DIR"] == "of a hook"  # without git nothing is known
+    node.git_variables.cache_clear()
 
 
 @posix

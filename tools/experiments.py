@@ -1,6 +1,5 @@
 """DVC experiments by name: what they run on, whether they are there, their files."""
 
-import shutil
 import subprocess
 import tempfile
 from functools import cache
@@ -18,7 +17,6 @@ from tools.dvc_state import Files
 
 PARAMS = Path("params.yaml")
 CODE = ("charlm", "constraints.txt", "dvc.yaml", "stages")  # all but params.yaml behind a result
-UNFINISHED = "-unfinished"  # behind the name of an experiment that is running
 # for rough estimates, fitted to a few recipes on one core
 EXPERIMENT_S = 12  # of DVC, of starting the stages, and of all but the MLP's training
 STEP_S = 3e-4  # of one step of the MLP, besides its multiplications
@@ -27,20 +25,22 @@ FULL_BATCH_ROWS = 5_500  # unique contexts of three characters in names.txt
 SYMBOLS = 27  # of names.txt
 
 
-def overridden(overrides: list[str], where: str = "") -> dict[str, Any]:
+def overridden(overrides: list[str], where: str = "", head: str = "") -> dict[str, Any]:
     """Return what params.yaml holds after `dvc exp run -S` with these overrides.
 
     Args:
         overrides: as `dvc exp run -S` takes them.
         where: what to name in an error; otherwise all overrides.
+        head: the commit that has the file; otherwise the one of this folder.
 
     Raises:
         InputError: an override does not fit params.yaml, or that file is wrong itself.
     """
-    params.load(PARAMS)
+    if not head:
+        params.load(PARAMS)
     with tempfile.TemporaryDirectory() as folder:
         changed = Path(folder, PARAMS)
-        shutil.copyfile(PARAMS, changed)
+        changed.write_bytes(file_of(head, PARAMS) if head else PARAMS.read_bytes())
         try:
             apply_overrides(changed, overrides)
             params.load(changed)
@@ -127,17 +127,22 @@ def commit_of(ref: str) -> str:
     return git("for-each-ref", "--format=%(objectname)", ref).decode().strip()
 
 
-def find(name: str, overrides: list[str]) -> str | None:
+def find(name: str, overrides: list[str], head: str = "") -> str | None:
     """Return the commit of the experiment, if it has the current code and parameters.
 
     Only one that started from HEAD counts: one of another commit, applied, would bring back that
     commit's files. To run it again from here costs seconds, for DVC has its results in its cache.
+
+    Args:
+        name: of the experiment.
+        overrides: of its parameters.
+        head: a commit, for its code and parameters instead of the current ones.
     """
-    commit = commit_of(experiment_ref(name))
+    commit = commit_of(experiment_ref(name, head))
     if (
         commit
-        and not git("diff", "--name-only", commit, "--", *CODE)
-        and parse_yaml(file_of(commit, PARAMS)) == overridden(overrides)
+        and not git("diff", "--name-only", *filter(None, (head, commit)), "--", *CODE)
+        and parse_yaml(file_of(commit, PARAMS)) == overridden(overrides, head=head)
     ):
         return commit
     return None
@@ -153,24 +158,3 @@ def found(name: str, overrides: list[str]) -> str:
     if commit is None:
         raise InputError(f"{name}: code or params.yaml changed while it ran; run it again")
     return commit
-
-
-def check_cache_path() -> None:
-    """Check that DVC can run experiments in temporary folders.
-
-    Raises:
-        InputError: the path of its cache is not ASCII, which DVC cannot write into their settings.
-    """
-    from dvc.repo import Repo  # slow, and not needed where all experiments exist
-
-    try:
-        with Repo() as repo:
-            path = repo.cache.local_cache_dir
-    except DvcException:
-        return  # `dvc exp run` says what is wrong
-    if not path.isascii():
-        raise InputError(
-            f"{path}: DVC cannot run experiments in temporary folders while the path of its cache "
-            "has characters outside ASCII; rename the folder, or keep the cache in another one: "
-            "`dvc cache dir --local FOLDER`"
-        )

@@ -53,7 +53,14 @@ def lock_is_damaged() -> bool:
 
 
 def main() -> None:
-    argument_parser(__doc__).parse_args()
+    parser = argument_parser(__doc__)
+    parser.add_argument(
+        "--run-cache",
+        action="store_true",
+        help="only remove what a killed DVC left in its run cache; status 0 if there was something",
+    )
+    if parser.parse_args().run_cache:
+        sys.exit(not remove_partial_runs(cache_folder()))
     free = shutil.disk_usage(".").free
     if free < MIN_FREE_BYTES:
         raise InputError(

@@ -26,14 +26,13 @@ from tests.conftest import (
     ROOT,
     STAGES,
     Project,
-    clone,
     declared,
     losses,
     run_stages,
     write_recipes,
 )
 from tools import documents, experiments
-from tools.experiments import UNFINISHED, check_cache_path, experiment_ref, file_of, overridden
+from tools.experiments import experiment_ref, file_of, overridden
 from tools.recipes import __main__ as program
 from tools.recipes import catalog, figures
 from tools.recipes.bands import Band
@@ -486,9 +485,6 @@ def test_recipes_run_aside_under_their_names_and_only_once(
     assert existing(project) == both_and_changed
 
     project.set_param("bigram_count.smoothing", 2)  # overridden by one of them, not by the other
-    head = project.run("git", "rev-parse", "HEAD").stdout.strip()
-    killed = f"refs/exps/{head[:2]}/{head[2:]}/few{UNFINISHED}"
-    project.run("git", "update-ref", killed, killed.removesuffix(UNFINISHED))
     changed = tool(project, *both)
     assert ran(changed.stderr) == {"few"}
     line = r"^few: \d+ s, (ran \w+, )?replaces [0-9a-f]{7} \(1 of 1 done\)$"
@@ -756,9 +752,13 @@ def test_experiments_of_a_recipe_take_turns_on_the_cores(
 
 
 def test_experiment_that_dvc_refuses_is_named_with_what_dvc_says(saved: Project):
+    (saved.root / ".dvc").mkdir()
+    for path in (".dvc/config", ".dvc/.gitignore"):
+        shutil.copy2(ROOT / path, saved.root / path)
+    saved.run("git", "add", ".dvc")
     saved.set_param("mlp.layers", 3)  # in no experiment but `deep`, which overrides it
     failed = tool(saved, "deep", "wide", status=1)
-    why = "ERROR: you are not inside of a DVC .*"
+    why = "ERROR: '.*dvc.yaml' does not exist"
     assert re.fullmatch(
         rf"wide: \d+ s, failed: {why} \(1 of 1 done, 1 failed\)\nwide failed: {why}\n",
         failed.stderr,
@@ -775,6 +775,13 @@ def test_outside_a_repository_is_one_line(tmp_path: Path):
     assert "Traceback" not in refused.stderr
 
 
+def test_repository_without_dvc_is_one_line(saved: Project):
+    saved.set_param("mlp.layers", 3)
+    refused = tool(saved, "wide", status=1)
+    assert re.fullmatch(r"you are not inside of a DVC repository .*\n", refused.stderr)
+    assert not (saved.root / ".dvc").exists()
+
+
 def test_shallow_clone_is_told_how_to_become_a_whole_one(tmp_path: Path):
     clone = Project(tmp_path / "clone")
     url = ROOT.as_uri()
@@ -783,21 +790,6 @@ def test_shallow_clone_is_told_how_to_become_a_whole_one(tmp_path: Path):
     assert refused.stderr == (
         "this is a shallow clone, in which DVC saves no experiments; run `git fetch --unshallow`\n"
     )
-
-
-def test_path_that_is_not_ascii_is_named_with_the_way_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    project = clone(tmp_path / "café")
-    refused = tool(project, "final", status=1)
-    assert refused.stderr == (
-        f"{project.root}/.dvc/cache: DVC cannot run experiments in temporary folders while the "
-        "path of its cache has characters outside ASCII; rename the folder, or keep the cache in "
-        "another one: `dvc cache dir --local FOLDER`\n"
-    )
-    project.run("dvc", "cache", "dir", "--local", str(tmp_path / "cache"))
-    monkeypatch.chdir(project.root)
-    check_cache_path()
 
 
 def test_list_names_every_recipe():

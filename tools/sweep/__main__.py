@@ -16,6 +16,7 @@ with the settings of HEAD, the base, by the loss on dev names that are not in tr
 
 import argparse
 import importlib
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +29,16 @@ from charlm.core.yaml_files import parse_yaml
 from charlm.models.registry import MODELS
 from tools.compare.runs import Run, nonnegative, read_run
 from tools.dvc_state import cache_folder
-from tools.experiments import PARAMS, commit_of, estimate_s, experiment_ref, find, git, head_commit
+from tools.experiments import (
+    PARAMS,
+    commit_of,
+    estimate_s,
+    experiment_ref,
+    file_of,
+    find,
+    git,
+    head_commit,
+)
 from tools.program import argument_parser, run_tool
 from tools.sweep import grid, picture, verdicts
 from tools.sweep.grid import Plan, Setting
@@ -42,23 +52,27 @@ TEST_SPLITS = "evaluate.splits=[train,dev,test]"
 
 
 def check_clean(head: str) -> None:
-    """Refuse changes that are not committed, and another HEAD: experiments start from it.
+    """Refuse changes that are not committed: experiments start from a commit.
 
     Raises:
-        InputError: there are some, or HEAD has moved.
+        InputError: there are some.
     """
-    if head_commit() != head:
-        raise InputError("sweep: HEAD has moved since the sweep began; run the same command again")
-    if changed := git("status", "--porcelain", "--untracked-files=no", ".").decode().splitlines():
+    listed = git("diff", "--name-only", "--relative", "-z", head, "--", ".").decode()
+    if changed := listed.split("\0")[:-1]:
         more = f" and {len(changed) - 1} more" * (len(changed) > 1)
+        paths = shlex.join(dict.fromkeys(path.partition("/")[0] for path in changed))
         raise InputError(
-            f"sweep: {changed[0][3:]}{more} changed since the last commit, and experiments start "
-            "from that; commit or `git stash` first"
+            f"sweep: {changed[0]}{more} changed since the last commit, and experiments start "
+            f"from that; commit first: `git add {paths} && git commit`"
         )
 
 
-def split_existing(experiments: Experiments) -> tuple[list[str], Experiments]:
+def split_existing(experiments: Experiments, head: str) -> tuple[list[str], Experiments]:
     """Return the names of the experiments that are there already, and those that are to run.
+
+    Args:
+        experiments: all of them.
+        head: the commit that they start from.
 
     Raises:
         InputError: one of them is the name of an experiment with other code or parameters.
@@ -66,8 +80,8 @@ def split_existing(experiments: Experiments) -> tuple[list[str], Experiments]:
     there, to_run, others = [], {}, []
     cache = cache_folder()
     for name, overrides in experiments.items():
-        commit = commit_of(experiment_ref(name))
-        if commit and not find(name, overrides):
+        commit = commit_of(experiment_ref(name, head))
+        if commit and not find(name, overrides, head):
             others.append(name)
         elif commit and has_results(commit, cache):
             there.append(name)
@@ -81,7 +95,7 @@ def split_existing(experiments: Experiments) -> tuple[list[str], Experiments]:
     return there, to_run
 
 
-def describe(plan: Plan, there: list[str], to_run: Experiments) -> str:
+def describe(plan: Plan, there: list[str], to_run: Experiments, head: str) -> str:
     """Return what a sweep consists of, a line for each setting."""
     rows = []
     for setting in plan.all_settings():
@@ -89,11 +103,11 @@ def describe(plan: Plan, there: list[str], to_run: Experiments) -> str:
         left = sum(name in to_run for name in names)
         what = " ".join(setting.overrides) or "as in HEAD"
         rows.append((names[0] + f" … {len(names)}" * (len(names) > 1), what, left or "none"))
-    head = git("rev-parse", "--short", "HEAD").decode().strip()
+    short = git("rev-parse", "--short", head).decode().strip()
     seeds = f"{plan.seed_param} 1 to {len(plan.seeds)}" if plan.seeds else "one run each"
     table = tabulate(rows, ("experiments", "parameters", "to run"), disable_numparse=True)
     return (
-        f"{len(plan.all_settings())} settings of {head}, {seeds}, judged by {plan.model}: "
+        f"{len(plan.all_settings())} settings of {short}, {seeds}, judged by {plan.model}: "
         f"{len(there)} experiments exist, {len(to_run)} to run\n\n{table}"
     )
 
@@ -102,8 +116,8 @@ def choose_engine(arguments: argparse.Namespace, head: str) -> Engine:
     """Return the engine of this machine or of a cluster."""
     check_repository()
     if arguments.address is None:
-        return LocalEngine(arguments.jobs, lambda: check_clean(head))
-    cluster: Engine = import_cluster().DaskEngine(arguments.address, arguments.key)
+        return LocalEngine(arguments.jobs, head)
+    cluster: Engine = import_cluster().DaskEngine(arguments.address, arguments.key, head)
     return cluster
 
 
@@ -128,7 +142,7 @@ def run_missing(
     """Run experiments, the longest first; return the errors of those that failed."""
     if not experiments:
         return {}
-    settings = parse_yaml(PARAMS.read_bytes())
+    settings = parse_yaml(file_of(head, PARAMS))
     longest_first = sorted(experiments, key=lambda name: -estimate_s(settings, experiments[name]))
     ordered = {name: experiments[name] for name in longest_first}
     return run_experiments(ordered, choose_engine(arguments, head))
@@ -159,7 +173,7 @@ def test_lines(
     chosen = [one for one in plan.all_settings() if one.name in (best, plan.base.name)]
     experiments = {one.name: with_test(plan, one) for one in chosen}
     every = {name: overrides for group in experiments.values() for name, overrides in group.items()}
-    _, to_run = split_existing(every)
+    _, to_run = split_existing(every, head)
     if errors := run_missing(to_run, arguments, head):
         return [], errors
     runs = {
@@ -229,11 +243,11 @@ def main() -> None:
         return
     if not arguments.axes:
         parser().error("give what to sweep, such as mlp.hidden=100,200,300")
-    plan = grid.plan(arguments.axes, arguments.seeds, arguments.seed_param, arguments.model)
     head = head_commit()
+    plan = grid.plan(arguments.axes, arguments.seeds, arguments.seed_param, arguments.model)
     check_clean(head)
-    there, to_run = split_existing(plan.all_experiments())
-    print(describe(plan, there, to_run), file=sys.stdout if arguments.dry_run else sys.stderr)
+    there, to_run = split_existing(plan.all_experiments(), head)
+    print(describe(plan, there, to_run, head), file=sys.stdout if arguments.dry_run else sys.stderr)
     if arguments.seeds and not plan.seeds:
         print(f"{plan.model} has no seed, so every setting is run once.", file=sys.stderr)
     if arguments.dry_run:

@@ -20,7 +20,7 @@ from distributed.scheduler import KilledWorker
 
 from charlm.core.errors import InputError
 from tools.dvc_state import cache_folder, md5
-from tools.experiments import experiment_ref, head_commit
+from tools.experiments import experiment_ref
 from tools.sweep import node
 from tools.sweep.runner import Outcome
 from tools.sweep.transport import job, pack, receive
@@ -32,20 +32,25 @@ NODES_S = 60  # to wait for the first node
 class DaskEngine:
     """Runs experiments on the nodes of a Dask cluster; results come back to this git and cache."""
 
-    def __init__(self, address: str, key: Path) -> None:
+    def __init__(self, address: str, key: Path, head: str) -> None:
         """Connect, send the nodes what every experiment starts from, and check them.
+
+        Args:
+            address: of the scheduler.
+            key: of the cluster.
+            head: the commit that experiments start from, HEAD.
 
         Raises:
             InputError: the address is not safe or nobody answers there, or no node has the
-                environment of this one.
+                environment of this one, or HEAD is another commit.
         """
         check_address(address)
         self.address = address
         self.cache = cache_folder()
-        self.head = head_commit()  # it may move while the experiments run
+        self.head = head
         self.client = connect(address, key)
         try:
-            package = pack(self.cache)
+            package = pack(self.cache, head)
             self.module = self.send_code()
             self.environment = package.environment
             # not `scatter`: its data would be lost with the nodes that have it

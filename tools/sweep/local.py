@@ -1,47 +1,42 @@
-"""The engine of one machine: `dvc exp run --temp`, as many at once as there are cores."""
+"""The engine of one machine: each experiment in a clone, as many at once as there are cores."""
 
 import os
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from charlm.core.errors import InputError
 from tools.dvc_state import cache_folder
-from tools.experiments import (
-    UNFINISHED,
-    check_cache_path,
-    commit_of,
-    experiment_ref,
-    find,
-    git,
-    overridden,
-)
-from tools.sweep.node import (
-    Supervised,
-    dvc_command,
-    one_line,
-    run_dvc,
-    stage_environment,
-    stages_run,
-)
+from tools.experiments import commit_of, find, git, head_commit, overridden
+from tools.sweep.node import Supervised, one_line, own_folder, run_in_clone, stages_run
 from tools.sweep.runner import Experiments, Outcome, check_errors, run_experiments
+from tools.sweep.transport import fetch, job
+
+CLONES = Path(".dvc/tmp/exps/clones")  # while their experiments run
 
 
 class LocalEngine:
-    """Threads, each of which waits for one experiment at a time."""
+    """Threads, each of which waits for one experiment at a time.
 
-    def __init__(self, jobs: int | None = None, check: Callable[[], None] = lambda: None) -> None:
+    All experiments start from the same commit and files, whatever is edited or committed meanwhile.
+    """
+
+    def __init__(self, jobs: int | None = None, head: str = "") -> None:
         """Prepare to run experiments.
 
         Args:
             jobs: how many at once; by default one per core.
-            check: raises InputError if no further experiment may start.
+            head: the commit that they start from; by default HEAD, and what changed since.
         """
         self.jobs = jobs or core_count()
-        self.check = check
         self.cache = cache_folder()
+        self.head = head or head_commit()
+        self.files = head or snapshot()
+        self.source = Path(git("rev-parse", "--show-toplevel").decode().rstrip("\n"))
+        self.folder = CLONES.absolute()
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.pool = ThreadPoolExecutor(self.jobs)
         self.lock = threading.Lock()
         self.commands: dict[str, Supervised] = {}  # those that are running
@@ -70,40 +65,49 @@ class LocalEngine:
         self.pool.shutdown(cancel_futures=True)
 
     def run(self, name: str, overrides: list[str]) -> Outcome:
-        """Run an experiment in a temporary folder.
-
-        It runs under another name and is renamed at the end, so that an older one of the same name
-        is there until then, whatever happens.
-        """
+        """Run an experiment; an older one of the same name is there until it has succeeded."""
         start = time.monotonic()
-        try:
-            self.check()
-        except InputError as error:
-            return Outcome(name, 0, str(error))
-        ref, unfinished = experiment_ref(name), experiment_ref(f"{name}{UNFINISHED}")
-        outdated = commit_of(ref)
-        git("update-ref", "-d", unfinished)  # of a run that was killed
-        command = dvc_command(f"{name}{UNFINISHED}", overrides, "--temp")
-
-        def begin() -> Supervised:
-            with self.lock:
-                self.starts[name] = start
-                self.commands[name] = Supervised(command, Path.cwd(), stage_environment())
-                if self.closed:
-                    self.commands[name].stop()
-                return self.commands[name]
-
-        status, printed, errors = run_dvc(begin, self.cache)
         with self.lock:
-            del self.commands[name], self.starts[name]
-        detail = stages_run(printed)
-        if status:
-            why = one_line(errors, status)
-            return Outcome(name, time.monotonic() - start, why, detail=detail)
-        git("update-ref", ref, commit_of(unfinished))
-        git("update-ref", "-d", unfinished)
-        detail += f", replaces {outdated[:7]}" if outdated else ""
-        return Outcome(name, time.monotonic() - start, detail=detail)
+            self.starts[name] = start
+        try:
+            detail, why = self.run_in_clone(name, overrides)
+        except (InputError, OSError, RuntimeError) as error:
+            detail, why = "", " ".join(str(error).split())
+        with self.lock:
+            self.commands.pop(name, None)
+            del self.starts[name]
+        return Outcome(name, time.monotonic() - start, why, detail=detail)
+
+    def run_in_clone(self, name: str, overrides: list[str]) -> tuple[str, str]:
+        """Run an experiment; return what else to print, and why it failed."""
+        task = job(name, overrides, self.head, self.files)
+        outdated = commit_of(task["ref"])
+        with own_folder(self.folder) as folder:
+            start = partial(self.start, name)
+            status, printed, errors = run_in_clone(folder, self.source, task, self.cache, start)
+            if status:
+                return stages_run(printed), one_line(errors, status)
+            fetch(folder / "clone", task["ref"])
+        return stages_run(printed) + (f", replaces {outdated[:7]}" if outdated else ""), ""
+
+    def start(self, name: str, command: list[str], folder: Path, env: dict[str, str]) -> Supervised:
+        """Start the command of an experiment, or one that ends at once if the engine is closed."""
+        with self.lock:
+            self.commands[name] = Supervised(command, folder, env)
+            if self.closed:
+                self.commands[name].stop()
+            return self.commands[name]
+
+
+def snapshot() -> str:
+    """Return a commit of the files that git tracks as they are now; HEAD if it has the same.
+
+    Neither these files nor the stash are changed.
+    """
+    # where nothing differs, `git stash create` fails after a copy of the folder
+    if git("diff", "--name-only", "--ignore-submodules", "HEAD"):
+        return git("stash", "create").decode().strip()
+    return head_commit()
 
 
 def core_count() -> int:
@@ -114,17 +118,16 @@ def core_count() -> int:
 
 
 def check_repository() -> None:
-    """Check that DVC can run and save experiments here.
+    """Check that DVC can save experiments here.
 
     Raises:
-        InputError: it cannot.
+        InputError: it cannot, in a shallow clone.
     """
     if git("rev-parse", "--is-shallow-repository").strip() == b"true":
         raise InputError(
             "this is a shallow clone, in which DVC saves no experiments; run "
             "`git fetch --unshallow`"
         )
-    check_cache_path()
 
 
 def run_all(experiments: Experiments) -> None:

@@ -26,7 +26,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PARTIAL_S = 5  # age of a file that nobody writes any more
 GRACE_S = 5  # between asking a command to end and killing it
 CACHED_FILES = Path("files/md5")  # in a DVC cache
 DIRECTORY = ".dir"  # ends the hash of a list of files, which stands for a directory
@@ -34,6 +33,7 @@ UNWANTED = ("MALLOC_TRIM_THRESHOLD_",)  # Dask's nanny sets it, and it slows sta
 IN_USE = ".in-use"  # locked while the folder that it is in belongs to a task
 STARTS: dict[str, float] = {}  # of the experiments that this process is running
 Job = dict[str, Any]
+Ended = tuple[int, str, str]  # status, stdout and stderr of a command
 
 
 class Package(NamedTuple):
@@ -108,7 +108,7 @@ class Supervised:
         with contextlib.suppress(OSError):
             self.process.stdin.close()
 
-    def wait(self) -> tuple[int, str, str]:
+    def wait(self) -> Ended:
         """Wait for its end; return its status and what it printed on stdout and stderr."""
         status = self.process.wait()
         if hasattr(os, "killpg"):  # should the supervisor itself have been killed
@@ -122,20 +122,32 @@ class Supervised:
         return status, printed[0], printed[1]
 
 
+Start = Callable[[list[str], Path, dict[str, str]], Supervised]  # of a command, in a folder
+
+
+@functools.cache
+def git_variables() -> tuple[str, ...]:
+    """Return the names of the variables that tie git to one repository, as in a git hook."""
+    command = ("git", "rev-parse", "--local-env-vars")
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ()
+    return tuple(listed.stdout.split())
+
+
 def stage_environment(**variables: str) -> dict[str, str]:
-    """Return the environment of a command whose `python` is the one that runs this."""
+    """Return the environment of a command in any repository, with this Python as its `python`."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    kept = {key: value for key, value in os.environ.items() if key not in UNWANTED}
+    unwanted = {*UNWANTED, *git_variables()}
+    kept = {key: value for key, value in os.environ.items() if key not in unwanted}
     return kept | {"PATH": path} | variables
 
 
-def dvc_command(name: str, overrides: list[str], *options: str) -> list[str]:
-    """Return the command that runs an experiment.
-
-    `--wait-for-lock`: several that start at once would fail with "Unable to acquire lock".
-    """
-    dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp", "run", *options]
-    return [*dvc, "--name", name, *(f"--set-param={override}" for override in overrides)]
+def dvc_command(name: str, overrides: list[str]) -> list[str]:
+    """Return the command that runs an experiment."""
+    dvc = [sys.executable, "-m", "dvc", "exp", "run", "--name", name]
+    return [*dvc, *(f"--set-param={override}" for override in overrides)]
 
 
 def one_line(stderr: str, status: int) -> str:
@@ -233,37 +245,22 @@ def recorded_hashes(lock: bytes, cache: Path) -> list[str]:
     return list(dict.fromkeys(hashes + inside))
 
 
-def remove_partial_runs(cache: Path) -> bool:
-    """Remove what a killed DVC left partly written in its run cache; tell if there was something.
+def run_dvc(start: Callable[[], Supervised], project: Path, env: dict[str, str]) -> Ended:
+    """Run an experiment, once more if what a killed DVC left in its run cache may have failed it.
 
-    DVC reads such an entry like a whole one, and then fails at the same stage each time: "failed
-    to reproduce 'train_mlp': 'outs'". It also fails at an empty folder. It writes an entry in
-    milliseconds, so an older one is of a process that has ended.
+    Args:
+        start: starts `dvc exp run`.
+        project: the clone that it runs in.
+        env: its environment.
     """
-    newest = time.time() - PARTIAL_S
-    removed = False
-    for folder in (cache / "runs").glob("*/*"):
-        with contextlib.suppress(OSError):  # somebody else removes it, too
-            is_old = folder.stat().st_mtime < newest
-            for path in folder.glob(".*.tmp"):
-                if path.stat().st_mtime < newest:
-                    path.unlink()
-                    removed = is_old = True
-            if is_old and not any(folder.iterdir()):
-                folder.rmdir()
-                removed = True
-    return removed
-
-
-def run_dvc(start: Callable[[], Supervised], cache: Path) -> tuple[int, str, str]:
-    """Run an experiment, once more if a partly written entry of the run cache may have failed it.
-
-    Returns:
-        status, stdout and stderr.
-    """
-    remove_partial_runs(cache)
     ended = start().wait()
-    if ended[0] and remove_partial_runs(cache):
+    removal = (sys.executable, "-m", "tools.rescue", "--run-cache")
+    if (
+        ended[0]
+        and not subprocess.run(
+            removal, cwd=project, env=env, capture_output=True, check=False
+        ).returncode
+    ):
         ended = start().wait()
     return ended
 
@@ -346,7 +343,8 @@ def run(job: Job, package: Package) -> Job:
     """Run one experiment in a clone with a cache that all experiments of this node share.
 
     Args:
-        job: `name` and `overrides` of the experiment; `ref`, where git keeps it; `below`, the
+        job: `name` and `overrides` of the experiment; `ref`, where git keeps it; `head`, the commit
+            that it starts from; `files`, a commit with the files that it starts from; `below`, the
             project's folder in the repository; `author`, name and address for its commit.
         package: see there.
 
@@ -373,35 +371,60 @@ def run_in(folder: Path, cache: Path, job: Job, package: Package) -> Job:
     """Run one experiment in a folder; see `run`."""
     for md5, content in package.files.items():
         place(cache, md5, content)
-    bundle, clone = folder / "bundle", folder / "clone"
+    bundle, clone, back = (folder / name for name in ("bundle", "clone", "back"))
     bundle.write_bytes(package.bundle)
-    name, address = job["author"]
-    env = stage_environment(
-        DVC_SITE_CACHE_DIR=str(folder / "site"),
-        DVC_NO_ANALYTICS="1",
-        GIT_AUTHOR_NAME=name,
-        GIT_AUTHOR_EMAIL=address,
-        GIT_COMMITTER_NAME=name,
-        GIT_COMMITTER_EMAIL=address,
-    )
-    call("git", "clone", "--quiet", str(bundle), str(clone), folder=folder, env=env)
-    project = clone / job["below"]
-    (project / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")
-    dvc = (sys.executable, "-m", "dvc")
-    call(*dvc, "checkout", "--quiet", folder=project, env=env)
-    command = dvc_command(job["name"], job["overrides"])
-    status, printed, errors = run_dvc(lambda: Supervised(command, project, env), cache)
+    status, printed, errors = run_in_clone(folder, bundle, job, cache)
     if status:
         return {"error": one_line(errors, status)}
-    hashes = recorded_hashes((project / "dvc.lock").read_bytes(), cache)
+    hashes = recorded_hashes((clone / job["below"] / "dvc.lock").read_bytes(), cache)
     new = [md5 for md5 in hashes if md5 not in package.files and cache_path(cache, md5).exists()]
-    back = folder / "back"
-    call("git", "bundle", "create", "-q", str(back), job["ref"], "^HEAD", folder=clone, env=env)
+    command = ("git", "bundle", "create", "-q", str(back), job["ref"], f"^{job['head']}")
+    call(*command, folder=clone, env=stage_environment())
     return {
         "bundle": back.read_bytes(),
         "files": {md5: cache_path(cache, md5).read_bytes() for md5 in new},
         "detail": stages_run(printed),
     }
+
+
+def run_in_clone(
+    folder: Path, source: Path, job: Job, cache: Path, start: Start = Supervised
+) -> Ended:
+    """Run one experiment in a new clone, `folder/clone`.
+
+    `dvc exp run --temp` would set it up in the checkout itself, where it meets edits and others.
+
+    Args:
+        folder: an empty one.
+        source: a repository, or a bundle of git.
+        job: see `run`.
+        cache: of DVC, which the clone uses.
+        start: starts a command with an environment.
+
+    Raises:
+        RuntimeError: git fails.
+        OSError: the disk is full, or git has no file of .dvc.
+    """
+    clone = folder / "clone"
+    name, address = job["author"]
+    env = stage_environment(
+        DVC_SITE_CACHE_DIR=str(folder / "site"),
+        DVC_NO_ANALYTICS="1",
+        DVC_EXP_AUTO_PUSH="false",  # it would push to `source`
+        GIT_AUTHOR_NAME=name,
+        GIT_AUTHOR_EMAIL=address,
+        GIT_COMMITTER_NAME=name,
+        GIT_COMMITTER_EMAIL=address,
+    )
+    options = ("--quiet", "--shared", "--no-checkout")
+    call("git", "clone", *options, str(source), str(clone), folder=folder, env=env)
+    call("git", "checkout", "--quiet", "--detach", job["files"], folder=clone, env=env)
+    call("git", "reset", "--quiet", "--soft", job["head"], folder=clone, env=env)
+    project = clone / job["below"]
+    settings = f'[cache]\n    dir = "{cache}"\n'
+    (project / ".dvc/config.local").write_text(settings, encoding="utf-8")
+    command = dvc_command(job["name"], job["overrides"])
+    return run_dvc(lambda: start(command, project, env), project, env)
 
 
 if __name__ == "__main__":

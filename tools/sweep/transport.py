@@ -6,25 +6,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from charlm.core.errors import InputError
-from charlm.core.storage import read_bytes
 from charlm.core.versions import CONSTRAINTS, read_pins
-from tools.dvc_state import LOCK
-from tools.experiments import experiment_ref, git
+from tools.dvc_state import LOCK, parse_stages
+from tools.experiments import experiment_ref, git, head_commit
 from tools.sweep.node import Package, cache_path, installed, place, recorded_hashes
 
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
-
-
-def cache_folder() -> Path:
-    """Return where DVC keeps the cache of this project, or would if this were one."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo  # slow
-
-    try:
-        with Repo() as repo:
-            return Path(repo.cache.local_cache_dir)
-    except DvcException:  # `dvc exp run` says what is wrong
-        return Path(".dvc/cache")
 
 
 def environment() -> dict[str, str]:
@@ -39,10 +26,7 @@ def has_results(commit: str, cache: Path) -> bool:
 
 def missing(lock: bytes, cache: Path) -> list[str]:
     """Return the hashes of the cached outputs of a dvc.lock that a cache does not have."""
-    from ruamel.yaml import YAML
-
-    stages = YAML(typ="safe").load(lock)["stages"].values()
-    outs = [out for stage in stages for out in stage.get("outs", [])]
+    outs = [out for stage in parse_stages(lock, LOCK).values() for out in stage.get("outs", [])]
     return [
         out["md5"]
         for out in outs
@@ -50,13 +34,20 @@ def missing(lock: bytes, cache: Path) -> list[str]:
     ]
 
 
-def pack(cache: Path) -> Package:
+def pack(cache: Path, head: str) -> Package:
     """Return the commit and the files of DVC's cache that every experiment starts from.
 
+    Args:
+        cache: of DVC.
+        head: the commit, HEAD: git bundles nothing that no ref points to.
+
     Raises:
-        InputError: the cache lacks some of them.
+        InputError: HEAD has moved, or the cache lacks some of them.
     """
-    lock = read_bytes(Path(LOCK))
+    bundle = git("bundle", "create", "-q", "-", "HEAD")
+    if head_commit() != head:
+        raise InputError("sweep: HEAD has moved since the sweep began; run the same command again")
+    lock = git("show", f"{head}:./{LOCK}")
     if missing(lock, cache):
         raise InputError(
             f"sweep: DVC's cache lacks results that {LOCK} records, and nodes start from them; "
@@ -64,16 +55,17 @@ def pack(cache: Path) -> Package:
         )
     paths = {md5: cache_path(cache, md5) for md5 in recorded_hashes(lock, cache)}
     files = {md5: path.read_bytes() for md5, path in paths.items() if path.exists()}
-    return Package(git("bundle", "create", "-q", "-", "HEAD"), files, environment())
+    return Package(bundle, files, environment())
 
 
-def job(name: str, overrides: list[str], head: str) -> dict[str, Any]:
+def job(name: str, overrides: list[str], head: str, files: str = "") -> dict[str, Any]:
     """Return what a node must know of an experiment besides what all of them start from.
 
     Args:
         name: of the experiment.
         overrides: of its parameters.
         head: the commit that it starts from.
+        files: a commit with the files that it starts from, if these are others.
     """
     below = git("rev-parse", "--show-prefix").decode().strip()
     author = git("var", "GIT_COMMITTER_IDENT").decode()
@@ -82,6 +74,8 @@ def job(name: str, overrides: list[str], head: str) -> dict[str, Any]:
         "name": name,
         "overrides": overrides,
         "ref": experiment_ref(name, head),
+        "head": head,
+        "files": files or head,
         "below": below,
         "author": (found[1], found[2]) if found else ("sweep", "sweep@localhost"),
     }
@@ -103,5 +97,10 @@ def receive(ended: dict[str, Any], ref: str, cache: Path) -> None:
     with TemporaryDirectory() as folder:
         bundle = Path(folder, "bundle")
         bundle.write_bytes(ended["bundle"])
-        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
-        git("fetch", *options, str(bundle), f"+{ref}:{ref}")
+        fetch(bundle, ref)
+
+
+def fetch(source: Path, ref: str) -> None:
+    """Put an experiment from a clone or a bundle into git."""
+    options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+    git("fetch", *options, str(source), f"+{ref}:{ref}")
