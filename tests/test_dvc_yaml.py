@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from charlm.models.registry import MODELS, model_class
 from stages.evaluate import POSITION_COLUMNS
 from tests.conftest import ROOT, STAGES, Project
 from tools import deps
+from tools.environment import canonical_name
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 TEMPLATES = {"linear", "bar_horizontal"}  # of DVC's own
@@ -268,3 +270,14 @@ def test_a_new_tool_reruns_no_stage():
     for stage in STAGES.values():
         unrelated = {"constraints-dev.txt", "constraints-cluster.txt", "pyproject.toml"}
         assert not unrelated & set(stage["deps"])
+
+
+def test_lowest_version_of_each_package_is_the_one_that_is_tested():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    files = ("constraints.txt", "constraints-dev.txt", "constraints-cluster.txt")
+    pins = dict(line.split("==") for name in files for line in (ROOT / name).read_text().split())
+    pins = {canonical_name(name): version for name, version in pins.items()}
+    for line in chain(project["dependencies"], *project["optional-dependencies"].values()):
+        name, lowest = re.fullmatch(r"([\w.-]+)>=([\d.]+)(?:,<\d+)?", line).groups()
+        tested = pins[canonical_name(name)]
+        assert tested == lowest or tested.startswith(f"{lowest}."), line

@@ -52,10 +52,23 @@ def rewrite(texts: dict[Path, str], check: bool) -> None:
     print(f"rewrote {found}")
 
 
-def rewrite_tables(doc: str | None, tables: dict[str, Make], files: list[Path] = FILES) -> None:
-    """Be a program, whose help shows `doc`, that fills tables into files."""
+def rewrite_tables(
+    doc: str | None,
+    tables: dict[str, Make],
+    files: list[Path] = FILES,
+    prepare: Callable[[], None] = lambda: None,
+) -> None:
+    """Be a program, whose help shows `doc`, that fills tables into files.
+
+    Args:
+        doc: docstring of the program.
+        tables: what makes each table, by name.
+        files: that have marks.
+        prepare: makes what the tables need.
+    """
     parser = argument_parser(doc)
     parser.add_argument("--check", action="store_true", help="only report what is outdated")
     arguments = parser.parse_args()
+    prepare()
     texts = {path: fill_in(read_bytes(path).decode(), tables) for path in files}
     rewrite(texts, arguments.check)

@@ -87,7 +87,8 @@ def git(*arguments: str) -> bytes:
     """
     finished = subprocess.run(("git", *arguments), check=False, capture_output=True)
     if finished.returncode:
-        raise InputError(f"git {arguments[0]}: {finished.stderr.decode().strip()}")
+        why = " ".join(finished.stderr.decode(errors="replace").split())
+        raise InputError(f"git {arguments[0]}: {why}")
     return finished.stdout
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 from charlm.core.errors import InputError
 from charlm.core.runtime import run
 
+# packages whose errors are about the repository, not about this code
+GIT_AND_DVC = ("_pygit2", "dulwich", "dvc", "dvc_data", "dvc_objects", "pygit2", "scmrepo")
+
 
 def run_tool(main: Callable[[], None]) -> None:
     """Run the `main` of a tool. Ctrl-C lets it remove its temporary files first."""
@@ -18,7 +21,12 @@ def run_tool(main: Callable[[], None]) -> None:
 
     def checked_main() -> None:
         check_arguments()
-        main()
+        try:
+            main()
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in GIT_AND_DVC:
+                raise
+            raise InputError(f"{program_name()}: {explain(error)}") from None
 
     try:
         run(checked_main)
@@ -27,12 +35,26 @@ def run_tool(main: Callable[[], None]) -> None:
         signal.raise_signal(signal.SIGINT)
 
 
+def program_name() -> str:
+    """Return the name of the running program, without its folder."""
+    path = Path(sys.argv[0]).with_suffix("")
+    return path.parent.name if path.name == "__main__" else path.name
+
+
+def explain(error: Exception) -> str:
+    """Return what a library of git or DVC says in one line, and what to do about it if we know."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if "not owned by current user" in reason:
+        return f"{reason}; run `git config --global --add safe.directory {Path.cwd()}`"
+    return reason
+
+
 def argument_parser(doc: str | None) -> argparse.ArgumentParser:
     """Return a parser of a tool's command line, whose help shows the tool's docstring."""
     path = Path(sys.argv[0]).with_suffix("")
-    program = path.parent if path.name == "__main__" else path
+    folder = path.parents[1] if path.name == "__main__" else path.parent
     return argparse.ArgumentParser(
-        prog=f"python -m {program.parent.name}.{program.name}",
+        prog=f"python -m {folder.name}.{program_name()}",
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -10,6 +10,7 @@ them show are run first, unless their results are there. `make tables` also writ
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
@@ -131,8 +132,7 @@ TABLES: dict[str, Make] = {
 
 
 def main() -> None:
-    run_all(EXPERIMENTS)
-    rewrite_tables(__doc__, TABLES)
+    rewrite_tables(__doc__, TABLES, prepare=partial(run_all, EXPERIMENTS))
 
 
 if __name__ == "__main__":

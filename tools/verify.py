@@ -167,7 +167,7 @@ def run(*command: str, folder: Path, **variables: str) -> str:
         text=True,
     )
     if finished.returncode:
-        raise InputError(f"verify: {' '.join(command)} failed: {finished.stderr.strip()}")
+        raise InputError(f"verify: {' '.join(command)} failed: {' '.join(finished.stderr.split())}")
     return finished.stdout
 
 
