@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
 from charlm.core.storage import model_path
 from charlm.models.registry import MODELS, model_class
 from stages.evaluate import POSITION_COLUMNS
 from tests.conftest import ROOT, STAGES, Project
 from tools import deps
-from tools.environment import canonical_name
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 TEMPLATES = {"linear", "bar_horizontal"}  # of DVC's own
@@ -276,8 +276,8 @@ def test_lowest_version_of_each_package_is_the_one_that_is_tested():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     files = ("constraints.txt", "constraints-dev.txt", "constraints-cluster.txt")
     pins = dict(line.split("==") for name in files for line in (ROOT / name).read_text().split())
-    pins = {canonical_name(name): version for name, version in pins.items()}
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
     for line in chain(project["dependencies"], *project["optional-dependencies"].values()):
         name, lowest = re.fullmatch(r"([\w.-]+)>=([\d.]+)(?:,<\d+)?", line).groups()
-        tested = pins[canonical_name(name)]
+        tested = pins[canonicalize_name(name)]
         assert tested == lowest or tested.startswith(f"{lowest}."), line

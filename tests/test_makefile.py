@@ -8,6 +8,7 @@ import venv
 from collections.abc import Iterable
 from pathlib import Path
 
+import packaging
 import pytest
 
 from tests.conftest import ROOT, posix
@@ -166,6 +167,7 @@ def create_environment(folder: Path, packages: Iterable[str], is_link: bool = Tr
     venv.create(path, symlinks=True)
     (site,) = path.glob("lib/*/site-packages")
     (site / "dvc.py").write_text("import sys\nprint('dvc', *sys.argv[1:])\n")
+    (site / "packaging").symlink_to(Path(packaging.__file__).parent)
     for package in packages:
         name, _, version = package.partition("==")
         metadata = site / f"{name}-{version}.dist-info/METADATA"

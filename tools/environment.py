@@ -3,89 +3,57 @@
     python -m tools.environment dev    the packages of pyproject.toml, and those of its extra `dev`
 
 `make` runs this where `.venv` is a link, or a folder that it did not create. Each package, and what
-it needs in turn, must be installed in the version that constraints*.txt pins. One that only some
-systems need is checked if it is installed. This imports nothing but the standard library.
+it needs in turn on this system, must be installed in the version that constraints*.txt pins. This
+imports nothing but the standard library and `packaging`, which other packages need.
 """
 
 import argparse
-import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from charlm.core.versions import read_pins
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 ENVIRONMENT, PROJECT = Path(".venv"), Path("pyproject.toml")
 INSTALLED_BY_MAKE = ("embedded", "report", "test")  # extras
 MAX_PROBLEMS = 3  # named in the message
-NAME = re.compile(r"([\w.-]+)\s*(?:\[([^]]*)\])?")
-EXTRA = re.compile(r"extra == ['\"]([^'\"]+)")
 
 
-class Requirement(NamedTuple):
-    """A package that another one needs.
-
-    Args:
-        name: in lower case, with hyphens.
-        extras: those that are asked for, separated by commas.
-        is_conditional: only some systems need it.
-    """
-
-    name: str
-    extras: str
-    is_conditional: bool
-
-
-def canonical_name(name: str) -> str:
-    """Return the one spelling of the name of a package.
-
-    >>> canonical_name("ruamel.yaml_CLIB")
-    'ruamel-yaml-clib'
-    """
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def parse_requirements(lines: Iterable[str], extras: str = "") -> Iterator[Requirement]:
-    """Yield the requirements of a package with some of its extras.
-
-    >>> list(parse_requirements(["fsspec[http]>=2; sys_platform == 'linux'", "a; extra == 'b'"]))
-    [Requirement(name='fsspec', extras='http', is_conditional=True)]
-    """
-    for line in lines:
-        specifier, _, marker = line.partition(";")
-        extra = EXTRA.search(marker)
-        if (match := NAME.match(specifier)) and (not extra or extra[1] in extras.split(",")):
-            yield Requirement(canonical_name(match[1]), match[2] or "", bool(marker))
-
-
-def find_problems(requirements: Iterable[Requirement], pins: Mapping[str, str]) -> list[str]:
+def find_problems(requirements: Iterable["Requirement"], pins: Mapping[str, str]) -> list[str]:
     """Return what is missing or has another version than the pinned one.
 
     Args:
         requirements: of the project; what they need in turn is looked up.
-        pins: version of each package.
+        pins: version of each package, by its name in lower case with hyphens.
     """
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
     problems: dict[str, None] = {}  # a set in the order of insertion
-    waiting = list(dict.fromkeys(requirements))
-    for requirement in waiting:
-        name = requirement.name
+    waiting = list(requirements)
+    for requirement in waiting:  # which grows meanwhile
+        name = canonicalize_name(requirement.name)
         pin = pins.get(name)
-        wanted = f"{name} {pin}" if pin else name
         try:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            if not requirement.is_conditional:
-                problems[f"{wanted} is missing"] = None
+            problems[f"{name} {pin}".removesuffix(" None") + " is missing"] = None
             continue
         # a local part such as +cpu names the build, not the version
         if pin not in (None, distribution.version.partition("+")[0]):
             problems[f"{name} is {distribution.version} instead of {pin}"] = None
-        needed = parse_requirements(distribution.requires or [], requirement.extras)
-        waiting += [other for other in dict.fromkeys(needed) if other not in waiting]
+        for needed in map(Requirement, distribution.requires or []):
+            extras = ("", *requirement.extras)
+            applies = [not needed.marker or needed.marker.evaluate({"extra": e}) for e in extras]
+            if any(applies) and str(needed) not in map(str, waiting):
+                waiting.append(needed)
     return list(problems)
 
 
@@ -118,12 +86,17 @@ def main() -> None:
     if unknown := set(extras) - set(known):
         parser.error(f"no extra of {PROJECT}: {', '.join(unknown)}; it has {', '.join(known)}")
     lines = [*project["dependencies"], *(line for extra in extras for line in known[extra])]
-    pins = {
-        canonical_name(name): version
+    try:
+        from packaging.requirements import Requirement
+        from packaging.utils import canonicalize_name
+    except ModuleNotFoundError:
+        sys.exit(message(["packaging is missing"], extras))
+    pins: dict[str, str] = {
+        canonicalize_name(name): version
         for path in Path().glob("constraints*.txt")
         for name, version in read_pins(path).items()
     }
-    if problems := find_problems(parse_requirements(lines), pins):
+    if problems := find_problems(map(Requirement, lines), pins):
         sys.exit(message(problems, extras))
 
 
