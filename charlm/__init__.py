@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 # The same result on every x86-64 processor: no instructions beyond AVX2 and no vendor-specific
 # kernels. torch reads these variables once, when it is imported.
@@ -16,6 +17,19 @@ ARITHMETIC = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
 }
 os.environ.update(ARITHMETIC)
+CPUINFO = Path("/proc/cpuinfo")
+FIRST_PROCESSOR = 8192  # characters that describe it
+
+
+def has_avx2(cpuinfo: str) -> bool:
+    """Tell from the beginning of /proc/cpuinfo whether an x86 processor has AVX2.
+
+    >>> has_avx2("flags : sse2 avx avx2 fma"), has_avx2("flags : sse2 avx"), has_avx2("no flags")
+    (True, False, True)
+    """
+    flags = next((line for line in cpuinfo.splitlines() if line.startswith("flags")), "avx2")
+    return "avx2" in flags.split()
+
 
 # argv[0] is "-m" only while `python -m` looks for its module: a program of this project starts.
 if sys.argv[0] == "-m":
@@ -24,6 +38,14 @@ if sys.argv[0] == "-m":
             f"{sys.executable} lacks the packages of this project; activate the environment that "
             "`make repro` created: source .venv/bin/activate"
         )
+    if CPUINFO.exists():  # Linux
+        with CPUINFO.open(encoding="ascii", errors="replace") as file:
+            if not has_avx2(file.read(FIRST_PROCESSOR)):
+                sys.exit(
+                    "this processor has no AVX2, or a virtual machine hides it, and torch would "
+                    "end with an illegal instruction; use a machine with AVX2, or let the virtual "
+                    "machine show the processor as it is (qemu: -cpu host)"
+                )
     # This runs before the slow imports, so it also decides what Ctrl-C does during them: end the
     # program without a stack trace.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

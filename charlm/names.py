@@ -1,17 +1,21 @@
 """Lists of names: one name per line, UTF-8, read as people mean them."""
 
-import json
 import re
 import shlex
 import unicodedata
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from charlm.core.errors import InputError
 from charlm.core.storage import read_bytes
+from charlm.list_formats import Table, find_table, names_column, parse_json
 
 BYTE_ORDER_MARK = "\ufeff"
+# Of no meaning at the end of a line. A zero-width joiner is part of a letter in older Malayalam.
+INVISIBLE = "\xad\u061c\u180e\u200b\u200c\u200e\u200f\ufeff" + "".join(
+    map(chr, [*range(0x202A, 0x202F), *range(0x2060, 0x2070)])
+)
+SPACES = "".join(filter(str.isspace, map(chr, range(0x3001))))
 LINE_END = re.compile("\r\n|\r|\n")
 # no tabs, no line separators either; the space is none of these
 CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -25,9 +29,6 @@ BINARY = (
     b"\xff\xd8\xff",
 )  # first bytes
 HTML = re.compile(rb"\s*<(!--|(!doctype|html|head|body|\?xml)\b)", re.IGNORECASE)
-SEPARATORS = {"tab": "\t", "semicolon": ";", "comma": ","}
-MIN_TABLE_SHARE = 0.9  # of the lines, with the same number of separators
-HEADERS = ("name", "names")
 MAX_NAME_LENGTH = 10_000  # characters; `sample.max_length` has the same limit
 MAX_SHOWN_LENGTH = 50  # characters of a name in an error
 MAX_SHOWN_LINES = 5  # numbers of further lines in an error
@@ -40,11 +41,12 @@ class NameList(NamedTuple):
     mended: dict[str, int]  # without zeros
 
 
-def parse_list(content: bytes, source: str) -> NameList:
+def parse_list(content: bytes, source: str, any_lines: bool = False) -> NameList:
     r"""Return the names of a list in UTF-8.
 
-    A byte-order mark, line ends of Windows, blank lines, spaces around a name, and letters that
-    are stored apart from their accents are mended: the names are in Unicode normal form C.
+    A byte-order mark, line ends of Windows, blank lines, spaces and invisible characters around a
+    name, and letters that are stored apart from their accents are mended: the names are in Unicode
+    normal form C.
 
     >>> parse_list(b"emma\r\n\r\n ava\r\n", "names.txt")
     NameList(names=['emma', 'ava'], mended={'line_ends': 3, 'stripped': 1, 'blank': 1})
@@ -52,27 +54,37 @@ def parse_list(content: bytes, source: str) -> NameList:
     Args:
         content: of the file.
         source: what to call the list in an error.
+        any_lines: whether to accept lines that look like those of a table or have markup.
 
     Raises:
-        InputError: it is no list of names: not UTF-8, not text, a page of HTML, a table, without
-            names, or with lines that are not names.
+        InputError: it is no list of names: not UTF-8, not text, a page of HTML, JSON, a table,
+            without names, or with lines that are not names.
     """
     text = decode(content, source)
+    if parse_json(text) is not None:
+        table = find_table([text])
+        does = f", as `{column_command(source, table)}` does" if table else ""
+        raise InputError(f"{source}: JSON, not a list of names; write the names one per line{does}")
     without_mark = text.removeprefix(BYTE_ORDER_MARK)
-    lines = LINE_END.split(without_mark)
-    if not lines[-1]:
-        del lines[-1]  # what follows the last line end
+    lines = split_lines(without_mark)
     mended = {
         "byte_order_mark": int(text != without_mark),
         "line_ends": len(re.findall("\r\n?", without_mark)),
     }
-    lines, mended_lines = mend(lines)
-    names = [line for line in lines if line]
-    if not names:
+    names, mended_lines = mend(lines)
+    if not any(names):
         raise InputError(f"{source}: contains no names; one name per line is needed")
-    refuse_table(names, source)
-    refuse_lines(lines, f"{source}, line")
-    return NameList(names, {key: count for key, count in mended.items() if count} | mended_lines)
+    if not any_lines:
+        refuse_table(lines, source)
+    refuse_lines(names, f"{source}, line")
+    mended = {key: count for key, count in mended.items() if count} | mended_lines
+    return NameList([name for name in names if name], mended)
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines of a text without their ends, of whatever kind these are."""
+    lines = LINE_END.split(text)
+    return lines if lines[-1] else lines[:-1]
 
 
 def parse_names(texts: list[str], place: str) -> list[str]:
@@ -94,7 +106,7 @@ def decode(content: bytes, source: str) -> str:
     """Return the text of a file.
 
     Raises:
-        InputError: it is not UTF-8, or of another format: a web page, JSON or not text at all.
+        InputError: it is not UTF-8, or of another format: a web page or not text at all.
     """
     if HTML.match(content.removeprefix(BYTE_ORDER_MARK.encode())):
         raise InputError(
@@ -107,38 +119,20 @@ def decode(content: bytes, source: str) -> str:
             "one per line"
         )
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = len(LINE_END.split(content[: error.start].decode("utf-8")))
         raise InputError(
             f"{source}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; save the list "
             "as UTF-8"
         ) from None
-    if is_json(text):
-        raise InputError(f"{source}: JSON, not a list of names; write the names one per line")
-    return text
-
-
-def is_json(text: str) -> bool:
-    """Tell whether a text is an array or object of JSON.
-
-    >>> is_json('["Ada", "Bea"]'), is_json("[Ada]")
-    (True, False)
-    """
-    if not text.lstrip().startswith(("[", "{")):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def mend(lines: list[str]) -> tuple[list[str], dict[str, int]]:
-    """Return lines in Unicode normal form C without spaces around them, and what was done to them.
+    """Return lines in normal form C without what is invisible around them, and what was done.
 
-    >>> mend(["ava ", "zoe\u0308", " "])
-    (['ava', 'zoë', ''], {'composed': 1, 'stripped': 1, 'blank': 1})
+    >>> mend(["ava ", "zoe\u0308", "\u200emia", " "])
+    (['ava', 'zoë', 'mia', ''], {'composed': 1, 'stripped': 1, 'invisible': 1, 'blank': 1})
 
     Returns:
         The lines, also those that are blank; and the number of lines by what was done, without
@@ -147,13 +141,15 @@ def mend(lines: list[str]) -> tuple[list[str], dict[str, int]]:
     composed = lines
     if not all(map(str.isascii, lines)):
         composed = [unicodedata.normalize("NFC", line) for line in lines]
-    stripped = [line.strip().strip(BYTE_ORDER_MARK).strip() for line in composed]
+    stripped = [line.strip() for line in composed]
+    visible = [line.strip(SPACES + INVISIBLE) for line in stripped]
     mended = {
         "composed": len(changed(lines, composed)),
         "stripped": sum(map(bool, changed(composed, stripped))),
-        "blank": sum(not line for line in stripped),
+        "invisible": sum(map(bool, changed(stripped, visible))),
+        "blank": sum(not line for line in visible),
     }
-    return stripped, {key: count for key, count in mended.items() if count}
+    return visible, {key: count for key, count in mended.items() if count}
 
 
 def changed(before: list[str], after: list[str]) -> list[str]:
@@ -161,30 +157,32 @@ def changed(before: list[str], after: list[str]) -> list[str]:
     return [new for old, new in zip(before, after, strict=True) if old != new]
 
 
-def refuse_table(names: list[str], source: str) -> None:
-    """Refuse the lines of a table: nearly all have the same number of separators.
+def refuse_table(lines: list[str], source: str) -> None:
+    """Refuse the lines of a table or of a list with markup.
+
+    Args:
+        lines: as they are in the file.
+        source: what to call the list in an error.
 
     Raises:
-        InputError: see above.
+        InputError: names the command that takes the names out.
     """
-    text = "\n".join(names)
-    for title, separator in SEPARATORS.items():
-        if separator not in text:
-            continue
-        # one before a space is part of a name, as in "Apple, Inc."
-        counts = Counter(name.count(separator) - name.count(f"{separator} ") for name in names)
-        del counts[0]
-        for count, lines in counts.most_common(1):
-            if lines >= MIN_TABLE_SHARE * len(names):
-                option = "" if separator == "\t" else f" -d{shlex.quote(separator)}"
-                file = source.rpartition("/")[2] if "://" in source else source
-                raise InputError(
-                    f"{source}: a table, not a list of names: {lines:,} of {len(names):,} "
-                    f"{'lines have' if len(names) > 1 else 'line has'} {count} "
-                    f"{title}{'s' * (count > 1)}; use one of its columns: "
-                    f"cut{option} -f1 {shlex.quote(file)} > column.txt && python -m tools.use "
-                    "column.txt"
-                )
+    lines = [line.strip(INVISIBLE) for line in lines]
+    if not (table := find_table(lines)):
+        return
+    name, total = lines[table.first - 1].strip(), sum(bool(line.strip()) for line in lines)
+    raise InputError(
+        f"{source}, line {table.first:,}: {shorten(name)!r} is not a plain name: {table.matches:,} "
+        f"of {total:,} {'lines have' if total > 1 else 'line has'} {table.label}; run "
+        f"`{column_command(source, table)}` for the names in it, or `python -m tools.use "
+        f"{shlex.quote(source)} --as-is` if every line is one"
+    )
+
+
+def column_command(source: str, table: Table) -> str:
+    """Return the command that takes the names out of a table."""
+    column = names_column([cells for _, cells in table.rows]) + 1
+    return f"python -m tools.use {shlex.quote(source)} --column {column}"
 
 
 def refuse_lines(names: list[str], place: str) -> None:
@@ -205,11 +203,17 @@ def refuse_lines(names: list[str], place: str) -> None:
     if not bad:
         return
     name = names[bad[0] - 1]
-    shown = repr(name if len(name) <= MAX_SHOWN_LENGTH else f"{name[:MAX_SHOWN_LENGTH]}…")
     others = ", ".join(map(str, bad[1 : MAX_SHOWN_LINES + 1]))
     more = f"; {len(bad) - 1:,} more such line{'s' * (len(bad) > 2)}: {others}" if others else ""
     dots = ", …" if len(bad) > MAX_SHOWN_LINES + 1 else ""
-    raise InputError(f"{place} {bad[0]:,}: {shown} is not a name: {problem(name)}{more}{dots}")
+    raise InputError(
+        f"{place} {bad[0]:,}: {shorten(name)!r} is not a name: {problem(name)}{more}{dots}"
+    )
+
+
+def shorten(name: str) -> str:
+    """Return a name as an error shows it."""
+    return name if len(name) <= MAX_SHOWN_LENGTH else f"{name[:MAX_SHOWN_LENGTH]}…"
 
 
 def problem(name: str) -> str:

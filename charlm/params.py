@@ -53,6 +53,7 @@ class Environment(Section):
 class Fetch(Section):
     url: Annotated[str, Field(min_length=1)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    lines: Literal["plain", "any"] = "plain"
 
 
 class Split(Section):

@@ -3,14 +3,16 @@
     python -m stages.fetch    fetch.url → data/names.txt, metrics/fetch.csv
 
 The file is accepted only if its SHA-256 is `fetch.sha256`, wherever it comes from. Byte-order mark,
-line ends, blank lines and outer spaces are then mended; a list without these is kept byte for byte.
+line ends, blank lines, outer spaces and invisible characters are then mended; a list without these
+is kept byte for byte.
 """
 
 from charlm import params
 from charlm.core.runtime import run_stage
 from charlm.core.storage import DATA, METRICS, write_bytes, write_lines
 from charlm.download import file_name, read_url, verify_hash
-from charlm.names import HEADERS, NameList, parse_list
+from charlm.list_formats import is_header
+from charlm.names import NameList, parse_list
 from charlm.tables import write_facts
 
 MENDED = {  # what was done to a list, by the key in its facts
@@ -18,6 +20,7 @@ MENDED = {  # what was done to a list, by the key in its facts
     "line_ends": "converted the ends of {}",
     "composed": "composed the accents of {}",
     "stripped": "removed spaces around {}",
+    "invisible": "removed invisible characters around {}",
     "blank": "dropped {} blank",
 }
 
@@ -46,8 +49,7 @@ def remarks(found: NameList) -> str:
         MENDED[key].format(f"{count:,}") + f" line{'s' * (count > 1)}" * (key != "byte_order_mark")
         for key, count in found.mended.items()
     ]
-    first = found.names[0]
-    header = f"; is the first line, {first!r}, a header?" if first.casefold() in HEADERS else ""
+    header = f"; is the first line, {found.names[0]!r}, a header?" if is_header(found.names) else ""
     return f"; {', '.join(done)}{header}" if done else header
 
 
@@ -55,7 +57,7 @@ def main() -> None:
     settings = params.load().fetch
     content = read_url(settings.url)
     sha256 = verify_hash(content, settings.sha256, settings.url)
-    found = parse_list(content, settings.url)
+    found = parse_list(content, settings.url, any_lines=settings.lines == "any")
     facts = describe(found, settings.url, sha256)
 
     if found.mended:
@@ -65,8 +67,8 @@ def main() -> None:
     write_facts(METRICS / "fetch.csv", facts)
     print(
         f"fetch: {facts['lines']:,} names, {facts['distinct']:,} of them unique, "
-        f"{facts['shortest']} to {facts['longest']} characters, from {facts['dataset']}"
-        f"{remarks(found)}"
+        f"{facts['shortest']} to {facts['longest']} characters, fetched anew from "
+        f"{facts['dataset']}{remarks(found)}"
     )
 
 

@@ -32,11 +32,11 @@ def server() -> Iterator[str]:
 
 
 def run(
-    folder: Path, url: str, sha256: str | None, **variables: str
+    folder: Path, url: str, sha256: str | None, lines: str = "plain", **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the stage in a folder with these two parameters; no mirror unless one is given."""
+    """Run the stage in a folder with these parameters; no mirror unless one is given."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["fetch"] = {"url": url, "sha256": sha256}
+    values["fetch"] = {"url": url, "sha256": sha256, "lines": lines}
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
     variables = {"PYTHONPATH": str(ROOT), "NAMES_MIRROR": ""} | variables
     return Project(folder).run(sys.executable, "-m", "stages.fetch", check=False, **variables)
@@ -169,6 +169,16 @@ def test_hash_is_of_the_bytes_and_the_rest_of_what_is_meant(tmp_path: Path):
     }
 
 
+def test_invisible_characters_at_the_ends_are_counted(tmp_path: Path):
+    printed, stored, facts = mended(tmp_path, "Ada\n\u200eAda\nAda\u200f \nAda\n".encode())
+    assert printed == (
+        "fetch: 4 names, 1 of them unique, 3 to 3 characters, from words.txt; removed spaces "
+        "around 1 line, removed invisible characters around 2 lines\n"
+    )
+    assert stored == b"Ada\n" * 4
+    assert facts["mended invisible"] == "2"
+
+
 def test_list_that_needs_nothing_is_kept_byte_for_byte(tmp_path: Path):
     for content in (b"emma\nSt. Elm", b"emma\nSt. Elm\n"):
         printed, stored, facts = mended(tmp_path, content)
@@ -177,7 +187,20 @@ def test_list_that_needs_nothing_is_kept_byte_for_byte(tmp_path: Path):
         assert set(facts) == set(FACTS)
 
 
-@pytest.mark.parametrize(("first", "hint"), [("name", 1), ("Names", 1), ("Nameera", 0)])
+def test_lines_of_a_table_are_names_if_the_settings_say_so(tmp_path: Path):
+    content = b"1,2-xylene\n1,3-xylene\n1,4-xylene\n"
+    sha256 = hashlib.sha256(content).hexdigest()
+    (tmp_path / "words.txt").write_bytes(content)
+    refused = run(tmp_path, "words.txt", sha256)
+    assert refused.returncode == 1
+    assert "words.txt, line 1: '1,2-xylene' is not a plain name: " in refused.stderr
+    assert run(tmp_path, "words.txt", sha256, lines="any").returncode == 0
+    assert outputs(tmp_path)[0] == content
+
+
+@pytest.mark.parametrize(
+    ("first", "hint"), [("name", 1), ("Names", 1), ("Nameera", 0), ("Surname", 1), ("1", 1)]
+)
 def test_header_is_a_name_with_a_hint(tmp_path: Path, first: str, hint: int):
     printed, stored, facts = mended(tmp_path, f"{first}\nAda\n".encode())
     assert printed.endswith(f"; is the first line, {first!r}, a header?\n") == hint

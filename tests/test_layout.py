@@ -64,6 +64,43 @@ def test_arithmetic_is_settled_before_torch_is_imported(module: str):
     assert import_watched(module) == "settled"
 
 
+# A program that starts where /proc/cpuinfo is another file.
+START = """
+import pathlib, sys
+read, cpuinfo = pathlib.Path.open, pathlib.Path("/proc/cpuinfo")
+here = pathlib.Path("cpuinfo")
+pathlib.Path.open = lambda path, *options, **more: read(
+    here if path == cpuinfo else path, *options, **more
+)
+sys.argv[0] = "-m"
+import charlm
+print("started")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux only")
+@pytest.mark.parametrize(
+    ("flags", "printed"),
+    [("sse2 avx", "this processor has no AVX2, "), ("sse2 avx avx2 fma", "started\n")],
+)
+def test_processor_without_avx2_is_refused_before_torch_is_imported(
+    tmp_path: Path, flags: str, printed: str
+):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    started = subprocess.run(
+        [sys.executable, "-c", START],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (started.stdout or started.stderr).startswith(printed)
+    assert started.returncode == ("avx2" not in flags.split())
+    assert started.stderr.count("\n") == started.returncode
+
+
 def test_watch_sees_a_torch_that_comes_too_early(tmp_path: Path):
     (tmp_path / "early.py").write_text("import torch\nimport charlm\n")
     assert import_watched("early", tmp_path) == "too early"

@@ -29,8 +29,31 @@ MENDED = {
     "a second byte-order mark": (
         "\ufeffemma\n\ufeffava\n".encode(),
         ["emma", "ava"],
-        {"byte_order_mark": 1, "stripped": 1},
+        {"byte_order_mark": 1, "invisible": 1},
     ),
+    "direction marks": (
+        "\u200eגד\u200f\n\u202bדב\u202c\nתמר\n\u2067אבשלם\u2069\n".encode(),
+        ["גד", "דב", "תמר", "אבשלם"],
+        {"invisible": 3},
+    ),
+    "other invisible characters": (
+        "\u200bemma\u00ad\nava\u2060 \n\u200cmia\u200c\n".encode(),
+        ["emma", "ava", "mia"],
+        # the space, then what was before it
+        {"stripped": 1, "invisible": 3},
+    ),
+    "a line of invisible characters": (
+        "emma\n\u200e \u200b\nava\n".encode(),
+        ["emma", "ava"],
+        {"blank": 1},
+    ),
+    "invisible inside": (
+        "می\u200cکنم\nא\u200eב\n".encode(),
+        ["می\u200cکنم", "א\u200eב"],
+        {},
+    ),
+    # the last letter of "avan" in older Malayalam is NA, virama, joiner
+    "joiner at the end": ("അവന്\u200d\u200e\n".encode(), ["അവന്\u200d"], {"invisible": 1}),
     "accents stored apart": (
         "zoe\u0308\nava\nlea\u0301\n".encode(),
         ["zoë", "ava", "leá"],
@@ -70,6 +93,7 @@ def test_names_of_other_alphabets_and_kinds_are_names(lines: list[str]):
     assert names.parse_list("\n".join(lines).encode(), "list") == NameList(lines, {})
 
 
+JSON = "list: JSON, not a list of names; write the names one per line"
 NO_NAMES = "list: contains no names; one name per line is needed"
 PAGE = (
     "list: a page of HTML or XML, not a list of names; use the address of the list itself, such as "
@@ -152,10 +176,15 @@ PAGE = (
                 "remove it; 1,199 more such lines: 2, 3, 4, 5, 6, …"
             ),
         ),
+        (b'{"names": []}', JSON),
         *[
-            (content, "list: JSON, not a list of names; write the names one per line")
-            for content in (b'["Ada", "Bea"]', b'\n[\n  "Ada",\n  "Bea"\n]\n', b'{"names": []}')
+            (content, f"{JSON}, as `python -m tools.use list --column 1` does")
+            for content in (b'["Ada", "Bea"]', b'\n[\n  "Ada",\n  "Bea"\n]\n', b'{"Ada": 5}')
         ],
+        (
+            b'[{"n": 1, "name": "Ada"}]',
+            f"{JSON}, as `python -m tools.use list --column 2` does",
+        ),
     ],
 )
 def test_what_is_no_list_is_refused_with_the_reason(content: bytes, message: str):
@@ -189,32 +218,48 @@ def test_binary_file_is_refused_with_its_first_bytes(content: bytes):
 
 
 TABLES = {
-    "commas": (b"Ada,F,100\r\nBea,F,99\r\n", "2 of 2 lines have 2 commas", "cut -d, -f1"),
-    "one comma": (b"Ada,100\nBea,99\n", "2 of 2 lines have 1 comma", "cut -d, -f1"),
-    "tabs": (b"Ada\tF\nBea\tF\n", "2 of 2 lines have 1 tab", "cut -f1"),
-    "semicolons": (b"Ada;F;1\n\nBea;F;2\n", "2 of 2 lines have 2 semicolons", "cut -d';' -f1"),
-    "quoted names": (b'"Lee, Ada",F\n"Ray, Bea",F\n', "2 of 2 lines have 1 comma", "cut -d, -f1"),
-    "nine of ten": (b"Ada,F\n" * 9 + b"Bea\n", "9 of 10 lines have 1 comma", "cut -d, -f1"),
-    "one line": (b"Ada,F", "1 of 1 line has 1 comma", "cut -d, -f1"),
+    "commas": (b"Ada,F,100\r\nBea,F,99\r\n", "1: 'Ada,F,100'", "2 of 2 lines have 2 commas", 1),
+    "one comma": (b"Ada,100\nBea,99\n", "1: 'Ada,100'", "2 of 2 lines have 1 comma", 1),
+    "tabs": (b"Ada\tF\nBea\tF\n", r"1: 'Ada\tF'", "2 of 2 lines have 1 tab", 1),
+    "after a blank line": (
+        b"\nAda;F;1\n\nBea;F;2\n",
+        "2: 'Ada;F;1'",
+        "2 of 2 lines have 2 semicolons",
+        1,
+    ),
+    "rank first": (b"1,Ada\n2,Bea\n", "1: '1,Ada'", "2 of 2 lines have 1 comma", 2),
+    "nine of ten": (b"Cy\n" + b"Ada,F\n" * 9, "2: 'Ada,F'", "9 of 10 lines have 1 comma", 1),
+    "one line": (b"Ada,Bea", "1: 'Ada,Bea'", "1 of 1 line has 1 comma", 1),
+    "markup": (b"- Ada\n- Bea\n", "1: '- Ada'", "2 of 2 lines have a bullet", 1),
 }
 
 
-@pytest.mark.parametrize(("content", "what", "command"), TABLES.values(), ids=TABLES)
+@pytest.mark.parametrize(("content", "line", "what", "column"), TABLES.values(), ids=TABLES)
 def test_table_is_refused_with_the_command_that_takes_a_column(
-    content: bytes, what: str, command: str
+    content: bytes, line: str, what: str, column: int
 ):
-    for source, file in {
+    for source, argument in {
         "names.txt": "names.txt",
         "my lists/it's.csv": """'my lists/it'"'"'s.csv'""",
-        "https://example.org/lists/a.csv": "a.csv",
+        "https://example.org/a.csv?v=1": "'https://example.org/a.csv?v=1'",
     }.items():
         with pytest.raises(InputError) as error:
             names.parse_list(content, source)
-        # the list itself must not be what the shell overwrites
         assert str(error.value) == (
-            f"{source}: a table, not a list of names: {what}; use one of its columns: {command} "
-            f"{file} > column.txt && python -m tools.use column.txt"
+            f"{source}, line {line} is not a plain name: {what}; run `python -m tools.use "
+            f"{argument} --column {column}` for the names in it, or `python -m tools.use "
+            f"{argument} --as-is` if every line is one"
         )
+
+
+def test_lines_like_those_of_a_table_can_be_meant():
+    lines = ["1,2-dichlorobenzene", "1,3-dichlorobenzene", "1,4-dichlorobenzene"]
+    content = "\n".join(lines).encode()
+    with pytest.raises(InputError, match="3 of 3 lines have 1 comma"):
+        names.parse_list(content, "list")
+    assert names.parse_list(content, "list", any_lines=True) == NameList(lines, {})
+    with pytest.raises(InputError, match="contains a tab"):
+        names.parse_list(b"a\tb\nc\td\n", "list", any_lines=True)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,9 @@ def one_line(error: InputError, beginning: str = "") -> None:
 def meant(content: bytes) -> list[str]:
     """Return the names of a list, as people mean it."""
     lines = re.split("\r\n|\r|\n", content.decode())
-    names = (unicodedata.normalize("NFC", line).strip().strip("\ufeff").strip() for line in lines)
+    ends = r"[\s\xad\u061c\u180e\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]*"
+    whole = re.compile(f"{ends}(.*?){ends}", re.DOTALL)
+    names = (whole.fullmatch(unicodedata.normalize("NFC", line))[1] for line in lines)
     return [name for name in names if name]
 
 

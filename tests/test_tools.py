@@ -187,6 +187,13 @@ def test_score_refuses(trained: Path, arguments: list[str], status: int, message
     assert "Traceback" not in refused.stderr
 
 
+def test_score_takes_each_line_of_a_file_as_a_name(trained: Path):
+    # where a table is fetched, the advice is to train on one of its columns
+    (trained / "table.csv").write_text("ab,ba\nba,ab\n")
+    refused = run(trained, "tools.score", "-f", "table.csv")
+    assert refused.stderr == "'ab,ba': ',' is not among the characters ab\n"
+
+
 @pytest.mark.parametrize("tool", [["tools.score", "ab"], ["tools.generate"]])
 def test_without_models_the_command_that_creates_them_is_named(tmp_path: Path, tool: list[str]):
     (tmp_path / "params.yaml").touch()  # the root of a repository has one

@@ -172,6 +172,7 @@ LINES = "".join(f"{name}\n" for name in TWELVE)
 HAN = ["".join(chr(0x4E00 + 37 * n % 400 + i * n) for i in range(3)) for n in range(20)]
 CYRILLIC = ["Юлий", "Илия", "Лидия", "Филипп", "Яни", "Лия", "Эли", "Лили", "Динь", "Юли"]
 FORTY = [f"{first}{last}" for first in ("dil", "do", "el", "tha") for last in "aeiounrlsw"]
+HEBREW = ["דב", "גד", "תמר", "אדם", "אסתר", "רחל", "לאה", "שרה", "מרים", "חנה"]
 LONG = [name * 11 for name in TWELVE]
 # lists that people have: their bytes, the names that are meant, what is mended
 READ = {
@@ -188,16 +189,64 @@ READ = {
     "han": ("\n".join(HAN), HAN, {}),
     "long_names": ("\n".join(LONG), LONG, {}),
     "space_at_end": (LINES.replace("Ada", "Ada "), TWELVE, {"stripped": 1}),
+    "header_surname": (f"surname\n{LINES}", ["surname", *TWELVE], {}),
+    "invisible_marks": (
+        "".join(f"{name}\n\u200e{name}\n{name}\u200f\n" for name in HEBREW),
+        [name for name in HEBREW for _ in range(3)],
+        {"invisible": 20},
+    ),
     "upper": (LINES.upper(), [name.upper() for name in TWELVE], {}),
 }
+
+
+def no_list(line: str, what: str, column: int = 1) -> str:
+    """Return the error about words.txt."""
+    use = "python -m tools.use words.txt"
+    return (
+        f"words.txt, {line} is not a plain name: {what}; run `{use} --column {column}` for the "
+        f"names in it, or `{use} --as-is` if every line is one"
+    )
+
+
 # and those that are no lists of names, with the one line that says so
 REFUSED = {
     "counts": (
         "".join(f"{name},F,{100 - n}\r\n" for n, name in enumerate(TWELVE)),
-        (
-            "words.txt: a table, not a list of names: 12 of 12 lines have 2 commas; use one of its "
-            "columns: cut -d, -f1 words.txt > column.txt && python -m tools.use column.txt"
-        ),
+        no_list("line 1: 'Ada,F,100'", "12 of 12 lines have 2 commas"),
+    ),
+    "comma_space": (
+        "name, sex, count\n" + "".join(f"{name}, F, {n}\n" for n, name in enumerate(TWELVE)),
+        no_list("line 1: 'name, sex, count'", "13 of 13 lines have 2 commas"),
+    ),
+    "comments": (
+        f"# a game\n\n{LINES}# the end\n",
+        no_list("line 1: '# a game'", "2 of 14 lines have the sign of a comment"),
+    ),
+    "fixed_width": (
+        "".join(f"{name:8}{1 / (n + 1):.3f}{n:3}\n" for n, name in enumerate(TWELVE)),
+        # 10 and 11 take both places, so that there is one space before them
+        no_list("line 1: 'Ada     1.000  0'", "12 of 12 lines have a number, F or M after a space"),
+    ),
+    "hunspell": (
+        f"12\n{LINES}".replace("a\n", "a/H\n"),
+        # Ada, Bea, Dora, Elsa, Hana, Lia
+        no_list("line 2: 'Ada/H'", "6 of 13 lines have flags after a slash"),
+    ),
+    "numbered": (
+        "".join(f"{n}. {name}\n" for n, name in enumerate(TWELVE, start=1)),
+        no_list("line 1: '1. Ada'", "12 of 12 lines have a number in front"),
+    ),
+    "pipes": (
+        "".join(f"{n}|{name}|F\n" for n, name in enumerate(TWELVE)),
+        no_list("line 1: '0|Ada|F'", "12 of 12 lines have 2 pipes", column=2),
+    ),
+    "quoted": (
+        '"name","n"\n' + "".join(f'"{name}",{n}\n' for n, name in enumerate(TWELVE)),
+        no_list("""line 1: '"name","n"'""", "13 of 13 lines have 1 comma"),
+    ),
+    "word_count": (
+        "".join(f"{name} {900 // n}\n" for n, name in enumerate(TWELVE, start=1)),
+        no_list("line 1: 'Ada 900'", "12 of 12 lines have a number, F or M after a space"),
     ),
     "tab_between": (
         f"Ada\tLee\n{LINES}",

@@ -135,7 +135,7 @@ def main() -> None:
     arguments = parser.parse_args()
     names = parse_names(arguments.names, "argument")
     if arguments.file:
-        names += parse_list(read_bytes(arguments.file), str(arguments.file)).names
+        names += parse_list(read_bytes(arguments.file), str(arguments.file), any_lines=True).names
     if not names:
         parser.error("no names: give some, or a file of them with -f")
 
