@@ -357,11 +357,6 @@ def seeded_start(seed: int) -> Parameters:
     return start(2, 100, generator=torch.Generator().manual_seed(seed))
 
 
-def copied(parameters: Parameters) -> Parameters:
-    """Return a copy, to train it in another way."""
-    return [p.detach().clone().requires_grad_() for p in parameters]
-
-
 def forward(parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
     """Return the logits."""
     C, W1, b1, W2, b2 = parameters
@@ -515,7 +510,7 @@ def mlp_10_200() -> Found:
     found = {"start-lecture": before | {"dev NLL": full_nll(parameters, "dev")}}
     descend(parameters, data, [0.1] * 30_000)
     found["mlp-10-200-constant"] = both(parameters)
-    longer = copied(parameters)
+    longer = [p.detach().clone().requires_grad_() for p in parameters]
     descend(parameters, data, [0.01] * 50_000)
     found["mlp-10-200"] = both(parameters) | sizes(parameters, "train")
     descend(parameters, data, [0.01] * 50_000)
@@ -683,14 +678,11 @@ def batch_tails() -> Found:
         series.append(descend(wide_start(), examples("all"), [0.1] * 20))
     losses = torch.tensor(series, dtype=torch.float64)
     z = (losses - losses.mean(0)) / losses.std(0)
+    outside, above = (found.any(1).double().mean().item() for found in (z.abs() > 3, z > 4))
     return {
         "rate-series-300-tails": {
-            "share of series with a batch outside 3 SD": (z.abs() > 3)
-            .any(1)
-            .double()
-            .mean()
-            .item(),
-            "share of series with a batch above 4 SD": (z > 4).any(1).double().mean().item(),
+            "share of series with a batch outside 3 SD": outside,
+            "share of series with a batch above 4 SD": above,
             "mean of batch 13": losses[:, 12].mean().item(),
             "standard deviation of batch 13": losses[:, 12].std().item(),
         }

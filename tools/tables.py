@@ -115,11 +115,6 @@ def graph() -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def sweep() -> str:
-    """Return the table of the sweep that `make sweep` ran."""
-    return table_of_json(read_json(SWEEP), "pipe")
-
-
 TABLES: dict[str, Make] = {
     "names": names,
     "losses": losses,
@@ -127,7 +122,7 @@ TABLES: dict[str, Make] = {
     "verdict": verdict,
     "verdicts": verdicts,
     "graph": graph,
-    "sweep": sweep,
+    "sweep": lambda: table_of_json(read_json(SWEEP), "pipe"),
 }
 
 

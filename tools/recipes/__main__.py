@@ -110,9 +110,6 @@ def main() -> None:
             f"no recipe {', '.join(sorted(unknown))}; `python -m tools.recipes` lists them, and "
             f"the parts are {', '.join(groups)}"
         )
-    parts = {
-        name: group for name, group in groups.items() if arguments.all or name in arguments.names
-    }
     if arguments.changes and not (arguments.names or arguments.all):
         parser.error("-S needs recipes to change")
     if not arguments.names and not arguments.all:
@@ -125,9 +122,9 @@ def main() -> None:
 
     chosen = {
         name: recipe
-        for group_name, group in groups.items()
+        for part, group in groups.items()
         for name, recipe in group.recipes.items()
-        if group_name in parts or name in arguments.names
+        if arguments.all or {part, name} & {*arguments.names}
     }
     changed = {}
     if arguments.changes:

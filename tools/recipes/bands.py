@@ -29,14 +29,9 @@ class Band(Section):
     values: list[float]
 
     @property
-    def half_width(self) -> float:
-        """How far from the mean a correct value is at most."""
-        return max(DEVIATIONS * (self.sd or 0), EXACT)
-
-    @property
     def shown(self) -> str:
         """The mean, and ± the standard deviation over seeds."""
-        if self.sd is None or not self.sd:
+        if not self.sd:
             whole = self.mean == int(self.mean)
             return f"{int(self.mean):,}" if whole else f"{self.mean:.4f}"
         return f"{self.mean:.4f} ± {self.sd:.4f}"
@@ -49,7 +44,8 @@ class Band(Section):
         >>> Band(mean=2.161, sd=0.002, values=[2.159, 2.161, 2.163]).contains("2.170")
         False
         """
-        return abs(parsed(number) - self.mean) <= self.half_width + rounding(number)
+        half_width = max(DEVIATIONS * (self.sd or 0), EXACT)
+        return abs(parsed(number) - self.mean) <= half_width + rounding(number)
 
 
 class Entry(Section):

@@ -1,6 +1,7 @@
 """Recipes as audit/recipes.yaml has them, checked whole."""
 
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -23,7 +24,7 @@ AnySection = TypeVar("AnySection", bound=Section)
 Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".join(lines)))]
 
 
-class Figure(Section):
+class Figure(Section, frozen=False):
     """A number of a recipe: the place of ours, the notebook's, and where a correct run lies."""
 
     what: str
@@ -98,13 +99,6 @@ class Recipe(Section):
         """Return the recipe with further overrides."""
         return self.model_copy(update={"overrides": [*self.overrides, *changes]})
 
-    def with_bands(self, known: dict[str, Band]) -> Self:
-        """Return the recipe with the bands of its figures."""
-        figures = [
-            figure.model_copy(update={"band": known.get(figure.what)}) for figure in self.figures
-        ]
-        return self.model_copy(update={"figures": figures})
-
 
 class Group(Section):
     """Recipes that share a table."""
@@ -144,27 +138,14 @@ def load(path: Path = RECIPES) -> dict[str, Group]:
             experiments have one name; or there are no bands.
     """
     loaded = read_sections(path, Group)
-    names = [
-        experiment
-        for group in loaded.values()
-        for name, recipe in group.recipes.items()
-        for experiment in recipe.experiments(name)
-    ]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    recipes = [item for group in loaded.values() for item in group.recipes.items()]
+    names = Counter(
+        experiment for name, recipe in recipes for experiment in recipe.experiments(name)
+    )
+    if twice := sorted(name for name, count in names.items() if count > 1):
         raise InputError(f"{path}: {', '.join(twice)}: two experiments have this name")
-    return with_bands(loaded, bands.load(path.with_name(bands.PATH.name)))
-
-
-def with_bands(groups: dict[str, Group], loops: dict[str, bands.Entry]) -> dict[str, Group]:
-    """Return groups whose figures have the values of the plain loop with the recipe's name."""
-    return {
-        group_name: group.model_copy(
-            update={
-                "recipes": {
-                    name: recipe.with_bands(loops[name].figures if name in loops else {})
-                    for name, recipe in group.recipes.items()
-                }
-            }
-        )
-        for group_name, group in groups.items()
-    }
+    loops = bands.load(path.with_name(bands.PATH.name))
+    for name, recipe in recipes:
+        for figure in recipe.figures:
+            figure.band = loops[name].figures.get(figure.what) if name in loops else None
+    return loaded

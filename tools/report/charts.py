@@ -71,11 +71,11 @@ def training_charts(sides: dict[str, Results]) -> list[Chart]:
             "color": color("split", {split: SPLIT_COLORS[split] for split in splits}),
             "tooltip": tooltip("split", "step", "nll", sides=sides),
         }
-        first, last = losses_at_ends(shown, splits[-1])
+        ends = [row["nll"] for row in shown if row["split"] == splits[-1]]
         text = (
             f"The loss of {name} over the steps of its training"
             f"{' on train, the batch of a step, and on dev' if 'dev' in splits else ' on train'}: "
-            f"it falls from {first:.2f} to {last:.2f}."
+            f"it falls from {ends[0]:.2f} to {ends[-1]:.2f}."
         )
         layers: list[Spec] = []
         for split in splits:
@@ -87,12 +87,6 @@ def training_charts(sides: dict[str, Results]) -> list[Chart]:
         spec = {"data": {"values": shown}, "encoding": encoding, "layer": layers}
         charts.append(chart(f"Training of {name}", text, spec))
     return charts
-
-
-def losses_at_ends(rows: Rows, split: str) -> tuple[float, float]:
-    """Return the first and the last loss on a split."""
-    losses = [row["nll"] for row in rows if row["split"] == split]
-    return losses[0], losses[-1]
 
 
 def tooltip(*fields: str, sides: dict[str, Results] | None = None) -> list[Spec]:
