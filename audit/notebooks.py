@@ -28,8 +28,7 @@ from tools.documents import rewrite
 from tools.program import argument_parser, run_tool
 from tools.recipes import bands
 from tools.recipes.bands import Band, numbers
-from tools.recipes.catalog import RECIPES, Group, Recipe, read_sections
-from tools.recipes.catalog import load as load_recipes
+from tools.recipes.catalog import RECIPES, Group, Recipe, load, read_sections
 from tools.recipes.figures import Row
 
 SOURCE, FOLDER, PIPELINE = Path("audit/notebooks.yaml"), Path("audit/pages"), Path("dvc.yaml")
@@ -50,13 +49,7 @@ Figures = Annotated[
 Loops = dict[str, bands.Entry]  # by name
 Rows = dict[tuple[str, str], Row]  # by recipe and figure
 HEADERS = (
-    "what",
-    "notebook",
-    "here",
-    "plain loop",
-    "ours is",
-    "the notebook",
-    "kind",
+    *("what", "notebook", "here", "plain loop", "ours is", "the notebook", "kind"),
     "how to get it",
 )
 CLAIM = "claim: "  # how the text of a number begins that no cell prints
@@ -146,15 +139,6 @@ class Notebook(Section):
     def items(self) -> list[Item]:
         """All items of all sections."""
         return [item for section in self.sections for item in section.items]
-
-
-def load(path: Path = SOURCE) -> dict[str, Notebook]:
-    """Read audit/notebooks.yaml.
-
-    Raises:
-        InputError: there is no such file, or it does not fit the classes above.
-    """
-    return read_sections(path, Notebook)
 
 
 def check(notebooks: dict[str, Notebook], groups: dict[str, Group], loops: Loops) -> None:
@@ -501,7 +485,7 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--check", action="store_true", help="only report what is outdated")
     arguments = parser.parse_args()
-    notebooks, groups, loops = load(), load_recipes(), bands.load()
+    notebooks, groups, loops = read_sections(SOURCE, Notebook), load(), bands.load()
     check(notebooks, groups, loops)
     ours = values(groups)
     pages = {FOLDER / f"{name}.md": page(name, one, ours, loops) for name, one in notebooks.items()}

@@ -352,9 +352,9 @@ def start(
     return parameters
 
 
-def seeded_start(seed: int) -> Parameters:
-    """Draw embedding 2, hidden 100 with the seed that a notebook sets."""
-    return start(2, 100, generator=torch.Generator().manual_seed(seed))
+def seeded_start(seed: int, hidden: int = 100) -> Parameters:
+    """Draw embedding 2 with the seed that a notebook sets."""
+    return start(2, hidden, generator=torch.Generator().manual_seed(seed))
 
 
 def forward(parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
@@ -662,12 +662,7 @@ def batches_of_32() -> Found:
     found = {"after-five-names": first_20(memorised, 0.1)}
     for lr in (0.1, 1, 0.001, 0.09):
         found[f"rate-series-{lr:g}"] = first_20(seeded_start(COURSE_SEED), lr)
-    return found | {"rate-series-300": first_20(wide_start(), 0.1)}
-
-
-def wide_start() -> Parameters:
-    """Draw embedding 2, hidden 300 with the seed of [002]."""
-    return start(2, 300, generator=torch.Generator().manual_seed(COURSE_SEED))
+    return found | {"rate-series-300": first_20(seeded_start(COURSE_SEED, 300), 0.1)}
 
 
 def batch_tails() -> Found:
@@ -675,7 +670,7 @@ def batch_tails() -> Found:
     series = []
     for seed in range(1000):
         torch.manual_seed(seed)
-        series.append(descend(wide_start(), examples("all"), [0.1] * 20))
+        series.append(descend(seeded_start(COURSE_SEED, 300), examples("all"), [0.1] * 20))
     losses = torch.tensor(series, dtype=torch.float64)
     z = (losses - losses.mean(0)) / losses.std(0)
     outside, above = (found.any(1).double().mean().item() for found in (z.abs() > 3, z > 4))

@@ -15,7 +15,7 @@ from charlm.tables import parse_facts
 from tools.documents import Make, fill_in, rewrite
 from tools.experiments import file_of, found
 from tools.program import argument_parser, run_tool
-from tools.recipes.catalog import Group, load
+from tools.recipes.catalog import Group, experiments, load
 from tools.recipes.figures import Row, results, table
 from tools.sweep.local import run_all
 
@@ -129,14 +129,8 @@ def main() -> None:
     if unknown := set(arguments.parts) - set(groups):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(groups)}")
     groups = {name: groups[name] for name in arguments.parts or groups}
-    run_all(
-        {
-            experiment: overrides
-            for group in groups.values()
-            for name, recipe in group.recipes.items()
-            for experiment, overrides in recipe.experiments(name).items()
-        }
-    )
+    recipes = (item for group in groups.values() for item in group.recipes.items())
+    run_all(dict(experiments(recipes)))
     write(groups, {name: list(results(group.recipes)) for name, group in groups.items()})
     text = read_bytes(PERFORMANCE).decode()
     rewrite({PERFORMANCE: fill_in(text, TABLES)}, check=False)

@@ -141,7 +141,7 @@ def test_loop_gives_the_committed_values(name: str):
 
 
 def test_every_band_is_used():
-    pages = notebooks.load(ROOT / "audit/notebooks.yaml").values()
+    pages = catalog.read_sections(ROOT / "audit/notebooks.yaml", notebooks.Notebook).values()
     shown = {item.loop for page in pages for item in page.items}
     texts = (ROOT / "audit/recipes.yaml").read_text() + (ROOT / "audit/notebooks.yaml").read_text()
     others = {*ENTRIES} - {*RECIPES} - shown

@@ -15,7 +15,7 @@ from tools import tables
 from tools.recipes import bands, catalog, figures
 from tools.recipes.bands import Band
 
-NOTEBOOKS = notebooks.load(ROOT / "audit/notebooks.yaml")
+NOTEBOOKS = catalog.read_sections(ROOT / "audit/notebooks.yaml", notebooks.Notebook)
 GROUPS = catalog.load(ROOT / "audit/recipes.yaml")
 RECIPES = {name for group in GROUPS.values() for name in group.recipes}
 ITEMS = {name: notebook.items for name, notebook in NOTEBOOKS.items()}
@@ -60,7 +60,7 @@ def content(*items: dict[str, object]) -> dict[str, object]:
 
 def load(path: Path, found: object) -> dict[str, notebooks.Notebook]:
     path.write_text(yaml.safe_dump(found))
-    return notebooks.load(path)
+    return catalog.read_sections(path, notebooks.Notebook)
 
 
 LOOPS = {
@@ -355,7 +355,7 @@ def test_outdated_pages_are_named_and_rewritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     loaded = load(tmp_path / "n.yaml", content(COUNT))
-    monkeypatch.setattr(notebooks, "load", lambda: loaded)
+    monkeypatch.setattr(notebooks, "read_sections", lambda *_: loaded)
     monkeypatch.setattr(notebooks, "FOLDER", tmp_path / "pages")
 
     def run(*arguments: str) -> str:

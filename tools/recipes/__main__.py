@@ -23,7 +23,7 @@ from charlm.core.storage import read_bytes
 from charlm.core.yaml_files import parse_yaml
 from tools.experiments import PARAMS, estimate_s, overridden
 from tools.program import argument_parser, run_tool
-from tools.recipes.catalog import RECIPES, Recipe, load
+from tools.recipes.catalog import RECIPES, Recipe, experiments, load
 from tools.recipes.figures import Row, commits_of, results, table, values
 from tools.sweep.local import run_all
 
@@ -133,13 +133,7 @@ def main() -> None:
             name_of_change(name, arguments.changes): recipe.changed(arguments.changes)
             for name, recipe in chosen.items()
         }
-    run_all(
-        {
-            experiment: overrides
-            for name, recipe in (chosen | changed).items()
-            for experiment, overrides in recipe.experiments(name).items()
-        }
-    )
+    run_all(dict(experiments((chosen | changed).items())))
     if arguments.changes:
         print(compare(chosen, arguments.changes))
         return

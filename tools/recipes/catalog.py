@@ -2,6 +2,7 @@
 
 import shlex
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -107,6 +108,11 @@ class Group(Section):
     recipes: dict[str, Recipe]
 
 
+def experiments(recipes: Iterable[tuple[str, Recipe]]) -> list[tuple[str, list[str]]]:
+    """Return name and overrides of all experiments of recipes."""
+    return [item for name, recipe in recipes for item in recipe.experiments(name).items()]
+
+
 def read_sections(path: Path, kind: type[AnySection]) -> dict[str, AnySection]:
     """Read a YAML file of sections of one kind; `shared` only holds what others refer to.
 
@@ -139,9 +145,7 @@ def load(path: Path = RECIPES) -> dict[str, Group]:
     """
     loaded = read_sections(path, Group)
     recipes = [item for group in loaded.values() for item in group.recipes.items()]
-    names = Counter(
-        experiment for name, recipe in recipes for experiment in recipe.experiments(name)
-    )
+    names = Counter(name for name, _ in experiments(recipes))
     if twice := sorted(name for name, count in names.items() if count > 1):
         raise InputError(f"{path}: {', '.join(twice)}: two experiments have this name")
     loops = bands.load(path.with_name(bands.PATH.name))
