@@ -19,13 +19,13 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
 from charlm.core.errors import InputError
 from charlm.core.storage import read_bytes, write_bytes
-from charlm.download import file_name, mirror_location, read_url, split_url, without_password
+from charlm.download import file_name, mirror_location, read_url, without_password
 from charlm.list_formats import Table, find_table, is_header
 from charlm.names import INVISIBLE, MAX_SHOWN_LINES, decode, mend, parse_list, shorten, split_lines
 from tools.dvc_state import PARAMS, parse_mapping
@@ -129,7 +129,7 @@ def output_path(url: str) -> Path:
     ('lists/people.names.txt', 'people.names.txt')
     """
     name = f"{Path(file_name(url)).stem or 'list'}.names.txt"
-    scheme, _, path, *_ = split_url(url)
+    scheme, _, path, *_ = urlsplit(url)
     if scheme in ("http", "https"):
         return Path(name)
     return Path(unquote(path) if scheme == "file" else url).with_name(name)
