@@ -59,7 +59,8 @@ def outputs(folder: Path) -> tuple[bytes, dict[str, str]]:
 def test_list_from_an_address(tmp_path: Path, server: str):
     finished = run(tmp_path, f"{server}/lists/names.txt", HASH)
     assert (
-        finished.stdout == "fetch: 3 names, 3 of them unique, 3 to 6 characters, fetched anew from names.txt\n"
+        finished.stdout
+        == "fetch: 3 names, 3 of them unique, 3 to 6 characters, fetched anew from names.txt\n"
     )
     assert finished.stderr == ""
     assert outputs(tmp_path) == (LIST, FACTS)
@@ -149,7 +150,8 @@ def test_hash_is_of_the_bytes_and_the_rest_of_what_is_meant(tmp_path: Path):
     content = "\ufeffAda \r\nZoe\u0308\r\n\r\nBea\r\n\r\n".encode()
     printed, stored, facts = mended(tmp_path, content)
     assert printed == (
-        "fetch: 3 names, 3 of them unique, 3 to 3 characters, fetched anew from words.txt; removed a byte-order "
+        "fetch: 3 names, 3 of them unique, 3 to 3 characters, fetched anew from "
+        "words.txt; removed a byte-order "
         "mark, converted the ends of 5 lines, composed the accents of 1 line, removed spaces "
         "around 1 line, dropped 2 blank lines\n"
     )
@@ -172,7 +174,8 @@ def test_hash_is_of_the_bytes_and_the_rest_of_what_is_meant(tmp_path: Path):
 def test_invisible_characters_at_the_ends_are_counted(tmp_path: Path):
     printed, stored, facts = mended(tmp_path, "Ada\n\u200eAda\nAda\u200f \nAda\n".encode())
     assert printed == (
-        "fetch: 4 names, 1 of them unique, 3 to 3 characters, fetched anew from words.txt; removed spaces "
+        "fetch: 4 names, 1 of them unique, 3 to 3 characters, fetched anew from "
+        "words.txt; removed spaces "
         "around 1 line, removed invisible characters around 2 lines\n"
     )
     assert stored == b"Ada\n" * 4
@@ -182,7 +185,7 @@ def test_invisible_characters_at_the_ends_are_counted(tmp_path: Path):
 def test_list_that_needs_nothing_is_kept_byte_for_byte(tmp_path: Path):
     for content in (b"emma\nSt. Elm", b"emma\nSt. Elm\n"):
         printed, stored, facts = mended(tmp_path, content)
-        assert printed.endswith(", from words.txt\n")
+        assert printed.endswith(", fetched anew from words.txt\n")
         assert stored == content
         assert set(facts) == set(FACTS)
 
