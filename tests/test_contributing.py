@@ -81,7 +81,7 @@ def test_new_model_is_compared_and_declared(with_unigram: Project):
     assert "unigram → mlp" in compared
     stages = yaml.safe_load((with_unigram.root / "dvc.yaml").read_text())["stages"]
     for stage in ("evaluate", "sample"):
-        assert "charlm/models/unigram.py" in stages[stage]["deps"]
+        assert "charlm/models" in stages[stage]["deps"]
         assert "data/models/unigram.safetensors" in stages[stage]["deps"]
 
 

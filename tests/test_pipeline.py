@@ -54,10 +54,15 @@ def test_first_run_in_a_clone_ends_in_the_committed_bytes(finished: Project):
         for stage in STAGES
     ],
 )
+def copy_path(source: Path, target: Path) -> None:
+    """Copy a file or a folder."""
+    (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
+
+
 def test_stage_needs_only_what_it_declares(quick: Project, tmp_path: Path, stage: str):
     for name in declared(stage, "deps"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(quick.root / name, tmp_path / name)
+        copy_path(quick.root / name, tmp_path / name)
     # sections it does not declare hold other values than in the pipeline's run
     values = yaml.safe_load((quick.root / "params.yaml").read_text())
     others = {
@@ -204,7 +209,7 @@ def test_experiment_changes_one_line_of_params(quick: Project, names: list[str])
 def test_evaluate_declares_every_split(finished: Project, tmp_path: Path):
     for name in declared("evaluate", "deps"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(finished.root / name, tmp_path / name)
+        copy_path(finished.root / name, tmp_path / name)
     shutil.copy2(finished.root / "params.yaml", tmp_path)
     Project(tmp_path).set_param("evaluate.splits", ["train", "dev", "test"])
     Project(tmp_path).run(sys.executable, "-m", "stages.evaluate")

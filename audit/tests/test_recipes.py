@@ -778,7 +778,7 @@ def test_outside_a_repository_is_one_line(tmp_path: Path):
 def test_repository_without_dvc_is_one_line(saved: Project):
     saved.set_param("mlp.layers", 3)
     refused = tool(saved, "wide", status=1)
-    assert re.fullmatch(r"you are not inside of a DVC repository .*\n", refused.stderr)
+    assert refused.stderr == f"{saved.root}: not the root of a DVC repository; run from there\n"
     assert not (saved.root / ".dvc").exists()
 
 

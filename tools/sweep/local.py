@@ -121,8 +121,10 @@ def check_repository() -> None:
     """Check that DVC can save experiments here.
 
     Raises:
-        InputError: it cannot, in a shallow clone.
+        InputError: it cannot, in a shallow clone or outside of a DVC repository.
     """
+    if not Path(".dvc").is_dir():
+        raise InputError(f"{Path.cwd()}: not the root of a DVC repository; run from there")
     if git("rev-parse", "--is-shallow-repository").strip() == b"true":
         raise InputError(
             "this is a shallow clone, in which DVC saves no experiments; run "
