@@ -211,6 +211,20 @@ def test_experiments_start_from_what_was_there_when_the_engine_was_made(slow: Pr
     assert slow.changed() == " M params.yaml\n"
 
 
+def test_experiment_needs_no_name_and_address_of_git(
+    slow: Project, monkeypatch: pytest.MonkeyPatch
+):
+    assert transport.author() == ("test@localhost", "test@localhost")
+    for key in IDENTITY:
+        monkeypatch.delenv(key)
+    for key in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(key, str(slow.root))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    slow.run("git", "config", "user.useConfigOnly", "true")
+    assert runner.run_experiments({"a": ["mlp.lr=1"]}, LocalEngine(1)) == {}
+    assert set(experiments(slow)) == {"a"}
+
+
 def test_cluster_is_refused_after_head_has_moved(slow: Project):
     head = slow.run("git", "rev-parse", "HEAD").stdout.strip()
     slow.commit("another")

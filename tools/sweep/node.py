@@ -392,7 +392,8 @@ def run_in_clone(
 ) -> Ended:
     """Run one experiment in a new clone, `folder/clone`.
 
-    `dvc exp run --temp` would set it up in the checkout itself, where it meets edits and others.
+    Not by `dvc exp run --temp`, which changes the checkout while it sets up; and of two such runs
+    one can run both experiments, while the other reports success without a result.
 
     Args:
         folder: an empty one.

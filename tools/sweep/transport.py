@@ -68,8 +68,6 @@ def job(name: str, overrides: list[str], head: str, files: str = "") -> dict[str
         files: a commit with the files that it starts from, if these are others.
     """
     below = git("rev-parse", "--show-prefix").decode().strip()
-    author = git("var", "GIT_COMMITTER_IDENT").decode()
-    found = re.fullmatch(r"(.*) <(.*)> \d+ [-+]\d+\s*", author)
     return {
         "name": name,
         "overrides": overrides,
@@ -77,8 +75,18 @@ def job(name: str, overrides: list[str], head: str, files: str = "") -> dict[str
         "head": head,
         "files": files or head,
         "below": below,
-        "author": (found[1], found[2]) if found else ("sweep", "sweep@localhost"),
+        "author": author(),
     }
+
+
+def author() -> tuple[str, str]:
+    """Return the name and address that git commits with, or others if it has none."""
+    try:
+        identity = git("var", "GIT_COMMITTER_IDENT").decode()
+    except InputError:  # DVC commits experiments without them, too
+        identity = ""
+    found = re.fullmatch(r"(.*) <(.*)> \d+ [-+]\d+\s*", identity)
+    return (found[1], found[2]) if found else ("sweep", "sweep@localhost")
 
 
 def receive(ended: dict[str, Any], ref: str, cache: Path) -> None:
