@@ -132,6 +132,10 @@ def difference(
     """Compare the losses of two sides on the same names.
 
     With one run per side the variance is that over names; with several, that over runs is added.
+    The interval assumes that the mean losses of a side's runs are about normally distributed; their
+    variance may differ between the sides. If they are skewed like an exponential distribution, and
+    one side has ten times the standard deviation of the other, 95 % intervals of three runs per
+    side hold the difference in 87 %, of ten in 90 %.
 
     Args:
         a, b: (runs, names) float64, summed over each name's characters.
