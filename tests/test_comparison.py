@@ -72,6 +72,19 @@ def test_19_of_20_intervals_hold_the_difference(setting: dict, limit: float):
     assert 0.93 <= coverage(**setting) <= limit
 
 
+@pytest.mark.parametrize(("runs", "coverage"), [(3, 0.872), (10, 0.90)])
+def test_skewed_seeds_of_unequal_spread_are_covered_less_often(runs: int, coverage: float):
+    """Seeds of an exponential distribution; their spread is ten times as large on one side."""
+    generator = np.random.default_rng(1)
+    scales = np.array([1.0, 0.1])[:, None, None]
+    losses = scales * generator.exponential(size=(2, 20_000, runs))
+    sides = [RunVariance(side.var(axis=1, ddof=1) / runs, 0.0, runs - 1) for side in losses]
+    variance, dof = comparison.total_variance(np.zeros(20_000), NAMES - 1, sides)
+    gap = losses.mean(axis=2)[0] - 1.0 - (losses.mean(axis=2)[1] - 0.1)
+    held = np.abs(gap) <= comparison.t_quantile(dof) * np.sqrt(variance)
+    assert held.mean() == pytest.approx(coverage, abs=0.01)
+
+
 def test_single_runs_hold_the_difference_of_recipes_too_rarely():
     assert coverage(seed=(0.013, 0.013)) < 0.8
 
@@ -200,6 +213,10 @@ def test_variance_of_runs_by_hand():
     # averages of 1.5 and 2: half of 0.125; of that single names make 4 * 0.5**2 / (2 * 4**2)
     nll = np.array([[2.0, 4.0], [4.0, 4.0]])
     assert comparison.run_variance(nll, characters) == pytest.approx((0.0625, 0.03125, 1))
+    # averages of 1.5, 2 and 1.75: a third of 0.0625; what is left of the names is ±1.5, ±0.5 and ±2
+    nll = np.array([[2.0, 4.0], [4.0, 4.0], [6.0, 1.0]])
+    by_name = 2 * (1.5**2 + 0.5**2 + 2**2) / (3 * 2 * 4**2)
+    assert comparison.run_variance(nll, characters) == pytest.approx((0.0625 / 3, by_name, 2))
 
 
 def test_variance_of_both_sides_by_hand():

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from charlm.core.errors import InputError
+from tools.compare.comparison import RunVariance, total_variance
 from tools.compare.runs import Run
 from tools.sweep import picture, verdicts
 from tools.sweep.grid import Plan, Setting
@@ -53,7 +55,7 @@ def test_best_by_hand():
     lines = verdicts.explain_best(PLAN, rows, best)
     assert lines[:2] == [
         "Lowest loss: mlp.hidden=2 (hidden-2), 1.0500, better than the base.",
-        "It is significantly better than all other 2.",
+        "It is the best with 95 % confidence: significantly better than each of the other 2.",
     ]
 
 
@@ -64,6 +66,40 @@ def test_settings_that_may_be_as_good_are_named():
     assert best.candidates == ["hidden-1", "hidden-3"]
     lines = verdicts.explain_best(PLAN, rows, best)
     assert lines[1] == "1 of the other 1 may be as good or better: hidden-3."
+    # the best is first among the candidates, wherever it is in the table
+    nll = {"hidden-1": FOUND.nll["hidden-3"], "hidden-3": FOUND.nll["hidden-1"]}
+    rows = verdicts.judge_settings(PLAN, found._replace(nll=nll), {"hidden-2": 2, "hidden-4": 1}, 0)
+    best = verdicts.choose_best(rows, found._replace(nll=nll))
+    assert (best.setting, best.candidates) == ("hidden-3", ["hidden-3", "hidden-1"])
+
+
+@pytest.mark.parametrize(
+    ("values", "candidates"),
+    [
+        # Student's t of 2 degrees of freedom is 4.3027 at 0.975, and 6.2053 at 0.9875: of two
+        # comparisons
+        ([0.0, 4.4, 9.0], [True, False, False]),
+        ([0.0, 4.2, 5.0], [True, True, True]),
+        ([0.0, 4.2, 6.1], [True, True, True]),
+        ([0.0, 4.2, 6.3], [True, True, False]),
+        ([6.3, 4.2, 0.0], [False, True, True]),
+        ([0.0, 0.0, 6.3], [True, True, False]),
+        ([0.0, 0.0, 0.0], [True, True, True]),
+    ],
+)
+def test_candidates_by_hand(values: list[float], candidates: list[bool]):
+    losses = np.array(values)
+    differences = losses[:, None] - losses
+    found = verdicts.may_be_best(differences, np.ones((3, 3)), np.full((3, 3), 2.0))
+    assert found.tolist() == candidates
+
+
+def test_winner_has_to_beat_each_other_setting_at_the_variance_of_the_two():
+    differences = np.array([[0.0, -5.0, -9.0], [5.0, 0.0, -4.0], [9.0, 4.0, 0.0]])
+    variances = np.ones((3, 3))
+    variances[0, 2] = variances[2, 0] = 3**2  # 9 is 3 standard errors
+    found = verdicts.may_be_best(differences, variances, np.full((3, 3), 2.0))
+    assert found.tolist() == [True, True, True]
 
 
 def test_a_name_of_probability_0_leaves_no_loss():
@@ -106,6 +142,40 @@ def test_losses_are_those_of_names_not_in_train_in_all_runs():
         "b": [14, 15],
     }
     assert found.nll["a"].shape == (2, 39)
+
+
+def test_name_that_occurs_twice_weighs_twice():
+    once = run("a1", 12)
+    again = once.evaluation[once.evaluation["name"] == "name1"]
+    twice = once._replace(evaluation=pd.concat([once.evaluation, again]))
+    found = verdicts.losses("mlp", {"a": [twice]})
+    # of 6 characters each, the first of which is in train
+    assert found.characters.tolist() == [12] + [6] * 39
+    assert found.nll["a"].tolist() == [[24] + [12] * 39]
+
+
+@pytest.mark.parametrize(
+    ("model", "split", "line"),
+    [
+        ("gpt", "dev", "^sweep: a1: no model gpt; it has mlp$"),
+        ("mlp", "test", r"^sweep: a1: test was not scored; add it to evaluate\.splits, or use "),
+    ],
+)
+def test_losses_that_no_run_has_are_refused(model: str, split: str, line: str):
+    with pytest.raises(InputError, match=line):
+        verdicts.losses(model, {"a": [run("a1", 12)]}, split)
+
+
+def test_notes_say_how_many_runs_there_are_and_what_was_fitted_on_dev():
+    assert verdicts.notes(PLAN, 2748) == [
+        "Nats per character of mlp on 2,748 dev names not in train; mean of 2 seeds (mlp.seed).",
+        "All 3 intervals hold at once in 95 % of cases, over names and seeds.",
+    ]
+    assert verdicts.notes(PLAN._replace(model="mixture", seeds=[]), 40) == [
+        "Nats per character of mixture on 40 dev names not in train; one run per setting.",
+        "All 3 intervals hold at once in 95 % of cases, for these trained models.",
+        "mixture was fitted on dev, which makes its losses there too low.",
+    ]
 
 
 def test_json_has_everything_and_no_nan():
@@ -193,6 +263,86 @@ def test_19_of_20_sweeps_without_a_difference_show_none(settings: int, runs: int
         held += all(row.low <= 0 <= row.high for row in rows[1:])
     print(f"joint coverage: {held / DRAWS:.3f}")
     assert 0.93 <= held / DRAWS <= 0.99
+
+
+def simulate(
+    draws: int, means: list[float], sds: list[float], runs: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw sweeps; return the candidates of each, and the setting with the lowest loss.
+
+    Args:
+        draws: how many sweeps.
+        means: true losses of the settings; the names add nothing.
+        sds: standard deviation of the seeds of each setting.
+        runs: of each setting.
+
+    Returns:
+        candidates: (draws, settings) bool.
+        lowest: (draws,), the setting with the lowest loss.
+    """
+    shape = (draws, len(means), runs)
+    nll = np.random.default_rng(1).normal(np.c_[means], np.c_[sds], shape)
+    means_of_runs, total = nll.mean(axis=2), nll.var(axis=2, ddof=1) / runs
+    sides = [
+        RunVariance(np.broadcast_to(side, (draws, len(means), len(means))), 0.0, runs - 1)
+        for side in (total[:, :, None], total[:, None, :])
+    ]
+    variances, dofs = total_variance(np.zeros(sides[0].total.shape), NAMES - 1, sides)
+    values = means_of_runs[:, :, None] - means_of_runs[:, None, :]
+    return verdicts.may_be_best(values, variances, dofs), means_of_runs.argmin(axis=1)
+
+
+# by joint intervals alone, it would be named in 0.000, 0.11 and 0.17
+@pytest.mark.parametrize(
+    ("settings", "runs", "share"), [(9, 3, 0.083), (9, 5, 0.678), (3, 3, 0.361)]
+)
+def test_the_better_setting_is_named_the_best(settings: int, runs: int, share: float):
+    """One is better by 0.010, and the seeds' standard deviation is 0.004."""
+    means, sds = [0.0] + [0.010] * (settings - 1), [0.004] * settings
+    candidates, lowest = simulate(2000, means, sds, runs)
+    assert np.mean(lowest == 0) > 0.98
+    is_named = candidates.sum(axis=1) == 1
+    assert np.mean(is_named & candidates[:, 0]) == pytest.approx(share, abs=0.03)
+    assert not (is_named & ~candidates[:, 0]).any()
+
+
+def errors(draws: int, best: int, others: int, runs: int, ratio: float) -> tuple[float, float]:
+    """Return how often a sweep wrongly names one setting the best, and how often it misses a best.
+
+    Args:
+        draws: how many sweeps.
+        best: how many settings are equally good, of which the first has noisier seeds.
+        others: how many are far worse.
+        runs: of each setting.
+        ratio: standard deviation of the seeds of the first setting to that of the others.
+    """
+    sds = [0.004 * ratio] + [0.004] * (best + others - 1)
+    candidates, _ = simulate(draws, [0.0] * best + [1.0] * others, sds, runs)
+    missed = 1 - candidates[:, :best].mean(axis=0)
+    return float(np.mean(candidates.sum(axis=1) == 1)), float(missed.max())
+
+
+# of 2,000 draws, the binomial standard deviation of 0.05 is 0.005
+@pytest.mark.parametrize(
+    ("best", "others", "runs", "ratio"),
+    [(2, 0, 3, 1), (2, 7, 3, 1), (9, 0, 3, 1), (3, 0, 5, 1), (2, 7, 3, 2)],
+)
+def test_no_setting_is_named_the_best_among_equals(best: int, others: int, runs: int, ratio: float):
+    named, missed = errors(2000, best, others, runs, ratio)
+    assert named <= 0.05
+    assert missed <= 0.05
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("runs", [2, 3, 5, 10])
+@pytest.mark.parametrize("ratio", [0, 1 / 10, 1 / 3, 1, 3, 10])
+def test_errors_over_numbers_of_settings_and_strengths_of_seeds(runs: int, ratio: float):
+    """As for single intervals, coverage is 93 % at least."""
+    sizes = [(2, 0), (2, 1), (2, 7), (3, 0), (9, 0)]
+    found = {size: errors(10_000, *size, runs, ratio) for size in sizes}
+    print(f"{runs} runs, ratio {ratio:.1f}: {np.max(list(found.values()), axis=0).round(3)}")
+    limit = 0.05 if ratio == 1 else 0.07
+    assert not {size: found[size] for size in sizes if max(found[size]) > limit}
 
 
 @pytest.mark.faults
