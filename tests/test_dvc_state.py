@@ -19,6 +19,7 @@ FILES = {
     "params.yaml": b"mlp: {hidden: 200, lr: 2e-1}\nother: 1\n",
     "out.csv": b"name,nll\n",
     "note.txt": b"not an input\n",
+    "more.yaml": b"mlp: 1\n",
 }
 LISTED = {"dev.bin": "d1" * 16, "train.bin": "7a" * 16}
 LISTING = json.dumps([{"md5": md5, "relpath": path} for path, md5 in LISTED.items()]).encode()
@@ -139,6 +140,17 @@ def new_param(stages: dict, locked: dict) -> None:
     locked["train"]["params"]["params.yaml"].pop("other")
 
 
+def removed_param(stages: dict, locked: dict) -> None:
+    stages["train"]["params"] = ["mlp"]
+    locked["train"]["params"]["params.yaml"]["other"] = 3
+
+
+def removed_file_of_params(stages: dict, locked: dict) -> None:
+    stages["train"]["params"] = [{"more.yaml": ["mlp"]}]
+    locked["train"]["params"]["params.yaml"]["mlp"]["hidden"] = 300
+    locked["train"]["params"]["more.yaml"] = {"mlp": 1}
+
+
 def other_output(stages: dict, locked: dict) -> None:
     locked["split"]["outs"][0]["md5"] = "5c" * 16
 
@@ -153,6 +165,11 @@ def many_changes(stages: dict, locked: dict) -> None:
     stages["train"]["cmd"] = "train --fast"
 
 
+def three_changes(stages: dict, locked: dict) -> None:
+    for entry in locked["train"]["deps"]:
+        entry["md5"] = "0" * 32
+
+
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("change", "line"),
@@ -161,9 +178,12 @@ def many_changes(stages: dict, locked: dict) -> None:
         (new_dep, "train changed since it ran: note.txt is a new dep"),
         (removed_dep, "train changed since it ran: train.py is no longer a dep"),
         (new_param, "train changed since it ran: other was None, is 1"),
+        (removed_param, "train changed since it ran: other was 3, is 1"),
+        (removed_file_of_params, r"train changed since it ran: mlp\.hidden was 300, is 200"),
         (other_output, "train changed since it ran: splits.txt"),
         (never_ran, "stage split never ran"),
         (many_changes, "its command, contexts/train.bin, splits.txt and 1 more"),
+        (three_changes, r"contexts/train\.bin, splits\.txt, train\.py; run"),
     ],
 )
 def test_stages_that_changed(change: Callable[[dict, dict], None], line: str):

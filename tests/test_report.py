@@ -12,6 +12,7 @@ import pytest
 
 from charlm.core.errors import InputError
 from charlm.data.vocabulary import Vocabulary
+from charlm.drawing import symbols
 from tests.conftest import ROOT, Project
 from tools.compare.runs import Row, Run
 from tools.report import charts, page, playground, results, tables
@@ -99,15 +100,30 @@ def test_pairs_are_counted_and_those_of_the_models_shown():
         assert path == results.CONTEXTS
         return results.safetensors.numpy.save(content)
 
-    pairs = read_pairs(results.Reader(read), ABC, SMALL.models)
+    weights = [[1, 1, 2], [1, 2, 1], [3, 0.5, 0.5]]
+    models = SMALL.models | {"bigram_neural": {"W": np.log(weights)}}
+    pairs = read_pairs(results.Reader(read), ABC, models)
     assert pairs.counts.tolist() == [[0, 1, 0], [0, 1, 1], [1, 0, 0]]
     assert pairs.totals.tolist() == [1, 2, 1]
     assert pairs.probabilities["counted"].tolist() == P.tolist()
-    assert pairs.probabilities["learned"] == pytest.approx(np.full((3, 3), 1 / 3))
+    assert pairs.probabilities["learned"] == pytest.approx(np.array(weights) / 4)
     group = tables.pair_group(pairs, ABC)
-    assert group.said[1][2] == "a → b: 1 of 2 times; counted 75.00%, learned 33.33%"
+    assert group.said[1][2] == "a → b: 1 of 2 times; counted 75.00%, learned 25.00%"
     assert group.tables["counted"][1][0].percent == ""
     assert group.tables["counted"][1][2].percent == "75"
+
+
+def test_pairs_of_two_boundaries(monkeypatch: pytest.MonkeyPatch):
+    vocabulary = Vocabulary.of(["<START>", "<END>", "a", "b", "c"])
+    # ab, ab, a and c: four starts and four ends, three a, two b and one c, which is not shown
+    firsts, nexts = zip(*[(0, 2), (2, 3), (3, 1)] * 2, (0, 2), (2, 1), (0, 4), (4, 1), strict=True)
+    content = {"contexts": np.uint8([firsts]).T, "targets": np.uint8(nexts)}
+    monkeypatch.setattr(symbols, "MAX_SYMBOLS", 4)
+    reader = results.Reader(lambda path: results.safetensors.numpy.save(content))
+    pairs = read_pairs(reader, vocabulary, {})
+    assert pairs.symbols.tolist() == [0, 1, 2, 3]
+    assert pairs.totals.tolist() == [4, 0, 3, 2]
+    assert pairs.counts.tolist() == [[0, 0, 3, 0], [0, 0, 0, 0], [0, 1, 0, 2], [0, 2, 0, 0]]
 
 
 def test_facts_name_the_list_the_split_and_the_leak():
@@ -367,6 +383,18 @@ def test_row_with_an_empty_cell_is_left_out():
     reader = results.Reader({"plots/mlp.csv": b"step,nll\n1,\n2,2.5\n"}.__getitem__)
     assert reader.rows("plots/mlp.csv", {"step": int, "nll": float}, "train_mlp") == [
         {"step": 2, "nll": 2.5}
+    ]
+
+
+def test_curves_are_those_of_both_networks():
+    curves = {
+        results.BIGRAM_CURVE: b"step,nll\n1,3.5\n",
+        results.MLP_CURVE: b"split,step,nll\ntrain,1,3.0\ndev,1,3.25\n",
+    }
+    assert results.read_curves(results.Reader(curves.__getitem__)) == [
+        {"of": "bigram_neural", "split": "train", "step": 1, "nll": 3.5},
+        {"of": "mlp", "split": "train", "step": 1, "nll": 3.0},
+        {"of": "mlp", "split": "dev", "step": 1, "nll": 3.25},
     ]
 
 

@@ -220,6 +220,26 @@ def test_names_are_shown_as_text(page: Any):
     assert page.inner_text("#said") == "No name contains “B”; did you mean “ba”?"
 
 
+def test_name_is_composed_before_it_is_scored(page: Any):
+    page.fill("#text", "zoe\u0308")
+    assert page.inner_text("#said") == ""
+    tiles = page.locator("#score tr").first.locator(".tile b").all_inner_texts()
+    assert tiles[:-1] == ["z", "o", "\u00eb"]
+
+
+def test_colour_of_a_letter_is_full_from_seven_nats_on(page: Any):
+    models, vocabulary, _ = load(page.folder)
+    page.fill("#text", "bbal")
+    shown = page.locator("#score .tile").evaluate_all(
+        "all => all.map((tile) => parseFloat(tile.style.getPropertyValue('--surprise')))"
+    )
+    logs = [
+        step.log_probability for one in models.values() for step in score("bbal", one, vocabulary)
+    ]
+    assert shown == pytest.approx([100 * min(1, -log / 7) for log in logs], abs=0.01)
+    assert len(set(shown)) > 10
+
+
 def test_impossible_character_has_probability_0(page: Any):
     models, vocabulary, _ = load(page.folder)
     impossible = [score("bb", model, vocabulary)[1].log_probability for model in models.values()]

@@ -98,6 +98,11 @@ def test_name_that_is_cut_off_ends_in_no_space(blank: str):
         assert draw(model, 1, max_length=max_length, vocabulary=vocabulary) == [name]
 
 
+def test_name_that_is_cut_off_keeps_the_space_at_its_start():
+    model = counted([0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0])
+    assert draw(model, 1, max_length=3, vocabulary=Vocabulary.of([".", " ", "a"])) == [" aa"]
+
+
 @pytest.mark.parametrize("max_cells", [1, 7, 300])
 def test_names_do_not_depend_on_the_size_of_groups(monkeypatch: pytest.MonkeyPatch, max_cells: int):
     generator = Generator().manual_seed(5)

@@ -66,6 +66,14 @@ def test_parameters_of_one_last_part_have_whole_names():
     assert found.settings[0].name == "mlp.lr-0.1-bigram_neural.lr-3"
 
 
+@pytest.mark.parametrize(
+    ("text", "name"), [("a.lock-", "a"), ("-a.lock'.'", "a"), ("a-.lock", "a-"), ("..a...b", "a.b")]
+)
+def test_name_ends_in_nothing_that_git_refuses(text: str, name: str):
+    assert grid.git_name(text) == name
+    subprocess.run(["git", "check-ref-format", f"refs/exps/{name}"], check=True)
+
+
 def test_everything_that_is_wrong_is_named_at_once():
     names = "changes which names are held out, and losses are compared name by name"
     wrong = [

@@ -103,11 +103,43 @@ def test_what_runs_is_printed_while_nothing_ends(
     assert capsys.readouterr().err == ("a: 40 s on red (1 of 4 done, 2 running, about 60 s left)\n")
 
 
+def test_what_runs_is_printed_while_experiments_are_submitted_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    clock = iter(range(0, 1000, 31))  # each look is longer ago than REPORT_S
+    monkeypatch.setattr(runner.time, "monotonic", lambda: float(next(clock)))
+    runner.run_experiments({"again": []}, Engine({}))
+    assert capsys.readouterr().err.startswith("running: a on red for 40 s; b for 11 s\nagain: 1 s")
+
+
+def test_failed_experiments_are_refused_a_line_each():
+    runner.check_errors({})
+    with pytest.raises(InputError, match=r"^a failed: diverged\nb failed: no space$"):
+        runner.check_errors({"a": "diverged", "b": "no space"})
+
+
+def test_time_left_counts_what_runs_as_half_done(monkeypatch: pytest.MonkeyPatch):
+    clock = [100.0]
+    monkeypatch.setattr(runner.time, "monotonic", lambda: clock[0])
+    progress = runner.Progress(5, 3)
+    progress.done = 4
+    clock[0] = 145.0
+    # one is left, which runs: 4.5 in 45 s
+    assert progress.remaining() == "10 s"
+    progress.done = 1
+    # four are left, three of which run: 2.5 in 45 s
+    assert progress.remaining() == "72 s"
+
+
 @pytest.mark.parametrize(
     ("stderr", "line"),
     [
         (
             "train_mlp: lower mlp.lr\nERROR: failed to reproduce 'train_mlp'",
+            "train_mlp: lower mlp.lr",
+        ),
+        (  # the last line of a stage before DVC's first one
+            "split: 3 names\ntrain_mlp: lower mlp.lr\nERROR: failed\nERROR: cache: full",
             "train_mlp: lower mlp.lr",
         ),
         (
