@@ -1,10 +1,11 @@
 """What people see who use DVC every day: tables that fit, small diffs, experiments that travel."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project, facts
+from tests.conftest import ROOT, Project, facts
 
 MAX_SHOW_WIDTH = 100  # of `dvc metrics show`
 MAX_DIFF_ROWS = 8  # of `dvc metrics diff` after one parameter of the MLP changed
@@ -64,6 +65,18 @@ def test_experiments_show_parameters_and_losses_beside_each_other(experiments: P
     ]
     assert sorted(columns) == sorted(["Experiment", "Created", *losses, "mlp.lr", "mlp.hidden"])
     assert max(widths(experiments, *options)) <= MAX_EXPERIMENTS_WIDTH
+
+
+def test_line_of_the_readme_discards_all_that_an_experiment_made(project: Project):
+    pages = [(ROOT / page).read_text() for page in ("README.md", "docs/experiments.md")]
+    command = re.search(r"To discard it, run\s`([^`]+)`", pages[0])[1]
+    assert f"\n{command}\n" in pages[1]
+    project.run("dvc", "exp", "run", "-S", "evaluate.splits=[train,dev,test]")
+    assert (project.root / "metrics/nll/test.json").exists()
+    (project.root / "metrics/mine.csv").touch()  # of the user
+    project.run("sh", "-c", command)
+    assert project.changed() == "?? metrics/mine.csv\n"
+    assert "up to date" in project.run("dvc", "status").stdout
 
 
 @pytest.mark.faults

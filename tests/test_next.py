@@ -136,9 +136,9 @@ def test_prefix_may_be_typed_with_accents_apart(trained: Path):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["ac"], 1, "'ac': 'c' is not among the characters ab\n"),
-        (["A"], 1, "'A': 'A' is not among the characters ab; did you mean 'a'?\n"),
-        (["."], 1, "'.': '.' is not among the characters ab\n"),
+        (["ac"], 1, "'ac': 'c' is not among the characters 'ab'\n"),
+        (["A"], 1, "'A': 'A' is not among the characters 'ab'; did you mean 'a'?\n"),
+        (["."], 1, "'.': '.' is not among the characters 'ab'\n"),
         (["-n", "0"], 2, "a whole number above 0 is needed; found '0'\n"),
         (["-n", "x"], 2, "a whole number above 0 is needed; found 'x'\n"),
         (["--model", "gpt"], 2, "invalid choice: 'gpt'"),

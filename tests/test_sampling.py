@@ -194,7 +194,7 @@ def test_prefix_counts_towards_the_length():
 
 
 def test_prefix_with_an_unknown_character_is_refused():
-    with pytest.raises(ValueError, match=r"^'c' is not among the characters ab$"):
+    with pytest.raises(ValueError, match=r"^'c' is not among the characters 'ab'$"):
         draw(prefix="ac")
 
 

@@ -138,11 +138,11 @@ def test_json_has_only_the_models_asked_for(trained: Path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tools.score", "aB"], "'aB': 'B' is not among the characters ab; did you mean 'ab'?\n"),
-        (["tools.score", "aC"], "'aC': 'C' is not among the characters ab\n"),
+        (["tools.score", "aB"], "'aB': 'B' is not among the characters 'ab'; did you mean 'ab'?\n"),
+        (["tools.score", "aC"], "'aC': 'C' is not among the characters 'ab'\n"),
         (
             ["tools.generate", "--prefix", "A"],
-            "--prefix: 'A' is not among the characters ab; did you mean 'a'?\n",
+            "--prefix: 'A' is not among the characters 'ab'; did you mean 'a'?\n",
         ),
     ],
 )
@@ -153,7 +153,7 @@ def test_upper_case_gets_a_hint(trained: Path, arguments: list[str], message: st
 def test_letter_that_is_known_in_upper_case_stays_in_the_hint(trained: Path):
     storage.write_json(trained / "data/vocabulary.json", [".", "A", "b"])
     refused = run(trained, "tools.score", "AB")
-    assert refused.stderr == "'AB': 'B' is not among the characters Ab; did you mean 'Ab'?\n"
+    assert refused.stderr == "'AB': 'B' is not among the characters 'Ab'; did you mean 'Ab'?\n"
 
 
 def test_documented_lines_open_the_trained_tensors(
@@ -171,8 +171,8 @@ def test_documented_lines_open_the_trained_tensors(
     ("arguments", "status", "message"),
     [
         (["ab", "--model", "gpt"], 2, "invalid choice: 'gpt'"),
-        (["ac"], 1, "'ac': 'c' is not among the characters ab"),
-        (["a.b"], 1, "'a.b': '.' is not among the characters ab"),
+        (["ac"], 1, "'ac': 'c' is not among the characters 'ab'"),
+        (["a.b"], 1, "'a.b': '.' is not among the characters 'ab'"),
         (["a\tb"], 1, "argument 1: 'a\\tb' is not a name: it contains a tab"),
         ([""], 2, "no names: give some"),
         ([], 2, "no names: give some"),
@@ -191,7 +191,7 @@ def test_score_takes_each_line_of_a_file_as_a_name(trained: Path):
     # where a table is fetched, the advice is to train on one of its columns
     (trained / "table.csv").write_text("ab,ba\nba,ab\n")
     refused = run(trained, "tools.score", "-f", "table.csv")
-    assert refused.stderr == "'ab,ba': ',' is not among the characters ab\n"
+    assert refused.stderr == "'ab,ba': ',' is not among the characters 'ab'\n"
 
 
 @pytest.mark.parametrize("tool", [["tools.score", "ab"], ["tools.generate"]])
@@ -302,8 +302,8 @@ def test_score_mends_names_as_lists_are_mended(trained: Path):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--prefix", "c"], 1, "--prefix: 'c' is not among the characters ab"),
-        (["--prefix", "a.b"], 1, "--prefix: '.' is not among the characters ab"),
+        (["--prefix", "c"], 1, "--prefix: 'c' is not among the characters 'ab'"),
+        (["--prefix", "a.b"], 1, "--prefix: '.' is not among the characters 'ab'"),
         (
             ["--prefix", "abab", "--max-length", "3"],
             1,

@@ -67,7 +67,9 @@ def test_boundary_is_no_character_to_encode(boundary: str, names: list[str], tex
     for place in ("first", "last"):
         found = build(names, boundary, place)
         shown = "".join(found.characters)
-        with pytest.raises(ValueError, match=rf"^'{text[0]}' is not among the characters {shown}$"):
+        with pytest.raises(
+            ValueError, match=rf"^'{text[0]}' is not among the characters {shown!r}$"
+        ):
             found.encode(f"a{text}")
 
 
@@ -113,14 +115,19 @@ def test_as_many_symbols_as_two_bytes_can_number_and_no_more(boundary: str, symb
 
 
 def test_character_outside_the_vocabulary_is_named():
-    with pytest.raises(ValueError, match=r"^'é' is not among the characters aemv$"):
+    with pytest.raises(ValueError, match=r"^'é' is not among the characters 'aemv'$"):
         Vocabulary.of([".", "a", "e", "m", "v"]).encode("emmé")
+
+
+def test_space_and_apostrophe_among_the_characters_are_quoted():
+    with pytest.raises(ValueError, match="""^'Z' is not among the characters " 'a"$"""):
+        Vocabulary.of([".", " ", "'", "a"]).encode("Z")
 
 
 def test_of_many_characters_sixty_are_shown():
     characters = [chr(0x4E00 + number) for number in range(61)]
-    with pytest.raises(ValueError, match=f"^'a' is not among the characters {characters[0]}") as e:
+    with pytest.raises(ValueError, match=f"^'a' is not among the characters '{characters[0]}") as e:
         build(characters).encode("a")
-    assert str(e.value).endswith(f"{characters[59]}…")
-    with pytest.raises(ValueError, match=f"{characters[59]}$"):
+    assert str(e.value).endswith(f"{characters[59]}…'")
+    with pytest.raises(ValueError, match=f"{characters[59]}'$"):
         build(characters[:60]).encode("a")

@@ -92,8 +92,8 @@ class Vocabulary:
         if numbers.min(initial=0) < 0:
             unknown = text[int(numbers.argmin())]
             shown = "".join(self.characters[:MAX_SHOWN_SYMBOLS])
-            more = "…" if len(self.characters) > MAX_SHOWN_SYMBOLS else ""
-            raise ValueError(f"{unknown!r} is not among the characters {shown}{more}")
+            shown += "…" if len(self.characters) > MAX_SHOWN_SYMBOLS else ""
+            raise ValueError(f"{unknown!r} is not among the characters {shown!r}")
         smallest: np.ndarray = numbers.astype(self.dtype)
         return smallest
 
