@@ -120,7 +120,7 @@ def test_character_outside_the_vocabulary_is_named():
 
 
 def test_space_and_apostrophe_among_the_characters_are_quoted():
-    with pytest.raises(ValueError, match="""^'Z' is not among the characters " 'a"$"""):
+    with pytest.raises(ValueError, match=r"""^'Z' is not among the characters " 'a"$"""):
         Vocabulary.of([".", " ", "'", "a"]).encode("Z")
 
 
