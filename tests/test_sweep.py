@@ -80,7 +80,8 @@ def test_dry_run_shows_the_experiments_and_runs_nothing(base: Project, tmp_path:
     out, err = call(project, "mlp.hidden=5,7", "mlp.lr=0.5", "--seeds", "3", "--dry-run")
     assert err == ""
     assert "3 settings of " in out
-    assert "mlp.seed 1 to 3, judged by mlp: 0 experiments exist, 9 to run" in out
+    assert "mlp.seed 1 to 3, judged by mlp: 0 experiments exist, 9 to run, about " in out
+    assert re.search(r" to run, about \d+ (s|min) on this machine\n", out)
     rows = [re.split("  +", line.strip()) for line in out.splitlines()[4:]]
     assert rows == [
         ["base-seed-1 … 3", "as in HEAD", "3"],

@@ -794,9 +794,14 @@ def test_shallow_clone_is_told_how_to_become_a_whole_one(tmp_path: Path):
 
 def test_list_names_every_recipe():
     listed = Project(ROOT).run(sys.executable, "-m", "tools.recipes").stdout
-    assert [line.split()[0] for line in listed.splitlines()] == list(RECIPES)
-    for line in listed.splitlines():
-        assert re.match(r"\S+ +\d+ (s|min)  \S", line)
+    lines = listed.splitlines()
+    recipes = [line for line in lines if line.startswith("  ")]
+    assert [line.split()[0] for line in recipes] == list(RECIPES)
+    assert [line for line in lines if line not in recipes] == [
+        f"{part}: {group.title}" for part, group in GROUPS.items()
+    ]
+    for line in recipes:
+        assert re.match(r"  \S+ +\d+ (s|min)  \S", line)
 
 
 @pytest.mark.parametrize(

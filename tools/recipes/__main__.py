@@ -114,10 +114,11 @@ def main() -> None:
         parser.error("-S needs recipes to change")
     if not arguments.names and not arguments.all:
         settings = parse_yaml(read_bytes(PARAMS))
-        lines = [
-            (key, duration(recipe, settings), recipe.question) for key, recipe in known.items()
-        ]
-        print(tabulate(lines, tablefmt="plain", colalign=("left", "right", "left")))
+        width = max(map(len, known))
+        for part, group in groups.items():
+            print(f"{part}: {group.title}")
+            for name, recipe in group.recipes.items():
+                print(f"  {name:{width}}  {duration(recipe, settings):>6}  {recipe.question}")
         return
 
     chosen = {

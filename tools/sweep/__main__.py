@@ -42,8 +42,8 @@ from tools.experiments import (
 from tools.program import argument_parser, run_tool
 from tools.sweep import grid, picture, verdicts
 from tools.sweep.grid import Plan, Setting
-from tools.sweep.local import LocalEngine, check_repository
-from tools.sweep.runner import Engine, Experiments, run_experiments
+from tools.sweep.local import LocalEngine, check_repository, core_count
+from tools.sweep.runner import Engine, Experiments, duration, run_experiments
 from tools.sweep.transport import has_results
 
 PICTURE = Path("dvc_plots/sweep.svg")  # git ignores the folder
@@ -95,8 +95,16 @@ def split_existing(experiments: Experiments, head: str) -> tuple[list[str], Expe
     return there, to_run
 
 
-def describe(plan: Plan, there: list[str], to_run: Experiments, head: str) -> str:
-    """Return what a sweep consists of, a line for each setting."""
+def describe(plan: Plan, there: list[str], to_run: Experiments, head: str, jobs: int) -> str:
+    """Return what a sweep consists of, a line for each setting, and about how long it takes here.
+
+    Args:
+        plan: the settings and seeds.
+        there: names of experiments that exist.
+        to_run: the others.
+        head: the commit that they start from.
+        jobs: how many run at once.
+    """
     rows = []
     for setting in plan.all_settings():
         names = list(plan.experiments(setting))
@@ -106,9 +114,12 @@ def describe(plan: Plan, there: list[str], to_run: Experiments, head: str) -> st
     short = git("rev-parse", "--short", head).decode().strip()
     seeds = f"{plan.seed_param} 1 to {len(plan.seeds)}" if plan.seeds else "one run each"
     table = tabulate(rows, ("experiments", "parameters", "to run"), disable_numparse=True)
+    settings = parse_yaml(file_of(head, PARAMS))
+    total_s = sum(estimate_s(settings, overrides) for overrides in to_run.values())
+    time = f", about {duration(total_s / jobs)} on this machine" if to_run else ""
     return (
         f"{len(plan.all_settings())} settings of {short}, {seeds}, judged by {plan.model}: "
-        f"{len(there)} experiments exist, {len(to_run)} to run\n\n{table}"
+        f"{len(there)} experiments exist, {len(to_run)} to run{time}\n\n{table}"
     )
 
 
@@ -247,7 +258,8 @@ def main() -> None:
     plan = grid.plan(arguments.axes, arguments.seeds, arguments.seed_param, arguments.model)
     check_clean(head)
     there, to_run = split_existing(plan.all_experiments(), head)
-    print(describe(plan, there, to_run, head), file=sys.stdout if arguments.dry_run else sys.stderr)
+    shown = describe(plan, there, to_run, head, arguments.jobs or core_count())
+    print(shown, file=sys.stdout if arguments.dry_run else sys.stderr)
     if arguments.seeds and not plan.seeds:
         print(f"{plan.model} has no seed, so every setting is run once.", file=sys.stderr)
     if arguments.dry_run:
