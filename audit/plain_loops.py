@@ -45,6 +45,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LECTURE_SEED, COURSE_SEED = 2147483647, 42  # of the starts of [001] and [002]
 FEW, TEN, MANY = range(11, 16), range(11, 21), range(11, 31)  # seeds that no recipe has
 HUNDRED = range(11, 111)
+SYMBOLS_OF_003 = 50 + 217 + 73 + 278  # of its lists of names, each with its end
 NOT_RANDOM = range(0)
 NO_SEED = (0,)  # for loops that are not random
 ABOUT = {
@@ -298,12 +299,45 @@ def neural_penalties() -> Found:
         _, objective = descend_bigram(W, pair_loss(pair_counts("train")), 100, 10, l2)[99]
         dev = loss_on("dev")(W).item()
         found[f"neural-l2-{l2:g}"] = {"objective at the 100th step": objective, "dev NLL": dev}
-    # [003] splits examples, so that a name can be in two splits
+    return found
+
+
+def split_of_003() -> list[torch.Tensor]:
+    """Return the row numbers of [003]'s train, valid and test, rebuilt from its one generator.
+
+    torch.multinomial took a float64 number per symbol when the notebook was run.
+    """
+    generator = torch.Generator().manual_seed(LECTURE_SEED)
+    torch.rand(3, generator=generator)  # three probabilities
+    # 20 and 50 draws from these, a first letter, and four lists of ten names
+    torch.rand(20 + 50 + 1 + SYMBOLS_OF_003, dtype=torch.float64, generator=generator)
+    torch.randn((27, 27), generator=generator)
+    torch.rand(71, dtype=torch.float64, generator=generator)  # five names of the trained matrix
+    rows = torch.randperm(len(examples("all", 1)[1]), generator=generator)  # as random_split
+    test, valid, train = rows.split([22_815, 22_815, 182_516])
+    return [train, valid, test]
+
+
+def examples_split() -> Found:
+    """Take 100 steps at rate 10 on examples, not names, as [003]; without a penalty, and with 1."""
     X, Y = examples("all", 1)
-    ix = torch.randperm(len(Y))[: int(0.8 * len(Y))]
-    N = torch.bincount(X[ix, 0] * 27 + Y[ix], minlength=27 * 27).view(27, 27)
-    _, objective = descend_bigram(bigram_start(), pair_loss(N), 100, 10, 1)[99]
-    return found | {"neural-l2-1-examples-split": {"objective at the 100th step": objective}}
+    parts = split_of_003()
+    train, valid, test = (
+        torch.bincount(X[ix, 0] * 27 + Y[ix], minlength=27 * 27).view(27, 27) for ix in parts
+    )
+    W = bigram_start()
+    last, _ = descend_bigram(W, pair_loss(train), 100, 10)[99]
+    _, objective = descend_bigram(bigram_start(), pair_loss(train), 100, 10, 1)[99]
+    of_parts = zip(("train", "valid", "test"), parts, strict=True)
+    return {
+        "neural-examples-split": {f"examples of {name}": len(ix) for name, ix in of_parts}
+        | {
+            "NLL at the 100th step": last,
+            "valid - train": pair_loss(valid)(W).item() - last,
+            "test - train": pair_loss(test)(W).item() - last,
+            "objective at the 100th step, l2 1": objective,
+        }
+    }
 
 
 def neural_summed_penalty() -> Found:
@@ -700,6 +734,7 @@ LOOPS: dict[Loop, Sequence[int]] = {  # and their seeds; the longest first
     neural_converged: FEW,
     neural_ten_steps: FEW,
     neural_penalties: MANY,
+    examples_split: MANY,
     short_runs: MANY,
     rate_search: MANY,
     never_zeroed: MANY,

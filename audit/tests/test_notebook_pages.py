@@ -341,7 +341,6 @@ def test_values_are_those_of_notebooks_md():
 def test_notebooks_md_with_other_rows_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     Path("audit").mkdir()
-    Path("audit").mkdir()
     Path("audit/NOTEBOOKS.md").write_text("<!-- table: sizes -->\n<!-- end -->\n")
     with pytest.raises(InputError) as refused:
         notebooks.values(groups())

@@ -12,7 +12,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+from torch.utils.data import random_split
 
+from audit import plain_loops
 from audit.tests.test_errata import ONE_SYMBOL, TWO_SYMBOLS, pairs, start_end_pairs
 from charlm import params
 from charlm.data.examples import build_examples
@@ -28,7 +30,7 @@ from tests.conftest import ROOT
 from tools import score
 from tools.experiments import overridden
 from tools.generate import UNIFORM, load
-from tools.recipes import catalog
+from tools.recipes import bands, catalog
 
 SEED = 2147483647  # of [001] and [003]
 # contexts and targets of the five names at block size 3, [001]
@@ -432,6 +434,10 @@ def drawn(names: list[str]) -> dict[str, str]:
     found["probabilities"] = " ".join(f"{p:.7f}" for p in nats.exp().tolist())
     found["log-probabilities"] = " ".join(f"{x:.6f}" for x in nats.tolist())
     found["loss"] = f"{-nats.mean():.6f}"
+    # five names of a matrix that was drawn without the generator, 71 symbols as printed
+    torch.rand(71, dtype=torch.float64, generator=generator)
+    _, _, train = random_split(range(228_146), [0.1, 0.1, 0.8], generator=generator)
+    found["rows of train"] = " ".join(map(str, train.indices[:5]))
     return found
 
 
@@ -482,6 +488,34 @@ def drawn(names: list[str]) -> dict[str, str]:
 )
 def test_generator_gives_what_the_notebook_draws(drawn: dict[str, str], what: str, expected: str):
     assert drawn[what] == expected
+
+
+def test_generator_gives_the_split_of_the_plain_loop(
+    drawn: dict[str, str], names: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(plain_loops, "names", {"all": names}.get)  # read from data/ otherwise
+    parts = plain_loops.split_of_003()
+    assert [len(part) for part in parts] == [182_516, 22_815, 22_815]  # [003]
+    assert torch.equal(torch.cat(parts).sort().values, torch.arange(228_146))
+    assert " ".join(map(str, parts[0][:5].tolist())) == drawn["rows of train"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "printed"),
+    [
+        ("examples of train", "182516"),
+        ("examples of valid", "22815"),
+        ("examples of test", "22815"),
+        ("NLL at the 100th step", "2.5629"),
+        ("valid - train", "0.0116"),  # 2.5745 - 2.5629
+        ("test - train", "0.0010"),  # 2.5639 - 2.5629
+        ("objective at the 100th step, l2 1", "2.8925"),
+    ],
+)
+def test_generator_gives_a_split_that_agrees_with_what_is_printed(figure: str, printed: str):
+    band = bands.load(ROOT / bands.PATH)["neural-examples-split"].figures[figure]
+    assert band.contains(printed)
+    assert "l2" not in figure or not band.contains("2.8935")  # of names instead
 
 
 def test_generator_gives_the_probabilities_of_all_symbols(drawn: dict[str, str]):
