@@ -67,6 +67,7 @@ class Item(Section):
     loop: str | None = None
     figure: Figures | None = None
     why: str | None = None
+    no_verdict: str | None = None
     command: str | None = None
     here: str | None = None
     left_out: str | None = None
@@ -83,6 +84,7 @@ class Item(Section):
         for key, *others in (
             ("here", "command"),
             ("why", "figure"),
+            ("no_verdict", "figure"),
             ("printed", "what"),
             ("what", "printed"),
             ("answer", "question"),
@@ -336,6 +338,8 @@ def agreement(item: Item, rows: Rows, loops: Loops) -> str:
     Nothing is said of a number that cannot be assigned to a figure, or of a claim that is not
     about a loss.
     """
+    if item.no_verdict:
+        return f"no verdict: {escaped(item.no_verdict)}"
     printed = numbers(item.printed or "")
     known = [*bands_of(item, rows, loops).values()]
     are_losses = all("." in number for number in printed)
@@ -345,14 +349,12 @@ def agreement(item: Item, rows: Rows, loops: Loops) -> str:
         printed = [number.removeprefix("-") for number in printed]
     if len(printed) != len(known) or (is_claim and not are_losses):
         return ""
-    differs = [
-        not band.contains(number) for number, band in zip(printed, known, strict=True) if band
-    ]
-    if not differs or len(differs) < len(known):
+    verdicts = [band.agreement(number) for number, band in zip(printed, known, strict=True) if band]
+    if not verdicts or len(verdicts) < len(known):
         return ""
-    found = "differs" if any(differs) else "agrees"
-    if len(differs) > 1 and found == "differs":
-        found = f"differs in {sum(differs)} of {len(differs)}"
+    found = max(verdicts)  # "agrees" < "agrees only ..." < "differs"
+    if len(verdicts) > 1 and found == "differs":
+        found = f"differs in {verdicts.count(found)} of {len(verdicts)}"
     return f"{found}: {escaped(item.why)}" if item.why else found
 
 
@@ -468,8 +470,9 @@ the same experiments by topic.
   three standard deviations of the mean of the plain loop, or within 0.0005 where nothing is left to
   chance.
 - *the notebook*: does the notebook's one run agree with that, to the digits that it prints? If not,
-  the reason. Empty where there is no plain loop, where the printed numbers cannot be assigned to
-  ours one by one, and for claims without a decimal point.
+  the reason. *No verdict* where the notebook does not say how many steps it took, or where its
+  numbers would agree with other settings as well. Empty where there is no plain loop, where the
+  printed numbers cannot be assigned to ours one by one, and for claims without a decimal point.
 - *kind*: how closely our value can be expected to match.
   - *exact*: counts, shapes, text, and numbers that only rounding can change.
   - *float32*: exact but for the order of the sums in float32, 4 to 5 digits.

@@ -289,6 +289,10 @@ def test_long_series_of_a_loop_has_one_range_of_deviations():
         ({"printed": "-3.5, 3.5"}, "agrees"),  # printed twice, with another sign
         ({"printed": "3.04", "why": "few steps"}, "differs: few steps"),
         ({"printed": "4"}, "agrees"),
+        ({"printed": "4.6"}, "agrees only to the digits printed"),  # 3.05 to 4.55, and 0.05
+        ({"printed": "3.5, 4.6"}, "agrees only to the digits printed"),
+        ({"printed": "4.60"}, "differs"),
+        ({"printed": "3.5", "no_verdict": "any rate fits"}, "no verdict: any rate fits"),
         ({"printed": "4 5"}, ""),
         ({"figure": "batch *", "printed": "3.8, 3.8, 3.8, 3.8"}, "agrees"),
         ({"figure": "batch *", "printed": "2.9, 2.9, 2.9, 2.9"}, "differs in 2 of 4"),
@@ -299,6 +303,41 @@ def test_long_series_of_a_loop_has_one_range_of_deviations():
 )
 def test_agreement_by_hand(changes: dict[str, str], expected: str):
     assert notebooks.agreement(Item(**DRAWS | changes), {}, LOOPS) == expected
+
+
+def test_series_without_a_verdict_agree_with_the_bands_of_other_rates():
+    series = {
+        item.loop: bands.numbers(item.printed)
+        for item in ITEMS["002"]
+        if item.loop in {"rate-series-0.1", "rate-series-0.09", "rate-series-1"}
+    }
+    assert len(series) == 3
+    loops = bands.load()
+    for printed in series.values():
+        for other in series:
+            known = loops[other].figures.values()
+            assert all(map(Band.contains, known, printed))
+    known = loops["rate-series-0.001"].figures.values()
+    assert not all(map(Band.contains, known, series["rate-series-0.1"]))
+    page = (notebooks.FOLDER / "002.md").read_text()
+    assert page.count("| no verdict: the first 20 losses at 0.1") == 3
+
+
+def test_rows_whose_steps_were_chosen_here_have_no_verdict():
+    rows = [
+        line.split(" | ")[5]
+        for line in (notebooks.FOLDER / "004.md").read_text().splitlines()
+        if line.startswith("| claim:") and ("decay" in line or "(here" in line)
+    ]
+    assert len(rows) == 11
+    assert all(not cell or cell.startswith("no verdict: ") for cell in rows)
+    page = (notebooks.FOLDER / "004.md").read_text()
+    assert (
+        "| no verdict: the text does not say how many steps; 1,000 was chosen here, and 2.5" in page
+    )
+    band = bands.load()["mini-batch-32"].figures["mean batch NLL of the last 100 steps"]
+    assert band.contains("2.5")
+    assert not band.contains("2.50")
 
 
 def test_verdict_is_about_all_figures_with_a_band():

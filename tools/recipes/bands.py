@@ -44,8 +44,22 @@ class Band(Section):
         >>> Band(mean=2.161, sd=0.002, values=[2.159, 2.161, 2.163]).contains("2.170")
         False
         """
-        half_width = max(DEVIATIONS * (self.sd or 0), EXACT)
-        return abs(parsed(number) - self.mean) <= half_width + rounding(number)
+        return self._distance(number) <= rounding(number)
+
+    def agreement(self, number: str) -> str:
+        """Say whether a number agrees, and if only because few of its digits are given.
+
+        >>> Band(mean=2.6818, sd=0.045, values=[]).agreement("2.5")
+        'agrees only to the digits printed'
+        """
+        if not self.contains(number):
+            return "differs"
+        is_rounded = self.sd and self._distance(number) > 0
+        return "agrees only to the digits printed" if is_rounded else "agrees"
+
+    def _distance(self, number: str) -> float:
+        """Return how far outside the band a number lies; negative inside."""
+        return abs(parsed(number) - self.mean) - max(DEVIATIONS * (self.sd or 0), EXACT)
 
 
 class Entry(Section):

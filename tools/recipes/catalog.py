@@ -34,6 +34,7 @@ class Figure(Section, frozen=False):
     where: dict[str, str | int] | None = None
     notebook: Printed | None = None
     why: str | None = None  # the notebook's differs from the plain loop's
+    no_verdict: str | None = None  # why the two cannot be compared
     band: Band | None = None  # of the plain loop; `load` adds it
 
 

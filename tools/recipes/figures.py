@@ -52,9 +52,10 @@ class Row(NamedTuple):
         """Say whether the notebook's number lies there; nothing if that is not known."""
         if self.figure.band is None or not self.notebook:
             return ""
-        if self.figure.band.contains(self.notebook):
-            return "agrees"
-        return f"differs: {self.figure.why}"
+        if self.figure.no_verdict:
+            return f"no verdict: {self.figure.no_verdict}"
+        found = self.figure.band.agreement(self.notebook)
+        return f"differs: {self.figure.why}" if found == "differs" else found
 
 
 def value(figure: Figure, content: bytes) -> Value:
