@@ -49,7 +49,7 @@ def cell(value: object) -> str:
     ('2.000000', '7', 'ava', '')
     """
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6f}"
+        return "" if math.isnan(value) else f"{value:z.6f}"
     return str(value)
 
 
@@ -68,7 +68,7 @@ def exact(value: object) -> str:
         return str(value)
     if not math.isfinite(value):
         raise InputError(f"a value is not finite: {value}")
-    return str(round(value, 9))
+    return str(round(value, 9) + 0.0)  # no negative zero
 
 
 def parse_rows(content: bytes) -> list[dict[str, str]]:

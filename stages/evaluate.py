@@ -237,7 +237,7 @@ def main() -> None:
         print(f"evaluate: warning: {warning}", file=sys.stderr)
     last = settings.splits[-1]
     shown = [
-        f"{model} {values['nll']:.4f}" if "nll" in values else f"{model} none"
+        f"{model} {values['nll']:z.4f}" if "nll" in values else f"{model} none"
         for model, values in metrics[last].items()
     ]
     print(f"evaluate: {last} nll: {', '.join(shown)}")

@@ -111,7 +111,7 @@ def main() -> None:
     facts = {key: float(valley[key]) for key in ("exponent", "lr", "smoothed_nll")}
     write_facts(METRICS / "find_learning_rate.csv", facts)
     print(
-        f"find_learning_rate: lowest loss {facts['smoothed_nll']:.3f} at a rate of "
+        f"find_learning_rate: lowest loss {facts['smoothed_nll']:z.3f} at a rate of "
         f"10^{facts['exponent']:.2f} = {facts['lr']:.3f}"
     )
 

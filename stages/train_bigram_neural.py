@@ -99,7 +99,7 @@ def main() -> None:
     write_tensors(model_path("bigram_neural"), model.arrays())
     write_rows(PLOTS / "bigram_neural.csv", ["step", "nll", "objective"], curve)
     (_, first_nll, _), (steps, last_nll, _) = curve[0], curve[-1]
-    print(f"train_bigram_neural: {steps:,} steps: nll {first_nll:.4f} → {last_nll:.4f} on train")
+    print(f"train_bigram_neural: {steps:,} steps: nll {first_nll:z.4f} → {last_nll:z.4f} on train")
 
 
 if __name__ == "__main__":

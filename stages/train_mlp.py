@@ -210,7 +210,7 @@ def train(
         nll = check_finite(loss, step, settings)
         if step in curve_steps:
             curve.append((step, nll))
-            progress.set_postfix_str(f"nll {nll:.4f}", refresh=False)
+            progress.set_postfix_str(f"nll {nll:z.4f}", refresh=False)
 
         model.zero_grad()
         loss.backward()
@@ -259,11 +259,11 @@ def describe_dev(curve: Curve, keep: str) -> str:
         return ""
     (step, best), (last_step, last) = lowest(curve), curve[-1]
     if keep == "best_on_dev":
-        return f", {best:.4f} on dev (kept: after step {step:,}, the lowest)"
+        return f", {best:z.4f} on dev (kept: after step {step:,}, the lowest)"
     if step == last_step:
-        return f", {last:.4f} on dev (the lowest)"
+        return f", {last:z.4f} on dev (the lowest)"
     how = "; to keep that: mlp.keep=best_on_dev" if last - best > WORTH_KEEPING else ""
-    return f", {last:.4f} on dev (lowest after step {step:,}: {best:.4f}{how})"
+    return f", {last:z.4f} on dev (lowest after step {step:,}: {best:z.4f}{how})"
 
 
 def contexts_at_once(examples: Examples, dev: Examples, batch_size: int | None) -> int:
@@ -304,7 +304,7 @@ def main() -> None:
     write_facts(METRICS / "mlp.csv", {"parameters": parameters})
     print(
         f"train_mlp: {parameters:,} parameters, {settings.steps:,} steps: "
-        f"nll {train_nll:.4f} on train{describe_dev(dev_curve, settings.keep)}"
+        f"nll {train_nll:z.4f} on train{describe_dev(dev_curve, settings.keep)}"
     )
 
 

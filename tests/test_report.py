@@ -3,12 +3,15 @@
 import base64
 import gzip
 import hashlib
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from dvc_render.vega_templates import Template
 
 from charlm.core.errors import InputError
 from charlm.data.vocabulary import Vocabulary
@@ -18,7 +21,7 @@ from tools.compare.runs import Row, Run
 from tools.report import charts, page, playground, results, tables
 from tools.report.results import Loss, Results, losses_of_names, read_pairs, read_results
 
-pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
+vl_convert = pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
 FOLDER = ROOT / "tools/report"
 ABC = Vocabulary.of([".", "a", "b"])
 # dev: ava (also in train), bo twice, cy
@@ -407,6 +410,40 @@ def test_training_that_starts_far_above_is_cut_off():
     low, high = chart["spec"]["encoding"]["y"]["scale"]["domain"]
     assert low < 2 < high == 40
     assert "from 100.00 to 2.00" in chart["text"]
+
+
+def test_losses_of_zero_leave_the_others_apart():
+    curves = [
+        {"of": "mlp", "split": "train", "step": step, "nll": nll}
+        for step, nll in enumerate([4.0, 2.0, 0.0])
+    ]
+    (chart,) = charts.training_charts({"": SMALL._replace(curves=curves)})
+    assert chart["spec"]["encoding"]["y"]["scale"]["domain"] == [0.001 / 1.02, 4 * 1.02]
+    first, second, last = line_heights(chart["spec"] | {"width": 600})
+    assert 0 < first < second < last < 260
+
+
+@pytest.mark.parametrize("name", ["log", "train_dev"])
+def test_losses_of_zero_leave_the_others_apart_in_dvcs_charts(name: str):
+    content = json.loads((ROOT / f".dvc/plots/{name}.json").read_text())
+    rows = [
+        {"split": "train", "step": str(step), "nll": nll}  # DVC gives cells of csv as text
+        for step, nll in enumerate(["4.000000", "2.000000", "0.000000"])
+    ]
+    template = Template(content, name)
+    values = {"data": rows, "x": "step", "y": "nll", "plot_width": 600, "plot_height": 260}
+    for anchor, value in values.items():
+        template.fill_anchor(anchor, value)
+    first, second, last = line_heights(template.content)
+    assert 0 <= first < second < last <= 260
+
+
+def line_heights(spec: dict[str, Any]) -> list[float]:
+    """Return how far below the top of a chart the points of its only line are."""
+    (path,) = re.findall(
+        r'aria-roledescription="line mark"[^>]* d="([^"]*)"', vl_convert.vegalite_to_svg(spec)
+    )
+    return [float(point.split(",")[1]) for point in re.split("[ML]", path)[1:]]
 
 
 def test_scripts_are_short():

@@ -88,6 +88,7 @@ def test_json_has_nine_decimals_in_lists_and_other_alphabets_as_they_are(tmp_pat
     storage.write_json(path, {"ə": [[0.12345678912, -1e-12], ["é"]]})
     assert '"ə"' in path.read_text(encoding="utf-8")
     assert storage.read_json(path) == {"ə": [[0.123456789, 0.0], ["é"]]}
+    assert "-" not in path.read_text(encoding="utf-8")  # no negative zero
 
 
 def test_metric_just_below_the_middle_is_not_rounded_up_by_a_table(tmp_path: Path):

@@ -52,6 +52,11 @@ def test_facts_are_text_and_numbers_of_nine_decimals(tmp_path: Path):
     }
 
 
+@pytest.mark.parametrize("value", [-0.0, -1e-10, np.float64(-1e-10)])
+def test_zero_has_no_sign(value: float):
+    assert (tables.cell(value), tables.exact(value)) == ("0.000000", "0.0")
+
+
 @pytest.mark.parametrize(
     "rows",
     [

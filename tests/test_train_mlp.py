@@ -439,6 +439,8 @@ def test_first_of_several_lowest_points_is_the_lowest():
             "best_on_dev",
             ", 2.1000 on dev (kept: after step 1,000, the lowest)",
         ),
+        ([(0, 3.3), (10, -0.0)], "last", ", 0.0000 on dev (the lowest)"),
+        ([(0, -0.0), (10, 3.3)], "best_on_dev", ", 0.0000 on dev (kept: after step 0, the lowest)"),
     ],
 )
 def test_lowest_loss_on_dev_is_printed_with_its_step(curve: Curve, keep: str, expected: str):

@@ -105,7 +105,8 @@ def _rounded(value: Any) -> Any:
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_rounded(item) for item in value]
-    return round(value, 9) if isinstance(value, float) else value
+    # no negative zero
+    return round(value, 9) + 0.0 if isinstance(value, float) else value
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,7 +11,9 @@ from tools.report.results import Results, Rows
 
 Spec = dict[str, Any]
 NLL = "NLL (nats per character)"
-MAX_LOSS_RATIO = 20  # of the highest loss shown to the lowest: a start at N(0, 1) is far above
+MIN_LOSS = 0.001  # lower ones are drawn here: a logarithmic scale has no zero
+MAX_LOSS = 10  # higher ones may be cut off: a start at N(0, 1) is far above
+MAX_LOSS_RATIO = 20  # of the highest loss shown to the lowest, if above MAX_LOSS
 MIN_CHARACTERS = 30  # at a position in the name; the average of fewer says little
 REAL = "dev"  # the names that samples are compared with
 MODEL_COLORS = 8  # in style.css
@@ -57,13 +59,14 @@ def training_charts(sides: dict[str, Results]) -> list[Chart]:
     for name in dict.fromkeys(row["of"] for row in rows):
         shown = [row for row in rows if row["of"] == name]
         losses = [row["nll"] for row in shown]
-        lowest = min(losses)
-        domain = [lowest / 1.02, min(max(losses) * 1.02, lowest * MAX_LOSS_RATIO)]
+        lowest = max(min(losses), MIN_LOSS)
+        highest = max(*losses, MIN_LOSS) * 1.02
+        domain = [lowest / 1.02, min(highest, max(MAX_LOSS, lowest * MAX_LOSS_RATIO))]
         splits = list(dict.fromkeys(row["split"] for row in shown))
         encoding: Spec = {
             "x": axis("step", "step"),
             "y": axis(
-                "nll",
+                "shown",
                 NLL,
                 scale={"type": "log", "domain": domain, "nice": False},
                 axis={"format": ".3~g", "tickCount": 6},
@@ -84,7 +87,9 @@ def training_charts(sides: dict[str, Results]) -> list[Chart]:
             layers.append({**of_split, "mark": mark, "encoding": compared(sides, {})})
             if split == "dev":  # measured at few steps
                 layers.append({**of_split, "mark": {"type": "point", "filled": True}})
-        spec = {"data": {"values": shown}, "encoding": encoding, "layer": layers}
+        floored = {"calculate": f"max(datum.nll, {MIN_LOSS})", "as": "shown"}
+        values = {"data": {"values": shown}, "transform": [floored]}
+        spec = values | {"encoding": encoding, "layer": layers}
         charts.append(chart(f"Training of {name}", text, spec))
     return charts
 
