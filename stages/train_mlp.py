@@ -9,6 +9,7 @@ While it trains, plots/mlp.csv has the losses so far.
 import math
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -30,9 +31,8 @@ from charlm.optimizers import OPTIMIZERS
 from charlm.projection import principal_plane
 from charlm.tables import write_facts, write_rows
 
-# rows of plots/mlp.csv, which is in git
-MAX_TRAIN_POINTS = 101
-MAX_DEV_POINTS = {"last": 21, "best_on_dev": 201}
+MAX_POINTS = 21  # per split in plots/mlp.csv, which is in git; and the lowest on dev
+MAX_MEASUREMENTS = {"last": MAX_POINTS, "best_on_dev": 201}  # of the loss on dev
 WORTH_KEEPING = 0.01  # nats per character by which the last loss on dev is above the lowest
 
 Curve = list[tuple[int, float]]  # step and NLL
@@ -155,9 +155,19 @@ def evenly_spaced(last: int, points: int) -> set[int]:
     return {last * number // gaps for number in range(gaps + 1)}
 
 
-def write_curves(curve: Curve, dev_curve: Curve) -> None:
-    """Write the losses on train and on dev."""
-    curves = {"train": curve, "dev": dev_curve}
+def thinned(curve: Curve, last: int) -> Curve:
+    """Return the points of a curve at evenly spaced steps from 0 to `last`, and the lowest."""
+    steps = evenly_spaced(last, MAX_POINTS) | {lowest(curve)[0]} if curve else set()
+    return [point for point in curve if point[0] in steps]
+
+
+def write_curves(curve: Curve, dev_curve: Curve, last: int) -> None:
+    """Write the losses on train, and on dev at evenly spaced steps and where it is lowest.
+
+    Args:
+        last: the last step at which the loss on dev is measured.
+    """
+    curves = {"train": curve, "dev": thinned(dev_curve, last)}
     rows = [(split, step, nll) for split, points in curves.items() for step, nll in points]
     write_rows(PLOTS / "mlp.csv", ["split", "step", "nll"], rows)
 
@@ -192,8 +202,8 @@ def train(
     optimizer = OPTIMIZERS[settings.optimizer]([*model.parameters()], settings.weight_decay)
     curve: Curve = []
     dev_curve: Curve = []
-    curve_steps = evenly_spaced(settings.steps - 1, MAX_TRAIN_POINTS)
-    dev_points = MAX_DEV_POINTS[settings.keep] if len(dev.targets) else 0
+    curve_steps = evenly_spaced(settings.steps - 1, MAX_POINTS)
+    dev_points = MAX_MEASUREMENTS[settings.keep] if len(dev.targets) else 0
     dev_steps = evenly_spaced(settings.steps, dev_points) if dev_points else set()
 
     progress = tqdm(range(settings.steps), desc="train_mlp", disable=None)
@@ -294,12 +304,13 @@ def main() -> None:
     model = MLP(*sizes, settings.layers, settings.activation)
     model.initialise(settings.init, generator)
     planes = {"before training": principal_plane(model.C)}
-    curve, dev_curve = train(model, examples, dev, settings, generator, watch=write_curves)
+    write = partial(write_curves, last=settings.steps)
+    curve, dev_curve = train(model, examples, dev, settings, generator, watch=write)
     planes["after"] = principal_plane(model.C)
     train_nll = measured_loss(model, examples, settings.steps, settings)
 
     write_tensors(model_path("mlp"), model.arrays())
-    write_curves(curve, dev_curve)
+    write(curve, dev_curve)
     write_json(DATA / "embedding.json", planes)
     write_facts(METRICS / "mlp.csv", {"parameters": parameters})
     print(

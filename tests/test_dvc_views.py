@@ -12,7 +12,7 @@ MAX_DIFF_ROWS = 8  # of `dvc metrics diff` after one parameter of the MLP change
 MAX_EXPERIMENTS_WIDTH = (
     200  # of `dvc exp show`, without the hashes of models and the losses on train
 )
-MAX_ADDED_LINES = 200  # by an experiment with one changed parameter
+MAX_ADDED_LINES = 110  # by an experiment with one changed parameter
 WITHOUT_HASHES_AND_TRAIN = "data|plots|.*train"  # for --drop; as in docs/experiments.md
 
 

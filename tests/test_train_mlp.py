@@ -237,8 +237,23 @@ def test_curves_include_first_and_last_step():
     _, curve, dev_curve = train(
         examples("emma"), examples("ava"), settings(steps=700, hidden=3, batch_size=2)
     )
-    assert (curve[0][0], curve[-1][0], len(curve)) == (0, 699, 101)
+    assert (curve[0][0], curve[-1][0], len(curve)) == (0, 699, 21)
     assert (dev_curve[0][0], dev_curve[-1][0], len(dev_curve)) == (0, 700, 21)
+
+
+def test_curve_is_thinned_to_evenly_spaced_steps_and_the_lowest():
+    curve = [(step, 3.0 - (step == 13)) for step in range(201)]
+    assert [step for step, _ in train_mlp.thinned(curve, last=200)] == [
+        0,
+        10,
+        13,
+        *range(20, 201, 10),
+    ]
+    so_far = [(0, 3.0), (5, 2.2), (10, 2.3), (15, 2.4)]
+    assert train_mlp.thinned(so_far, last=200) == [(0, 3.0), (5, 2.2), (10, 2.3)]
+    few = [(step, float(step)) for step in range(6)]
+    assert train_mlp.thinned(few, last=5) == few
+    assert train_mlp.thinned([], last=5) == []
 
 
 @pytest.mark.parametrize(("keep", "points"), [("last", 21), ("best_on_dev", 201)])
