@@ -79,7 +79,7 @@ tables: repro
 	@$(RUN) audit.summary
 	@$(RUN) audit.notebooks
 	@$(RUN) tools.tables
-	@$(RUN) benchmarks.tables
+	@$(RUN) benchmarks.documents
 
 # This project beside the notebooks' loops and beside an earlier commit, about 25 minutes; never part
 # of the tests.

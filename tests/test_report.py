@@ -18,7 +18,7 @@ from charlm.data.vocabulary import Vocabulary
 from charlm.drawing import symbols
 from tests.conftest import ROOT, Project
 from tools.compare.runs import Row, Run
-from tools.report import charts, page, playground, results, tables
+from tools.report import charts, page, playground, results, text
 from tools.report.results import Loss, Results, losses_of_names, read_pairs, read_results
 
 vl_convert = pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
@@ -110,7 +110,7 @@ def test_pairs_are_counted_and_those_of_the_models_shown():
     assert pairs.totals.tolist() == [1, 2, 1]
     assert pairs.probabilities["counted"].tolist() == P.tolist()
     assert pairs.probabilities["learned"] == pytest.approx(np.array(weights) / 4)
-    group = tables.pair_group(pairs, ABC)
+    group = text.pair_group(pairs, ABC)
     assert group.said[1][2] == "a → b: 1 of 2 times; counted 75.00%, learned 25.00%"
     assert group.tables["counted"][1][0].percent == ""
     assert group.tables["counted"][1][2].percent == "75"
@@ -130,7 +130,7 @@ def test_pairs_of_two_boundaries(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_facts_name_the_list_the_split_and_the_leak():
-    assert tables.facts(SMALL) == {
+    assert text.facts(SMALL) == {
         "Data set": "names.txt (SHA-256 0123456789ab…)",
         "Names": "4, 3 of them different",
         "Split": "train 2, dev 2",
@@ -141,18 +141,18 @@ def test_facts_name_the_list_the_split_and_the_leak():
 
 def test_facts_that_two_revisions_share_are_there_once():
     old = SMALL._replace(revision="old", commit="0123456789abcdef")
-    assert tables.facts_by_side({"": old})[""]["Revision"] == "old (0123456789)"
-    shared = tables.facts_by_side({"A": old, "B": SMALL})
+    assert text.facts_by_side({"": old})[""]["Revision"] == "old (0123456789)"
+    shared = text.facts_by_side({"A": old, "B": SMALL})
     assert list(shared) == [""]
     assert (shared[""]["A"], shared[""]["B"]) == ("old (0123456789)", "workspace")
     longer = SMALL._replace(splits={"train": ["a"]})
-    assert list(tables.facts_by_side({"A": old, "B": longer})) == ["A", "B"]
+    assert list(text.facts_by_side({"A": old, "B": longer})) == ["A", "B"]
 
 
 def test_changed_parameters_are_shown_as_in_the_file():
     before = {"mlp": {"hidden": 200, "lr": 0.04}, "split": {"unique": False, "limit": None}}
     after = {"mlp": {"hidden": 300, "lr": 0.04}, "split": {"unique": True}}
-    assert tables.changed_parameters(before, after) == [
+    assert text.changed_parameters(before, after) == [
         ("mlp.hidden", "200", "300"),
         ("split.unique", "false", "true"),
         ("split.limit", "null", "none"),
@@ -198,7 +198,7 @@ def test_verdict_on_two_models(verdict: str, difference: float | None, detail: s
         (None,) * 3 if difference is None else (difference, difference - 0.002, difference + 0.002)
     )
     row = Row("a\nb", "dev", False, 2.0, 2.0, *values, 40, verdict, detail)
-    assert tables.model_sentence(row) == sentence
+    assert text.model_sentence(row) == sentence
 
 
 def two_models() -> Results:
@@ -222,20 +222,20 @@ def two_models() -> Results:
 def test_the_better_model_beats_the_worse_one_in_any_order(
     ranked: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tables, "rank_models", lambda side: ranked)
+    monkeypatch.setattr(text, "rank_models", lambda side: ranked)
     # each name's difference is 0.2 from their mean: 2.0227 * (40 * 0.2**2)**0.5 / 40
-    assert tables.verdicts({"": two_models()}) == ["good beats bad by 1.0000 ± 0.0640."]
+    assert text.verdicts({"": two_models()}) == ["good beats bad by 1.0000 ± 0.0640."]
 
 
 def test_models_are_ranked_by_their_loss_on_names_not_in_train():
-    assert tables.rank_models(two_models()) == ["good", "bad"]
+    assert text.rank_models(two_models()) == ["good", "bad"]
 
 
 def test_verdict_on_two_revisions():
     row = Row("mlp", "dev", False, 2.0, 1.99, -0.01, -0.013, -0.007, 40, "better")
-    assert tables.revision_sentence(row) == "mlp on dev: B is better by 0.0100 ± 0.0030."
+    assert text.revision_sentence(row) == "mlp on dev: B is better by 0.0100 ± 0.0030."
     zeros = Row("mlp", "dev", False, 2.0, None, None, None, None, 40, "worse", ": probability 0")
-    assert tables.revision_sentence(zeros) == "mlp on dev: B is worse: probability 0."
+    assert text.revision_sentence(zeros) == "mlp on dev: B is worse: probability 0."
 
 
 def test_best_loss_of_a_column_and_its_place():
@@ -243,7 +243,7 @@ def test_best_loss_of_a_column_and_its_place():
         "one": {"dev": Loss(2.0, 0.1), "dev names not in train": Loss(3.0, 0.5)},
         "two": {"dev": Loss(None, None), "dev names not in train": Loss(2.0, 0.0)},
     }
-    one, two = tables.result_lines({"": SMALL._replace(losses=losses)}, ["one", "two"])
+    one, two = text.result_lines({"": SMALL._replace(losses=losses)}, ["one", "two"])
     assert [cell.is_best for cell in one.cells] == [True, False]
     assert [cell.is_best for cell in two.cells] == [False, True]
     # from 2.0 to 3.0 + 1.96 * 0.5 = 3.98
@@ -251,12 +251,12 @@ def test_best_loss_of_a_column_and_its_place():
 
 
 def test_samples_are_marked():
-    assert [sample.mark for sample in tables.samples(SMALL)["bigram_count"]] == [
+    assert [sample.mark for sample in text.samples(SMALL)["bigram_count"]] == [
         "train",
         "dev",
         "new",
     ]
-    unknown = tables.samples(SMALL._replace(splits={}))
+    unknown = text.samples(SMALL._replace(splits={}))
     assert {sample.mark for sample in unknown["bigram_count"]} == {""}
 
 
@@ -354,9 +354,9 @@ def test_missing_files_are_named_with_the_command_that_makes_them():
     old = SMALL._replace(revision="old", commit="0123456789abcdef", missing=["a", "b", "c", "d"])
     make = "git switch --detach 0123456789 && dvc repro && git switch -"
     line = f"old: not here: a, b, c and 1 more; to make them: {make}."
-    assert tables.missing({"A": SMALL, "B": old}) == [line]
+    assert text.missing({"A": SMALL, "B": old}) == [line]
     bare = EMPTY._replace(stale="old: data/evaluation.csv is neither in git nor in DVC's cache; x")
-    assert tables.missing({"A": bare}) == [f"{bare.stale}."]
+    assert text.missing({"A": bare}) == [f"{bare.stale}."]
 
 
 @pytest.mark.parametrize(

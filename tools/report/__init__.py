@@ -1,6 +1,6 @@
 """The page about a trained pipeline, or about two revisions of it: one HTML file.
 
-`results.py` reads, `tables.py` says it in words and tables, `charts.py` describes the charts,
+`results.py` reads, `text.py` says it in words and tables, `charts.py` describes the charts,
 `vega.py` has what draws them, `playground.py` packs the models, and `page.py` puts all of it into
 `page.html`, with `style.css`, `models.js` and `page.js`.
 """

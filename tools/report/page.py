@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tools.compare.runs import Settings
-from tools.report import charts, tables
+from tools.report import charts, text
 from tools.report.playground import build_playground
 from tools.report.results import Results
 from tools.report.vega import vega
@@ -61,7 +61,7 @@ def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
         ],
         "embedding": charts.embedding_charts(sides),
     }
-    lines = tables.result_lines(sides, models)
+    lines = text.result_lines(sides, models)
     return environment.get_template("page.html").render(
         sides=sides,
         is_comparison=len(sides) > 1,
@@ -69,19 +69,19 @@ def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
         colors=colors,
         style=read(FOLDER / "style.css"),
         scripts=[Script.of(vega()), *(Script.of(read(FOLDER / name)) for name in SCRIPTS)],
-        facts=tables.facts_by_side(sides),
-        parameters=tables.changed_parameters(*settings),
+        facts=text.facts_by_side(sides),
+        parameters=text.changed_parameters(*settings),
         is_committed=committed is not None,
-        columns=tables.loss_columns(sides),
+        columns=text.loss_columns(sides),
         lines=lines,
         has_fitted=any(cell.is_fitted for line in lines for cell in line.cells),
-        verdicts=tables.verdicts(sides),
-        notes=tables.notes(sides),
-        missing=tables.missing(sides),
+        verdicts=text.verdicts(sides),
+        notes=text.notes(sides),
+        missing=text.missing(sides),
         playground=playground,
         groups=groups,
-        pairs=tables.pair_groups(sides),
-        samples={name: tables.samples(side) for name, side in sides.items()},
+        pairs=text.pair_groups(sides),
+        samples={name: text.samples(side) for name, side in sides.items()},
         data={
             **playground.data,
             "colors": colors,

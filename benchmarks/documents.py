@@ -1,7 +1,7 @@
 """Write the tables of docs/ that show the last results of the benchmarks.
 
-python -m benchmarks.tables            writes them
-python -m benchmarks.tables --check    writes nothing, and fails if one is outdated
+python -m benchmarks.documents            writes them
+python -m benchmarks.documents --check    writes nothing, and fails if one is outdated
 """
 
 from collections.abc import Callable
