@@ -15,23 +15,22 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.numpy
-import yaml
 
 from charlm import params
 from charlm.core.errors import InputError
 from charlm.core.storage import DATA, read_bytes, write_bytes
 from charlm.download import file_name
+from tools.dvc_state import LOCK, PARAMS, PIPELINE, Stages, parse_stages
+from tools.dvc_state import md5 as md5_of
 from tools.program import argument_parser, run_tool
 
 CACHE = Path(".dvc/cache")  # of a new clone
 FILES = Path("files/md5")  # in a cache
 DVC = (sys.executable, "-m", "dvc")
 Hashes = dict[str, str]  # MD5 by path
-Lock = dict[str, dict[str, Any]]  # what dvc.lock contains, by stage
 
 
 def cached(cache: Path, md5: str) -> Path:
@@ -41,12 +40,9 @@ def cached(cache: Path, md5: str) -> Path:
 
 def content(caches: list[Path], md5: str) -> bytes | None:
     """Return the file of this hash from the first cache that has it undamaged."""
-    for path in (cached(cache, md5) for cache in caches):
-        if path.exists():
-            found = path.read_bytes()
-            if hashlib.md5(found).hexdigest() == md5.removesuffix(".dir"):
-                return found
-    return None
+    paths = (cached(cache, md5) for cache in caches)
+    found = (path.read_bytes() for path in paths if path.exists())
+    return next((one for one in found if md5_of(one) == md5.removesuffix(".dir")), None)
 
 
 def damaged(cache: Path) -> list[Path]:
@@ -55,8 +51,7 @@ def damaged(cache: Path) -> list[Path]:
         path
         for path in sorted((cache / FILES).glob("??/*"))
         if re.fullmatch("[0-9a-f]{30}(.dir)?", path.name)
-        and hashlib.md5(path.read_bytes()).hexdigest()
-        != path.parent.name + path.name.removesuffix(".dir")
+        and md5_of(path.read_bytes()) != path.parent.name + path.name.removesuffix(".dir")
     ]
 
 
@@ -67,20 +62,13 @@ def expand(caches: list[Path], entries: list[dict[str, str]]) -> Hashes:
         caches: where the listings of directories may be.
         entries: of deps or outs.
     """
-    found = {}
+    found: Hashes = {}
     for entry in entries:
-        listing = content(caches, entry["md5"]) if entry["md5"].endswith(".dir") else None
-        if listing is None:
-            found[entry["path"]] = entry["md5"]
-        else:
-            for item in json.loads(listing):
-                found[f"{entry['path']}/{item['relpath']}"] = item["md5"]
+        path, md5 = entry["path"], entry["md5"]
+        listing = content(caches, md5) if md5.endswith(".dir") else None
+        files = json.loads(listing) if listing is not None else []
+        found |= {f"{path}/{one['relpath']}": one["md5"] for one in files} or {path: md5}
     return found
-
-
-def differing(one: Hashes, other: Hashes) -> list[str]:
-    """Return the paths whose hashes are not the same on both sides."""
-    return [path for path in {**one, **other} if one.get(path) != other.get(path)]
 
 
 def compare_tensors(one: bytes, other: bytes) -> list[str]:
@@ -112,7 +100,9 @@ def describe(path: str, committed: str | None, made: str | None, caches: list[Pa
     return f"{path}: {committed} is committed, {made} was made"
 
 
-def compare_locks(committed: Lock, made: Lock, stages: list[str], caches: list[Path]) -> list[str]:
+def compare_locks(
+    committed: Stages, made: Stages, stages: list[str], caches: list[Path]
+) -> list[str]:
     """Say which is the first stage that differs between two dvc.lock, and how; nothing if none.
 
     Args:
@@ -126,7 +116,8 @@ def compare_locks(committed: Lock, made: Lock, stages: list[str], caches: list[P
             before, after = (expand(caches, side.get(kind, [])) for side in (one, other))
             lines = [
                 describe(path, before.get(path), after.get(path), caches)
-                for path in differing(before, after)
+                for path in {**before, **after}
+                if before.get(path) != after.get(path)
             ]
             if lines:
                 what = "was committed after other inputs" if kind == "deps" else "differs"
@@ -134,12 +125,6 @@ def compare_locks(committed: Lock, made: Lock, stages: list[str], caches: list[P
         if one != other:
             return [f"stage {stage} was committed with other parameters or another command"]
     return []
-
-
-def read_lock(folder: Path) -> Lock:
-    """Return the stages of the dvc.lock of a folder."""
-    stages: Lock = yaml.safe_load(read_bytes(folder / "dvc.lock"))["stages"]
-    return stages
 
 
 def mirror_of_names(folder: Path, settings: params.Fetch) -> str:
@@ -187,15 +172,16 @@ def main() -> None:
         )
         run("git", "clone", "--quiet", root, str(Path(folder, "clone")), folder=here)
         clone = Path(folder, "clone", below)
-        committed = read_lock(clone)
-        settings = params.load(clone / "params.yaml").fetch
+        committed = parse_stages(read_bytes(clone / LOCK), LOCK)
+        settings = params.load(clone / PARAMS).fetch
         mirror = os.environ.get("NAMES_MIRROR") or mirror_of_names(Path(folder, "names"), settings)
         variables = {"NAMES_MIRROR": mirror, "DVC_SITE_CACHE_DIR": str(Path(folder, "site"))}
         # a separate, empty cache, also where a setting of the user names a shared one
         run(*DVC, "cache", "dir", "--local", str(clone / CACHE), folder=clone)
         run(*DVC, "repro", "--force", folder=clone, **variables)
-        stages = list(yaml.safe_load(read_bytes(clone / "dvc.yaml"))["stages"])
-        problems += compare_locks(committed, read_lock(clone), stages, [clone / CACHE, cache])
+        made = parse_stages(read_bytes(clone / LOCK), LOCK)
+        stages = parse_stages(read_bytes(clone / PIPELINE), PIPELINE)
+        problems += compare_locks(committed, made, list(stages), [clone / CACHE, cache])
         changed = run("git", "status", "--porcelain", folder=clone).splitlines()
         problems += [f"{line[3:]}: not as committed" for line in changed]
     if problems:
