@@ -41,6 +41,8 @@ LENGTH_TYPES = {"length": int, "model": str, "share": float}  # `model` may be `
 UNSEEN = "names not in train"  # of a held-out split
 Rows = list[dict[str, Any]]
 Read = Callable[[str], bytes]  # content of a file by its path; FileNotFoundError if there is none
+Parse = Callable[[bytes], Any]
+PARSE_ERRORS = (SafetensorError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 class Loss(NamedTuple):
@@ -71,7 +73,7 @@ class Results(NamedTuple):
     splits: dict[str, list[str]]
     vocabulary: Vocabulary | None
     models: dict[str, Arrays]
-    curves: Rows
+    curves: Rows  # one row per model, split and step that was recorded
     positions: Rows
     lengths: Rows
     embedding: "dict[str, Plane]"
@@ -95,18 +97,24 @@ class Reader:
             self.missing.append(path)
             return None
 
-    def json(self, path: str, stage: str) -> Any:
-        """Return the value in a JSON file, or None.
+    def parsed(self, path: str, stage: str, form: str, parse: Parse) -> Any:
+        """Return what a function makes of the content of a file, or None.
+
+        Args:
+            path: of the file.
+            stage: the stage that writes the file.
+            form: what it must be.
+            parse: of its content.
 
         Raises:
-            InputError: it is not JSON.
+            InputError: it is something else.
         """
         if (content := self.bytes(path)) is None:
             return None
         try:
-            return json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise damaged(Path(path), f"not JSON ({error})", stage) from None
+            return parse(content)
+        except PARSE_ERRORS as error:
+            raise damaged(Path(path), f"not {form} ({error})", stage) from None
 
     def rows(self, path: str, types: dict[str, type], stage: str) -> Rows:
         """Return the rows of a csv file, none if there is no such file.
@@ -119,28 +127,17 @@ class Reader:
         Raises:
             InputError: it lacks a column, or has another type in it.
         """
-        content = self.bytes(path)
-        try:
+
+        def parse(content: Any) -> Rows:
             table = parse_rows(content) if content else []
             whole = [row for row in table if all(row[column] != "" for column in types)]
             return [{column: kind(row[column]) for column, kind in types.items()} for row in whole]
-        except (KeyError, ValueError, TypeError) as error:
-            raise damaged(
-                Path(path), f"not a table of {', '.join(types)} ({error})", stage
-            ) from None
 
-    def tensors(self, path: str, stage: str) -> Arrays | None:
-        """Return the tensors of a file, or None.
+        return self.parsed(path, stage, f"a table of {', '.join(types)}", parse) or []
 
-        Raises:
-            InputError: it is not a whole safetensors file.
-        """
-        if (content := self.bytes(path)) is None:
-            return None
-        try:
-            return safetensors.numpy.load(content)
-        except (SafetensorError, TypeError) as error:
-            raise damaged(Path(path), f"not a whole safetensors file ({error})", stage) from None
+    def tensors(self, path: str, stage: str) -> Any:
+        """Return the tensors of a file, or None; see `parsed`."""
+        return self.parsed(path, stage, "a whole safetensors file", safetensors.numpy.load)
 
     def lines(self, path: str) -> list[str] | None:
         """Return the lines of a file, or None."""
@@ -166,7 +163,12 @@ def read_results(revision: str) -> Results:
     except InputError as error:
         stale = str(error)
     losses = losses_of_names(run.evaluation) if run else losses_of_metrics(reader)
-    vocabulary = read_vocabulary(reader)
+    vocabulary = reader.parsed(
+        *(VOCABULARY.as_posix(), "build_contexts", "a vocabulary"),
+        lambda content: Vocabulary.of(json.loads(content)),
+    )
+    bigram_curve = reader.rows(BIGRAM_CURVE, CURVE_TYPES, "train_bigram_neural")
+    mlp_curve = reader.rows(MLP_CURVE, {"split": str} | CURVE_TYPES, "train_mlp")
     names = [name for name in MODELS if name in losses or not losses]
     models = {
         name: tensors
@@ -187,7 +189,10 @@ def read_results(revision: str) -> Results:
         },
         vocabulary=vocabulary,
         models=models,
-        curves=read_curves(reader),
+        curves=[
+            *({"of": "bigram_neural", "split": "train", **row} for row in bigram_curve),
+            *({"of": "mlp", **row} for row in mlp_curve),
+        ],
         positions=reader.rows(POSITIONS, POSITION_TYPES, "evaluate"),
         lengths=reader.rows(LENGTHS, LENGTH_TYPES, "sample"),
         embedding=read_embedding(reader),
@@ -242,36 +247,13 @@ def losses_of_metrics(reader: Reader) -> dict[str, dict[str, Loss]]:
     return losses
 
 
-def read_vocabulary(reader: Reader) -> Vocabulary | None:
-    """Return the vocabulary, or None.
-
-    Raises:
-        InputError: it has no boundary.
-    """
-    itos = reader.json(VOCABULARY.as_posix(), "build_contexts")
-    try:
-        return None if itos is None else Vocabulary.of(itos)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise damaged(VOCABULARY, str(error), "build_contexts") from None
-
-
-def read_curves(reader: Reader) -> Rows:
-    """Return the losses during training, one row per split and step that was recorded."""
-    bigram = reader.rows(BIGRAM_CURVE, CURVE_TYPES, "train_bigram_neural")
-    mlp = reader.rows(MLP_CURVE, {"split": str} | CURVE_TYPES, "train_mlp")
-    return [
-        *({"of": "bigram_neural", "split": "train", **row} for row in bigram),
-        *({"of": "mlp", **row} for row in mlp),
-    ]
-
-
 def read_embedding(reader: Reader) -> "dict[str, Plane]":
     """Return where the symbols are in two dimensions, by what was done before.
 
     Raises:
         InputError: the file has something else.
     """
-    planes: dict[str, Plane] = reader.json(EMBEDDING, "train_mlp") or {}
+    planes: dict[str, Plane] = reader.parsed(EMBEDDING, "train_mlp", "JSON", json.loads) or {}
     if not isinstance(planes, dict) or not all(
         isinstance(plane, dict) and {"axes", "places"} <= set(plane) for plane in planes.values()
     ):
