@@ -122,8 +122,8 @@ def test_what_would_lose_something_is_refused(base: Project, tmp_path: Path):
     ("arguments", "message"),
     [
         ([], "give what to sweep, such as mlp.hidden=100,200,300"),
-        (["mlp.hidden=1", "--seeds", "0"], "argument --seeds: invalid positive value: '0'"),
-        (["mlp.hidden=1", "--jobs", "x"], "argument --jobs: invalid positive value: 'x'"),
+        (["mlp.hidden=1", "--seeds", "0"], "--seeds: a whole number above 0 is needed"),
+        (["mlp.hidden=1", "--jobs", "x"], "--jobs: a whole number above 0 is needed"),
         (["mlp.hidden=1", "--negligible", "-1"], "argument --negligible: invalid nonnegative"),
     ],
 )

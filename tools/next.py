@@ -10,7 +10,6 @@ character under bigram_count, after the longest end of the beginning that occurs
 ngram_count.
 """
 
-import argparse
 import csv
 import sys
 import unicodedata
@@ -31,7 +30,7 @@ from charlm.names import read_names
 from charlm.tables import cell
 from tools.dvc_state import warn_if_stale
 from tools.hints import lower_case_hint, other_case_hint
-from tools.program import argument_parser, run_tool
+from tools.program import argument_parser, positive, run_tool
 
 # models that count, and whether they use a shorter context where the whole one is not in train
 COUNTING = {"bigram_count": False, "ngram_count": True}
@@ -121,29 +120,13 @@ def write_csv(predictions: dict[str, Prediction], vocabulary: Vocabulary) -> Non
             writer.writerow([cell(value) for value in row])
 
 
-def row_count(text: str) -> int:
-    """Return a number of rows.
-
-    Raises:
-        ArgumentTypeError: it is not a whole number above 0.
-    """
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"a whole number above 0 is needed; found {text!r}")
-    return int(text)
-
-
 def main() -> None:
     parser = argument_parser(__doc__)
-    parser.add_argument(
-        "prefix", nargs="?", default="", help="the beginning of a name; none: its start"
-    )
-    parser.add_argument(
-        "--model", action="append", choices=MODELS, help="only this model; can be repeated"
-    )
-    parser.add_argument(
-        "-n", "--rows", type=row_count, default=DEFAULT_ROWS, help="how many symbols"
-    )
-    parser.add_argument("--csv", action="store_true", help="print every symbol, as csv")
+    add = parser.add_argument
+    add("prefix", nargs="?", default="", help="the beginning of a name; none: its start")
+    add("--model", action="append", choices=MODELS, help="only this model; can be repeated")
+    add("-n", "--rows", type=positive, default=DEFAULT_ROWS, help="how many symbols")
+    add("--csv", action="store_true", help="print every symbol, as csv")
     arguments = parser.parse_args()
 
     vocabulary = read_vocabulary()

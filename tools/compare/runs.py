@@ -1,5 +1,6 @@
 """Runs to compare: what revisions scored, and a verdict on the difference of two sides."""
 
+import argparse
 import io
 import math
 import sys
@@ -25,6 +26,7 @@ HELD_OUT = ("dev", "test")
 COLUMNS = ("split", "name", "characters", "in_train")  # of the scores; all others are models
 SEEDS = {f"{name}.seed" for name in MODELS}
 NON_MODEL_SECTIONS = ("find_learning_rate", "evaluate", "sample")  # no model depends on them
+NEGLIGIBLE = 0.003  # nats per character; a smaller difference does not matter
 MIN_NAMES = 30  # with fewer, a standard error means little
 Settings = dict[str, dict[str, Any]]  # params.yaml
 Verdict = Literal[
@@ -61,6 +63,17 @@ class Row(NamedTuple):
     names: int  # unique ones
     verdict: Verdict
     detail: str = ""  # printed after the verdict
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a program that compares losses."""
+    add, what = (
+        parser.add_argument,
+        f"differences up to this do not matter, 0 or more: {NEGLIGIBLE}",
+    )
+    add("--negligible", type=nonnegative, default=NEGLIGIBLE, metavar="NATS", help=what)
+    add("--md", action="store_true", help="print a table for a pull request")
+    add("--json", action="store_true", help="print everything for programs")
 
 
 def nonnegative(text: str) -> float:

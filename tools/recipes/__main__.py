@@ -89,11 +89,10 @@ def compare(recipes: dict[str, Recipe], changes: list[str]) -> str:
 
 def main() -> None:
     parser = argument_parser(__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="recipes to run, or parts of them; none: list all"
-    )
-    parser.add_argument("--all", action="store_true", help="run every recipe")
-    parser.add_argument(
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="recipes to run, or parts of them; none: list all")
+    add("--all", action="store_true", help="run every recipe")
+    add(
         "-S",
         "--set-param",
         dest="changes",

@@ -63,13 +63,10 @@ def draw_picture(page: Path) -> bytes:
 
 def main() -> None:
     parser = argument_parser(__doc__)
-    parser.add_argument(
-        "revisions", nargs="*", metavar="REVISION", help="two to compare; none: the workspace"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=DEFAULT_PATH, help=f"{DEFAULT_PATH} by default"
-    )
-    parser.add_argument("--picture", type=Path, help="a png file of the playground")
+    add = parser.add_argument
+    add("revisions", nargs="*", metavar="REVISION", help="two to compare; none: the workspace")
+    add("-o", "--output", type=Path, default=DEFAULT_PATH, help=f"{DEFAULT_PATH} by default")
+    add("--picture", type=Path, help="a png file of the playground")
     arguments = parser.parse_args()
     revisions = arguments.revisions or [WORKSPACE]
     if len(revisions) > 2:

@@ -8,11 +8,10 @@ from charlm.core.errors import InputError
 from charlm.data.vocabulary import Vocabulary
 from charlm.drawing.symbols import symbol_label
 from charlm.models.registry import FITTED_ON_DEV
-from tools.compare.runs import Row, Settings, caveats, compare_runs, known_models
+from tools.compare.runs import NEGLIGIBLE, Row, Settings, caveats, compare_runs, known_models
 from tools.dvc_state import WORKSPACE
 from tools.report.results import UNSEEN, Loss, Pairs, Results
 
-NEGLIGIBLE = 0.003  # nats per character, as in tools.compare
 HALF_INTERVAL = 1.96  # standard errors in half of a 95 % interval
 MAX_SAMPLES = 20  # per model
 MAX_PATHS = 3  # named where files are missing; the rest are counted

@@ -27,7 +27,7 @@ from charlm.core.errors import InputError
 from charlm.core.storage import write_bytes
 from charlm.core.yaml_files import parse_yaml
 from charlm.models.registry import MODELS
-from tools.compare.runs import Run, nonnegative, read_run
+from tools.compare.runs import Run, add_options, read_run
 from tools.dvc_state import cache_folder
 from tools.experiments import (
     PARAMS,
@@ -39,7 +39,7 @@ from tools.experiments import (
     git,
     head_commit,
 )
-from tools.program import argument_parser, run_tool
+from tools.program import argument_parser, positive, run_tool
 from tools.sweep import grid, picture, verdicts
 from tools.sweep.grid import Plan, Setting
 from tools.sweep.local import LocalEngine, check_repository, core_count
@@ -208,18 +208,6 @@ def test_lines(
     return lines, {}
 
 
-def positive(text: str) -> int:
-    """Return a whole number of at least 1.
-
-    Raises:
-        ValueError: the text is something else.
-    """
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argument_parser(__doc__)
@@ -233,17 +221,9 @@ def parser() -> argparse.ArgumentParser:
     add("--address", help="of the Dask scheduler whose nodes run the experiments")
     add("--key", type=Path, default=KEY, metavar="FILE", help=f"of the cluster: {KEY}")
     add("--new-key", action="store_true", help="write a key for a new cluster, and run nothing")
-    add(
-        "--negligible",
-        type=nonnegative,
-        default=0.003,
-        metavar="NATS",
-        help="differences up to this do not matter: 0.003",
-    )
     add("--test", action="store_true", help="also score the best setting and the base on test")
     add("--picture", type=Path, default=PICTURE, metavar="FILE", help=f"an SVG file: {PICTURE}")
-    add("--md", action="store_true", help="print a table for a pull request")
-    add("--json", action="store_true", help="print everything for programs")
+    add_options(parser)
     return parser
 
 
