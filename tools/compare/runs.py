@@ -318,21 +318,22 @@ def differing(settings: list[Settings]) -> list[str]:
     >>> differing([{"mlp": {"hidden": 200, "seed": 1}}, {"mlp": {"hidden": 300, "seed": 2}}])
     ['mlp.hidden']
     """
-    flat = [
-        {
-            f"{section}.{key}": value
-            for section, keys in one.items()
-            if section not in NON_MODEL_SECTIONS
-            for key, value in (keys or {}).items()
-        }
-        for one in settings
-    ]
-    keys = sorted(set().union(*flat))
+    flat = [flattened(one) for one in settings]
     return [
         key
-        for key in keys
-        if key not in SEEDS and any(one.get(key) != flat[0].get(key) for one in flat)
+        for key in sorted(set().union(*flat))
+        if key not in SEEDS and key.partition(".")[0] not in NON_MODEL_SECTIONS
+        if any(one.get(key) != flat[0].get(key) for one in flat)
     ]
+
+
+def flattened(settings: Settings) -> dict[str, Any]:
+    """Return settings by `section.key`."""
+    return {
+        f"{section}.{key}": value
+        for section, keys in settings.items()
+        for key, value in keys.items()
+    }
 
 
 def caveats(a: list[Run], b: list[Run], models: set[str]) -> list[str]:

@@ -4,12 +4,14 @@ The widths are those of the page, and the colours are named as in its style shee
 fits a phone and a dark screen.
 """
 
+from itertools import cycle
 from typing import Any
 
 from charlm.drawing.symbols import is_vowel, symbol_label
 from tools.report.results import Results, Rows
 
 Spec = dict[str, Any]
+Chart = dict[str, Any]  # its heading, what it shows in words, and how: `title`, `text` and `spec`
 NLL = "NLL (nats per character)"
 MIN_LOSS = 0.001  # lower ones are drawn here: a logarithmic scale has no zero
 MAX_LOSS = 10  # higher ones may be cut off: a start at N(0, 1) is far above
@@ -22,14 +24,10 @@ SPLIT_COLORS = {"train": "var(--train)", "dev": "var(--dev)"}
 KIND_COLORS = {"vowel": "var(--vowel)", "other": "var(--consonant)"}
 
 
-class Chart(dict[str, Any]):
-    """A chart with its heading and what it shows in words: `title`, `text` and `spec`."""
-
-
 def chart(title: str, text: str, spec: Spec) -> Chart:
     """Return a chart; the text is also what a screen reader says."""
     shared = {"width": "container", "height": 260, "description": text}
-    return Chart(title=title, text=text, spec=shared | spec)
+    return {"title": title, "text": text, "spec": shared | spec}
 
 
 def axis(field: str, title: str, **options: Any) -> Spec:
@@ -71,7 +69,7 @@ def training_charts(sides: dict[str, Results]) -> list[Chart]:
                 scale={"type": "log", "domain": domain, "nice": False},
                 axis={"format": ".3~g", "tickCount": 6},
             ),
-            "color": color("split", {split: SPLIT_COLORS[split] for split in splits}),
+            "color": by_value("split", {split: SPLIT_COLORS[split] for split in splits}),
             "tooltip": tooltip("split", "step", "nll", sides=sides),
         }
         ends = [row["nll"] for row in shown if row["split"] == splits[-1]]
@@ -104,28 +102,25 @@ def tooltip(*fields: str, sides: dict[str, Results] | None = None) -> list[Spec]
     ]
 
 
-def color(field: str, colors: dict[str, str]) -> Spec:
-    """Return the channel of a colour, by the values of a field."""
-    scale = {"domain": list(colors), "range": list(colors.values())}
-    return {"field": field, "type": "ordinal", "title": None, "sort": list(colors), "scale": scale}
+def by_value(field: str, values: dict[str, Any]) -> Spec:
+    """Return a channel, such as that of a colour, by the values of a field."""
+    scale = {"domain": list(values), "range": list(values.values())}
+    return {"field": field, "type": "ordinal", "title": None, "sort": list(values), "scale": scale}
 
 
-def model_color(models: list[str]) -> Spec:
-    """Return the channel of a model's colour."""
+def model_channels(models: list[str]) -> Spec:
+    """Return the channels of a model's line; by its width, none is hidden under another."""
     colors = {name: f"var(--model-{n % MODEL_COLORS})" for n, name in enumerate(models)}
-    return color("model", colors)
-
-
-def line_width(models: list[str]) -> Spec:
-    """Return the channel of a line's width: none is hidden under another of the same values."""
-    widths = [LINE_WIDTHS[number % len(LINE_WIDTHS)] for number in range(len(models))]
-    scale = {"domain": models, "range": widths}
-    return {"field": "model", "type": "ordinal", "title": None, "sort": models, "scale": scale}
+    widths = dict(zip(models, cycle(LINE_WIDTHS), strict=False))
+    return {
+        "color": by_value("model", colors),
+        "strokeWidth": by_value("model", widths),
+        "opacity": {"condition": {"param": "pick", "value": 1}, "value": 0.12},
+    }
 
 
 # a click on the legend shows one model
 PICK = {"name": "pick", "select": {"type": "point", "fields": ["model"]}, "bind": "legend"}
-FADED = {"condition": {"param": "pick", "value": 1}, "value": 0.12}
 
 
 def position_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
@@ -138,9 +133,7 @@ def position_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]
         encoding: Spec = {
             "x": axis("position", "position in the name", axis={"tickMinStep": 1}),
             "y": axis("nll", NLL, scale={"zero": False, "domain": [min(losses), max(losses)]}),
-            "color": model_color(models),
-            "strokeWidth": line_width(models),
-            "opacity": FADED,
+            **model_channels(models),
             "tooltip": tooltip("model", "position", "nll", "characters", sides=sides),
         }
         text = (
@@ -163,7 +156,7 @@ def length_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
     if not rows:
         return []
     real = [
-        {**row, "low": row["length"] - 0.45, "high": row["length"] + 0.45}
+        row | {"low": row["length"] - 0.45, "high": row["length"] + 0.45}
         for row in rows
         if row["model"] == REAL
     ]
@@ -179,9 +172,7 @@ def length_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
     lines: Spec = {
         "x": x,
         "y": y,
-        "color": model_color(models),
-        "strokeWidth": line_width(models),
-        "opacity": FADED,
+        **model_channels(models),
         "tooltip": tooltip("model", "length", "share", sides=sides),
     }
     spec = {
@@ -236,7 +227,7 @@ def embedding_charts(sides: dict[str, Results]) -> list[Chart]:
                     "x": axis("x", label, scale={"zero": False, "padding": 14}),
                     "y": axis("y", across, scale={"zero": False, "padding": 14}),
                     "text": {"field": "symbol"},
-                    "color": color("kind", KIND_COLORS),
+                    "color": by_value("kind", KIND_COLORS),
                     "tooltip": [{"field": "symbol"}, {"field": "kind"}],
                 },
             }

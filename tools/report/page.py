@@ -62,13 +62,14 @@ def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
         "embedding": charts.embedding_charts(sides),
     }
     lines = text.result_lines(sides, models)
+    sources = [(FOLDER / name).read_text("utf-8") for name in SCRIPTS]
     return environment.get_template("page.html").render(
         sides=sides,
         is_comparison=len(sides) > 1,
         models=models,
         colors=colors,
-        style=read(FOLDER / "style.css"),
-        scripts=[Script.of(vega()), *(Script.of(read(FOLDER / name)) for name in SCRIPTS)],
+        style=(FOLDER / "style.css").read_text("utf-8"),
+        scripts=[Script.of(source) for source in (vega(), *sources)],
         facts=text.facts_by_side(sides),
         parameters=text.changed_parameters(*settings),
         is_committed=committed is not None,
@@ -88,8 +89,3 @@ def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
             "charts": [one["spec"] for group in groups.values() for one in group],
         },
     )
-
-
-def read(path: Path) -> str:
-    """Return the text of a file of this package."""
-    return path.read_text("utf-8")

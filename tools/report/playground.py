@@ -42,10 +42,11 @@ class Playground(NamedTuple):
     @property
     def default(self) -> str:
         """The model that names are drawn from at first."""
-        models = self.data["models"]
-        preferred = [model["label"] for model in models if model["name"] == DEFAULT_MODEL]
-        labels: list[str] = self.labels + preferred
-        return labels[-1]
+        preferred = [
+            model["label"] for model in self.data["models"] if model["name"] == DEFAULT_MODEL
+        ]
+        label: str = [*self.labels, *preferred][-1]
+        return label
 
 
 def build_playground(sides: dict[str, Results]) -> Playground:
@@ -71,7 +72,12 @@ def build_playground(sides: dict[str, Results]) -> Playground:
     models: dict[str, dict[str, Any]] = {}  # by fingerprint
     train, dev = last.splits.get("train", []), last.splits.get("dev", [])
     word_lists = {"train": sorted(set(train)), "dev": sorted(set(dev) - set(train))}
-    words = pack({split: encode_lines(names) for split, names in word_lists.items()})
+    words = pack(
+        {
+            split: np.frombuffer("\n".join(names).encode(), dtype=np.uint8)
+            for split, names in word_lists.items()
+        }
+    )
     room = MAX_PACKED_BYTES - len(words["data"])
     if room < 0:
         notes.append("Drawn names are not marked: the list is too long for a page.")
@@ -160,15 +166,9 @@ def real_names(name: str, side: Results) -> np.ndarray:
         return np.zeros(0, dtype=np.float32)
     names = held_out(side.run.evaluation, "dev")
     averages = (names[name] / names["characters"]).fillna(np.inf)
-    nll: np.ndarray = np.sort(averages.to_numpy(np.float32))
+    nll = averages.sort_values().to_numpy(np.float32)
     shown = np.linspace(0, len(nll) - 1, min(len(nll), MAX_REAL_NAMES)).round().astype(int)
-    chosen: np.ndarray = nll[shown]
-    return chosen
-
-
-def encode_lines(lines: list[str]) -> np.ndarray:
-    """Return lines as the bytes of UTF-8."""
-    return np.frombuffer("\n".join(lines).encode(), dtype=np.uint8)
+    return np.take(nll, shown)
 
 
 def pack(arrays: Arrays) -> Packed:

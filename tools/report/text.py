@@ -8,7 +8,15 @@ from charlm.core.errors import InputError
 from charlm.data.vocabulary import Vocabulary
 from charlm.drawing.symbols import symbol_label
 from charlm.models.registry import FITTED_ON_DEV
-from tools.compare.runs import NEGLIGIBLE, Row, Settings, caveats, compare_runs, known_models
+from tools.compare.runs import (
+    NEGLIGIBLE,
+    Row,
+    Settings,
+    caveats,
+    compare_runs,
+    flattened,
+    known_models,
+)
 from tools.dvc_state import WORKSPACE
 from tools.report.results import UNSEEN, Loss, Pairs, Results
 
@@ -103,21 +111,18 @@ def changed_parameters(before: Settings, after: Settings) -> list[tuple[str, str
     >>> changed_parameters({"mlp": {"hidden": 200, "lr": 0.1}}, {"mlp": {"hidden": 300, "lr": 0.1}})
     [('mlp.hidden', '200', '300')]
     """
-    old, new = flattened(before), flattened(after)
+    old, new = (
+        {
+            key: shortened(value if isinstance(value, str) else json.dumps(value))
+            for key, value in flattened(settings).items()
+        }
+        for settings in (before, after)
+    )
     return [
         (key, old.get(key, "none"), new.get(key, "none"))
         for key in {**old, **new}
         if old.get(key) != new.get(key)
     ]
-
-
-def flattened(settings: Settings) -> dict[str, str]:
-    """Return settings by `section.key`, as params.yaml has them."""
-    return {
-        f"{section}.{key}": shortened(value if isinstance(value, str) else json.dumps(value))
-        for section, keys in settings.items()
-        for key, value in keys.items()
-    }
 
 
 def shortened(text: str) -> str:
@@ -243,13 +248,12 @@ def model_sentence(row: Row) -> str:
 
 def revision_sentence(row: Row) -> str:
     """Return the verdict on a model of two revisions."""
-    what = f"{row.model} on {row.split}"
+    is_significant = row.verdict in ("better", "worse", "significant but negligible")
+    by = f" by {amount(row)}" if is_significant and row.difference is not None else row.detail
     if row.verdict in ("better", "worse"):
-        by = f" by {amount(row)}" if row.difference is not None else row.detail
-        return f"{what}: B is {row.verdict}{by}."
-    if row.verdict == "significant but negligible":
-        return f"{what}: significant but negligible, by {amount(row)}."
-    return f"{what}: {row.verdict}{row.detail}."
+        return f"{row.model} on {row.split}: B is {row.verdict}{by}."
+    comma = "," if row.verdict == "significant but negligible" else ""
+    return f"{row.model} on {row.split}: {row.verdict}{comma}{by}."
 
 
 def amount(row: Row) -> str:
