@@ -8,6 +8,7 @@ import yaml
 from charlm.core.errors import InputError
 from charlm.models.registry import MODELS
 from tests.conftest import ROOT
+from tools.experiments import git_name
 from tools.sweep import grid
 
 
@@ -184,4 +185,4 @@ def test_two_settings_of_one_name_are_refused():
     "text", ["a-[1,2]-b", "x..y", "-a.lock", "init-'a b'", "a@{b", "a~^:?*\\b", "lr-2e-1", "é"]
 )
 def test_names_are_those_that_git_takes(text: str):
-    subprocess.run(["git", "check-ref-format", f"refs/exps/a{grid.git_name(text)}"], check=True)
+    subprocess.run(["git", "check-ref-format", f"refs/exps/a{git_name(text)}"], check=True)

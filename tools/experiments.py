@@ -1,5 +1,6 @@
 """DVC experiments by name: what they run on, whether they are there, their files."""
 
+import re
 import subprocess
 import tempfile
 from functools import cache
@@ -110,6 +111,16 @@ def file_of(commit: str, path: str | Path) -> bytes:
                 f"{path}: neither git nor DVC's cache has it for {commit[:7]}; remove this "
                 "experiment with `dvc exp remove` and run it again"
             ) from None
+
+
+def git_name(text: str) -> str:
+    """Return a text as git and DVC take it in the name of an experiment.
+
+    >>> git_name("lr-2e-1-init-'a b'-c..d.lock")
+    'lr-2e-1-init-a-b-c.d'
+    """
+    plain = re.sub("[^A-Za-z0-9_.=+-]+", "-", re.sub("['\"]", "", text))
+    return re.sub(r"\.{2,}", ".", plain).strip(".-").removesuffix(".lock")
 
 
 def head_commit() -> str:

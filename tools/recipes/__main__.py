@@ -21,7 +21,7 @@ from tabulate import tabulate
 from charlm.core.errors import InputError
 from charlm.core.storage import read_bytes
 from charlm.core.yaml_files import parse_yaml
-from tools.experiments import PARAMS, estimate_s, overridden
+from tools.experiments import PARAMS, estimate_s, git_name, overridden
 from tools.program import argument_parser, run_tool
 from tools.recipes.catalog import RECIPES, Recipe, experiments, load
 from tools.recipes.figures import Row, commits_of, results, table, values
@@ -41,9 +41,7 @@ def name_of_change(name: str, changes: list[str]) -> str:
     >>> name_of_change("final", ["mlp.lr=0.5", "evaluate.splits=[train, dev]"])
     'final-mlp.lr=0.5-evaluate.splits=train-dev'
     """
-    joined = re.sub(r"[\[\] ]", "", "-".join([name, *changes]))
-    plain = re.sub("[^A-Za-z0-9_.=+-]+", "-", joined)
-    return re.sub(r"\.{2,}", ".", plain).strip(".-").removesuffix(".lock")
+    return git_name(re.sub(r"[\[\] ]", "", "-".join([name, *changes])))
 
 
 def check_changes(recipes: dict[str, Recipe], changes: list[str]) -> None:

@@ -41,7 +41,7 @@ from tools.experiments import (
 )
 from tools.program import argument_parser, positive, run_tool
 from tools.sweep import grid, picture, verdicts
-from tools.sweep.grid import Plan, Setting
+from tools.sweep.grid import Plan
 from tools.sweep.local import LocalEngine, check_repository, core_count
 from tools.sweep.runner import Engine, Experiments, duration, run_experiments
 from tools.sweep.transport import has_results
@@ -159,21 +159,11 @@ def run_missing(
     return run_experiments(ordered, choose_engine(arguments, head))
 
 
-def read_runs(plan: Plan, errors: dict[str, str], head: str) -> dict[str, list[Run]]:
-    """Return the runs of each setting that has all of them."""
-    runs = {}
-    for setting in plan.all_settings():
-        names = plan.experiments(setting)
-        if not errors.keys() & names:
-            runs[setting.name] = [read_run(commit_of(experiment_ref(name, head))) for name in names]
-    return runs
-
-
-def with_test(plan: Plan, setting: Setting) -> Experiments:
-    """Return the experiments of a setting that also score the test split."""
+def read_runs(groups: dict[str, list[str]], head: str) -> dict[str, list[Run]]:
+    """Return the runs of each setting, given the names of its experiments."""
     return {
-        f"{name}-test": [*overrides, TEST_SPLITS]
-        for name, overrides in plan.experiments(setting).items()
+        setting: [read_run(commit_of(experiment_ref(name, head))) for name in names]
+        for setting, names in groups.items()
     }
 
 
@@ -181,21 +171,20 @@ def test_lines(
     plan: Plan, best: str, arguments: argparse.Namespace, head: str
 ) -> tuple[list[str], dict[str, str]]:
     """Return the test loss of the best setting beside that of the base, and what failed."""
-    chosen = [one for one in plan.all_settings() if one.name in (best, plan.base.name)]
-    experiments = {one.name: with_test(plan, one) for one in chosen}
-    every = {name: overrides for group in experiments.values() for name, overrides in group.items()}
-    _, to_run = split_existing(every, head)
+    settings = {one.name: one for one in plan.all_settings() if one.name in (best, plan.base.name)}
+    experiments: Experiments = {}
+    groups: dict[str, list[str]] = {}
+    for setting, one in settings.items():
+        for name, overrides in plan.experiments(one).items():
+            experiments[f"{name}-test"] = [*overrides, TEST_SPLITS]
+            groups.setdefault(setting, []).append(f"{name}-test")
+    _, to_run = split_existing(experiments, head)
     if errors := run_missing(to_run, arguments, head):
         return [], errors
-    runs = {
-        setting: [read_run(commit_of(experiment_ref(name, head))) for name in group]
-        for setting, group in experiments.items()
-    }
-    found = verdicts.losses(plan.model, runs, "test")
-    setting = next(one for one in chosen if one.name == best)
+    found = verdicts.losses(plan.model, read_runs(groups, head), "test")
     base = found.nll[plan.base.name]
     row = verdicts.compare(
-        setting, found.nll[best], base, found.characters, 1, arguments.negligible
+        settings[best], found.nll[best], base, found.characters, 1, arguments.negligible
     )
     lines = [
         f"Test loss of {best}, on {len(found.characters):,} test names not in train: {row.loss:.4f}"
@@ -252,14 +241,12 @@ def main() -> None:
 
 def report(plan: Plan, errors: dict[str, str], arguments: argparse.Namespace, head: str) -> None:
     """Print the table, the best setting and the notes, and draw the picture."""
-    runs = read_runs(plan, errors, head)
-    if not runs:
+    groups = {one.name: list(plan.experiments(one)) for one in plan.all_settings()}
+    failed = {setting: len(errors.keys() & {*names}) for setting, names in groups.items()}
+    whole = {setting: names for setting, names in groups.items() if not failed[setting]}
+    if not whole:
         return
-    failed = {
-        setting.name: len(errors.keys() & plan.experiments(setting))
-        for setting in plan.all_settings()
-    }
-    found = verdicts.losses(plan.model, runs)
+    found = verdicts.losses(plan.model, read_runs(whole, head))
     rows = verdicts.judge_settings(plan, found, failed, arguments.negligible)
     best = verdicts.choose_best(rows, found)
     lines = verdicts.explain_best(plan, rows, best)

@@ -18,7 +18,7 @@ from charlm.core.yaml_files import parse_yaml
 from charlm.models.registry import MODELS
 from tools.compare.runs import Settings, depends_on_seed
 from tools.dvc_state import lookup
-from tools.experiments import PARAMS, overridden
+from tools.experiments import PARAMS, git_name, overridden
 
 CHANGES_NAMES = "changes which names are held out, and losses are compared name by name"
 NO_LOSS = "no loss of a model depends on it"
@@ -69,19 +69,23 @@ class Plan(NamedTuple):
 
     def all_experiments(self) -> dict[str, list[str]]:
         """Return the overrides of all experiments, by name."""
-        found: dict[str, list[str]] = {}
-        for setting in self.all_settings():
-            found |= self.experiments(setting)
-        return found
+        groups = map(self.experiments, self.all_settings())
+        return {name: overrides for group in groups for name, overrides in group.items()}
 
 
-def parse_axes(arguments: list[str]) -> tuple[Axes, list[str]]:
-    """Return the values of each swept parameter, as DVC reads them, and what is wrong with others.
+def parse_axes(arguments: list[str]) -> tuple[Axes, dict[tuple[str, str], Any]]:
+    """Return the values of each swept parameter, as DVC reads them and as params.yaml holds each.
 
-    >>> parse_axes(["mlp.hidden=range(100,400,100)", "mlp.init=scaled,normal"])[0]
-    {'mlp.hidden': ['100', '200', '300'], 'mlp.init': ['scaled', 'normal']}
+    >>> parse_axes(["mlp.hidden=range(100,300,100)", "mlp.init=scaled"])[0]
+    {'mlp.hidden': ['100', '200'], 'mlp.init': ['scaled']}
+    >>> parse_axes(["mlp.hidden=range(100,300,100)", "mlp.init=scaled"])[1]
+    {('mlp.hidden', '100'): 100, ('mlp.hidden', '200'): 200, ('mlp.init', 'scaled'): 'scaled'}
+
+    Raises:
+        InputError: some are wrong; each is named.
     """
     axes: Axes = {}
+    parsed: dict[tuple[str, str], Any] = {}
     problems = []
     for argument in arguments:
         key, separator, _ = argument.partition("=")
@@ -100,7 +104,14 @@ def parse_axes(arguments: list[str]) -> tuple[Axes, list[str]]:
         else:
             overrides = [sweep[str(PARAMS)][0] for sweep in sweeps]
             axes[key] = [override.partition("=")[2] for override in overrides]
-    return axes, problems
+    for key, values in axes.items():
+        for value in values:
+            try:
+                parsed[key, value] = lookup(overridden([f"{key}={value}"]), key)
+            except InputError as error:
+                problems.append(str(error))
+    refuse(problems)
+    return axes, parsed
 
 
 def refuse(problems: list[str]) -> None:
@@ -111,19 +122,6 @@ def refuse(problems: list[str]) -> None:
     """
     if problems:
         raise InputError("\n".join(f"sweep: {problem}" for problem in dict.fromkeys(problems)))
-
-
-def parse_values(axes: Axes) -> tuple[dict[tuple[str, str], Any], list[str]]:
-    """Return each value of each parameter as params.yaml would hold it, and which are wrong."""
-    parsed: dict[tuple[str, str], Any] = {}
-    problems = []
-    for key, values in axes.items():
-        for value in values:
-            try:
-                parsed[key, value] = lookup(overridden([f"{key}={value}"]), key)
-            except InputError as error:
-                problems.append(str(error))
-    return parsed, problems
 
 
 def check_combinations(
@@ -165,16 +163,6 @@ def short_keys(axes: Axes) -> dict[str, str]:
     last = {key: key.rpartition(".")[2] for key in axes}
     count = Counter(last.values())
     return {key: key if count[name] > 1 else name for key, name in last.items()}
-
-
-def git_name(text: str) -> str:
-    """Return a text as git and DVC take it in the name of an experiment.
-
-    >>> git_name("lr-2e-1-init-'a b'-c..d.lock")
-    'lr-2e-1-init-a-b-c.d'
-    """
-    plain = re.sub("[^A-Za-z0-9_.=+-]+", "-", text.replace("'", "").replace('"', ""))
-    return re.sub(r"\.{2,}", ".", plain).strip(".-").removesuffix(".lock")
 
 
 def choose_model(axes: Axes, chosen: str | None) -> str:
@@ -242,9 +230,7 @@ def plan(
     """
     params.load(PARAMS)
     settings: Settings = parse_yaml(read_bytes(PARAMS))
-    axes, problems = parse_axes(arguments)
-    parsed, wrong = parse_values(axes)
-    refuse(problems + wrong)
+    axes, parsed = parse_axes(arguments)
     chosen = choose_model(axes, model)
     seed = choose_seed(chosen, settings, seed_param, axes)
     checked = check_combinations(axes, parsed, settings)
