@@ -74,12 +74,8 @@ def as_json(steps: list[Step]) -> dict[str, object]:
         "nll": total / len(steps) if finite else None,
         "sum": total if finite else None,
         "steps": [
-            {
-                "context": step.context,
-                "next": step.next,
-                "probability": math.exp(step.log_probability),
-            }
-            for step in steps
+            {"context": context, "next": symbol, "probability": math.exp(log_probability)}
+            for context, symbol, log_probability in steps
         ],
     }
 
@@ -97,10 +93,9 @@ def as_text(name: str, model: str, steps: list[Step]) -> str:
     mean = total / len(steps)
     ruled_out = [step for step in steps if step.log_probability == -math.inf]
     lines = [f"{name} under {model}"]
-    for step in steps:
-        probability = math.exp(step.log_probability)
-        row = f"{step.context}  →  {step.next}   {probability:.6f} {step.log_probability:9.4f}"
-        lines.append(f"  {row}")
+    for context, symbol, log_probability in steps:
+        probability = f"{math.exp(log_probability):.6f} {log_probability:9.4f}"
+        lines.append(f"  {context}  →  {symbol}   {probability}")
     why = "".join(f": {step.context} is never followed by {step.next}" for step in ruled_out[:1])
     lines.append(f"  sum {total:z.4f}, mean {mean:z.4f}, perplexity {perplexity(mean):.4f}{why}")
     return "\n".join(lines)
@@ -141,25 +136,19 @@ def main() -> None:
 
     vocabulary = read_vocabulary()
     models = load_models(len(vocabulary), tuple(arguments.model or MODELS))
-    found = {
-        name: {title: score(name, model, vocabulary) for title, model in models.items()}
-        for name in names
-    }
-    if arguments.json:
-        scores = {
-            name: {model: as_json(steps) for model, steps in by_model.items()}
-            for name, by_model in found.items()
-        }
-        print(json.dumps(scores, indent=2, ensure_ascii=False, allow_nan=False))
-        warn_if_stale("score", [*map(model_path, models)])
-        return
+    unique = list(dict.fromkeys(names))
     scored = [
-        (name, model, steps)
-        for name, by_model in found.items()
-        for model, steps in by_model.items()
+        (name, title, score(name, model, vocabulary))
+        for name in unique
+        for title, model in models.items()
     ]
-    show_steps = len(found) == 1 if arguments.steps is None else arguments.steps
-    if show_steps:
+    show_steps = len(unique) == 1 if arguments.steps is None else arguments.steps
+    if arguments.json:
+        scores: dict[str, dict[str, object]] = {name: {} for name in unique}
+        for name, title, steps in scored:
+            scores[name][title] = as_json(steps)
+        print(json.dumps(scores, indent=2, ensure_ascii=False, allow_nan=False))
+    elif show_steps:
         print("\n\n".join(as_text(*item) for item in scored))
     else:
         align = ("left", "left", *["right"] * 4)
