@@ -151,15 +151,16 @@ def check(notebooks: dict[str, Notebook], groups: dict[str, Group], loops: Loops
     """
     recipes = {name: recipe for group in groups.values() for name, recipe in group.recipes.items()}
     for name, notebook in notebooks.items():
-        for section in notebook.sections:
-            for item in section.items:
-                for missing in missing_from(item, recipes, loops):
-                    place = f"[{name}] {section.heading}: {item.text}"
-                    raise InputError(f"{SOURCE}: {place}: there is no {missing}")
-        for erratum in notebook.errata:
-            for missing in missing_in(erratum.shown, recipes):
-                place = f"[{name}] erratum in {erratum.place}"
-                raise InputError(f"{SOURCE}: {place}: there is no {missing}")
+        found = [
+            (f"{section.heading}: {item.text}", missing_from(item, recipes, loops))
+            for section in notebook.sections
+            for item in section.items
+        ]
+        errata = ((one.place, missing_in(one.shown, recipes)) for one in notebook.errata)
+        found += ((f"erratum in {place}", missing) for place, missing in errata)
+        for place, missing in found:
+            for what in missing:
+                raise InputError(f"{SOURCE}: [{name}] {place}: there is no {what}")
 
 
 def missing_from(item: Item, recipes: dict[str, Recipe], loops: Loops) -> Iterator[str]:
@@ -422,15 +423,8 @@ def page(name: str, notebook: Notebook, ours: Rows, loops: Loops) -> str:
 def index(notebooks: dict[str, Notebook]) -> str:
     """Return the page that lists the pages."""
     headers = (
-        *(
-            "notebook",
-            "figures",
-            "with a recipe",
-            "with a plain loop",
-            "with a command",
-            "left out",
-        ),
-        *("questions", "plots", "plots left out", "errata"),
+        *("notebook", "figures", "with a recipe", "with a plain loop", "with a command"),
+        *("left out", "questions", "plots", "plots left out", "errata"),
     )
     counts: dict[str, tuple[int, ...]] = {}
     for name, notebook in notebooks.items():

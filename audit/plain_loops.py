@@ -15,6 +15,7 @@ import json
 import math
 import os
 import random
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -201,9 +202,7 @@ def kneser_ney() -> Found:
     found: Found = {}
     for order in (4, 5, 6):
         model = KneserNey("train", order)
-        found[f"kneser-ney-{order}"] = {
-            "n-gram dev NLL": nll_of(model.probabilities("dev", order)),
-        }
+        found[f"kneser-ney-{order}"] = {"n-gram dev NLL": nll_of(model.probabilities("dev", order))}
     found["kneser-ney-6"]["n-gram test NLL"] = nll_of(model.probabilities("test", 6))
     unique = KneserNey("unique train", 6).probabilities("unique dev", 6)
     return found | {"kneser-ney-6-unique": {"n-gram dev NLL": nll_of(unique)}}
@@ -373,17 +372,9 @@ def start(
     generator: torch.Generator | None = None,
 ) -> Parameters:
     """Draw C, W1, b1, W2 and b2, all N(0, 1)."""
-    shapes = (
-        (symbols, embedding),
-        (block_size * embedding, hidden),
-        (hidden,),
-        (hidden, symbols),
-        (symbols,),
-    )
-    parameters = [torch.randn(shape, generator=generator) for shape in shapes]
-    for p in parameters:
-        p.requires_grad = True
-    return parameters
+    matrices = ((block_size * embedding, hidden), (hidden,), (hidden, symbols), (symbols,))
+    shapes = ((symbols, embedding), *matrices)
+    return [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes]
 
 
 def seeded_start(seed: int, hidden: int = 100) -> Parameters:
@@ -409,11 +400,8 @@ def descend(
     X, Y = data
     losses = []
     for lr in rates:
-        if batch_size is None:
-            loss = F.cross_entropy(forward(parameters, X), Y)
-        else:
-            ix = torch.randint(0, len(X), (batch_size,))
-            loss = F.cross_entropy(forward(parameters, X[ix]), Y[ix])
+        ix = torch.randint(0, len(X), (batch_size,)) if batch_size else slice(None)
+        loss = F.cross_entropy(forward(parameters, X[ix]), Y[ix])
         losses.append(loss.item())
         if is_zeroed:
             for p in parameters:
@@ -488,9 +476,7 @@ def short_runs() -> Found:
     for batch_size in (32, 64):
         parameters = start(2, 100)
         losses = descend(parameters, examples("all"), [0.1] * 1000, batch_size)
-        found[f"mini-batch-{batch_size}"] = {
-            "NLL after 1000 steps": full_nll(parameters, "all"),
-        }
+        found[f"mini-batch-{batch_size}"] = {"NLL after 1000 steps": full_nll(parameters, "all")}
         if batch_size == 32:
             found["mini-batch-32"]["mean batch NLL of the last 100 steps"] = fmean(losses[-100:])
     for lr in (0.001, 0.01, 0.09, 1, 10):
@@ -789,21 +775,10 @@ def entries(loops: Iterable[Loop]) -> dict[str, dict[str, Any]]:
 
 def text_of(content: dict[str, dict[str, Any]]) -> str:
     """Return JSON with one line per figure."""
-    lines = []
-    for name, entry in sorted(content.items()):
-        fields = [
-            f"  {json.dumps(key)}: {json.dumps(value)}"
-            for key, value in entry.items()
-            if key != "figures"
-        ]
-        figures = ",\n".join(
-            f"   {json.dumps(figure)}: {json.dumps(found)}"
-            for figure, found in entry.get("figures", {}).items()
-        )
-        if figures:
-            fields.append(f'  "figures": {{\n{figures}\n  }}')
-        lines.append(f" {json.dumps(name)}: {{\n" + ",\n".join(fields) + "\n }")
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    text = json.dumps(dict(sorted(content.items())), indent=1)
+    for inner in (r"\[\s[^]]*\]", r"\{\n {4}[^}]*\}"):  # lists, then figures
+        text = re.sub(inner, lambda found: json.dumps(json.loads(found[0])), text)
+    return f"{text}\n"
 
 
 def main() -> None:
