@@ -18,13 +18,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from benchmarks.processes import (
-    machine,
-    run_stage,
-    seconds_per_step,
-    time_project,
-    write_params,
-)
+from benchmarks.processes import machine, run_stage, seconds_per_step, time_project, write_params
 from charlm.core.storage import METRICS, model_path, write_json
 from charlm.download import read_url
 from charlm.tables import parse_facts

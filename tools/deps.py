@@ -93,17 +93,6 @@ def with_folders(files: set[str], root: Path = Path()) -> list[str]:
     )
 
 
-def derived_deps(stage: str, root: Path = Path()) -> list[str]:
-    """Return the deps of a stage that follow from the code."""
-    files, packages = closure(f"stages.{stage}", root)
-    deps = with_folders(files, root)
-    if REGISTRY in files:
-        deps += [model_path(name).as_posix() for name in MODELS]
-    if packages & set(PINNED):
-        deps.append(CONSTRAINTS.as_posix())
-    return deps
-
-
 def derived_outs() -> list[str]:
     """Return the outs of the sampling stage: one list of names per model."""
     return sorted(f"data/samples/{name}.txt" for name in MODELS)
@@ -116,8 +105,13 @@ def is_derived(dep: str) -> bool:
 
 def complete_deps(stage: str, deps: Iterable[str], root: Path = Path()) -> list[str]:
     """Return the deps of a stage, sorted: those declared by hand, and those of the code."""
-    declared = {dep for dep in deps if not is_derived(dep)}
-    return sorted(declared | set(derived_deps(stage, root)))
+    files, packages = closure(f"stages.{stage}", root)
+    found = {*with_folders(files, root), *(dep for dep in deps if not is_derived(dep))}
+    if REGISTRY in files:
+        found |= {model_path(name).as_posix() for name in MODELS}
+    if packages & set(PINNED):
+        found.add(CONSTRAINTS.as_posix())
+    return sorted(found)
 
 
 def complete_params(params: Iterable[str], deps: Iterable[str]) -> list[str]:
@@ -127,8 +121,8 @@ def complete_params(params: Iterable[str], deps: Iterable[str]) -> list[str]:
         params: those that its script reads.
         deps: the deps of the stage.
     """
-    checked = [ENVIRONMENT] if CONSTRAINTS.as_posix() in deps else []
-    return sorted([*(name for name in params if name != ENVIRONMENT), *checked])
+    checked = {ENVIRONMENT} if CONSTRAINTS.as_posix() in deps else set()
+    return sorted({*params} - {ENVIRONMENT} | checked)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import io
 import math
 import sys
 from functools import reduce
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -255,17 +255,12 @@ def check_runs(a: list[Run], b: list[Run], models: dict[str, tuple[str, str]]) -
                 )
     if all(model_a != model_b for model_a, model_b in models.values()):
         return
-    for one in a:
-        for other in b:
-            if one.revision == other.revision or (one.commit and one.commit == other.commit):
-                raise InputError(
-                    f"{one.revision} and {other.revision} are one run, on both sides; give two"
-                )
-            if len(a) + len(b) > 2 and one.evaluation.equals(other.evaluation):
-                raise InputError(
-                    f"{one.revision} and {other.revision} have the same scores, on both "
-                    "sides; give each run once"
-                )
+    for one, other in product(a, b):
+        both = f"{one.revision} and {other.revision}"
+        if one.revision == other.revision or (one.commit and one.commit == other.commit):
+            raise InputError(f"{both} are one run, on both sides; give two")
+        if len(a) + len(b) > 2 and one.evaluation.equals(other.evaluation):
+            raise InputError(f"{both} have the same scores, on both sides; give each run once")
 
 
 def compare_runs(
