@@ -669,7 +669,7 @@ def test_scores_that_are_not_in_the_cache_come_with_the_commands_it_names(
     # the results of all stages but evaluate are in its cache
     shutil.move(project.root / verify.CACHE, clone.root / verify.CACHE)
     clone.forget_run("evaluate")
-    scores = verify.read_lock(clone.root)["evaluate"]["outs"][0]
+    scores = yaml.safe_load((clone.root / "dvc.lock").read_text())["stages"]["evaluate"]["outs"][0]
     assert scores["path"] == SCORES_PATH
     verify.cached(clone.root / verify.CACHE, scores["md5"]).unlink()
     line = run_compare(clone, "HEAD", "workspace", status=1)

@@ -367,7 +367,7 @@ def test_missing_files_are_named_with_the_command_that_makes_them():
         ("plots/lengths.csv", b"\xff\xfe", "not a table of length, model, share"),
         ("data/embedding.json", b'{"before": []}', "must have axes and places"),
         ("data/embedding.json", b"{", "not JSON"),
-        ("data/vocabulary.json", b'["a"]', "no boundary"),
+        ("data/vocabulary.json", b'["a"]', r"not a vocabulary \(no boundary\)"),
         ("data/models/mlp.safetensors", b"x", "not a whole safetensors file"),
     ],
 )
