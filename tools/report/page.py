@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -17,17 +16,9 @@ FOLDER = Path(__file__).parent
 SCRIPTS = ("models.js", "page.js")
 
 
-class Script(NamedTuple):
-    """A script of the page, and the hash by which the page allows it to run."""
-
-    source: str
-    sha256: str
-
-    @classmethod
-    def of(cls, source: str) -> "Script":
-        """Hash a source."""
-        digest = hashlib.sha256(source.encode()).digest()
-        return cls(source, base64.b64encode(digest).decode())
+def digest(source: str) -> str:
+    """Return the hash by which the page allows a script to run."""
+    return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
 def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
@@ -62,14 +53,14 @@ def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
         "embedding": charts.embedding_charts(sides),
     }
     lines = text.result_lines(sides, models)
-    sources = [(FOLDER / name).read_text("utf-8") for name in SCRIPTS]
+    sources = [vega(), *((FOLDER / name).read_text("utf-8") for name in SCRIPTS)]
     return environment.get_template("page.html").render(
         sides=sides,
         is_comparison=len(sides) > 1,
         models=models,
         colors=colors,
         style=(FOLDER / "style.css").read_text("utf-8"),
-        scripts=[Script.of(source) for source in (vega(), *sources)],
+        scripts=[{"source": one, "sha256": digest(one)} for one in sources],
         facts=text.facts_by_side(sides),
         parameters=text.changed_parameters(*settings),
         is_committed=committed is not None,

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 
 from charlm import stats
 from charlm.core.errors import InputError
-from charlm.core.storage import damaged, model_path, split_path
+from charlm.core.storage import SPLITS, damaged, model_path, split_path
 from charlm.data.tensors import Arrays
 from charlm.data.vocabulary import PATH as VOCABULARY
 from charlm.data.vocabulary import Vocabulary
@@ -139,10 +139,14 @@ class Reader:
         """Return the tensors of a file, or None; see `parsed`."""
         return self.parsed(path, stage, "a whole safetensors file", safetensors.numpy.load)
 
-    def lines(self, path: str) -> list[str] | None:
-        """Return the lines of a file, or None."""
-        content = self.bytes(path)
-        return None if content is None else content.decode(errors="replace").split("\n")[:-1]
+    def lists(self, paths: dict[str, str]) -> dict[str, list[str]]:
+        """Return the lines of those files that exist."""
+        contents = {key: self.bytes(path) for key, path in paths.items()}
+        return {
+            key: content.decode(errors="replace").split("\n")[:-1]
+            for key, content in contents.items()
+            if content is not None
+        }
 
 
 def read_results(revision: str) -> Results:
@@ -182,11 +186,7 @@ def read_results(revision: str) -> Results:
         run=run,
         stale=stale,
         losses=losses,
-        splits={
-            split: lines
-            for split in ("train", "dev", "test")
-            if (lines := reader.lines(split_path(split).as_posix())) is not None
-        },
+        splits=reader.lists({split: split_path(split).as_posix() for split in SPLITS}),
         vocabulary=vocabulary,
         models=models,
         curves=[
@@ -197,11 +197,7 @@ def read_results(revision: str) -> Results:
         lengths=reader.rows(LENGTHS, LENGTH_TYPES, "sample"),
         embedding=read_embedding(reader),
         pairs=read_pairs(reader, vocabulary, models),
-        samples={
-            name: lines
-            for name in names
-            if (lines := reader.lines(f"data/samples/{name}.txt")) is not None
-        },
+        samples=reader.lists({name: f"data/samples/{name}.txt" for name in names}),
         missing=reader.missing,
     )
 

@@ -220,8 +220,7 @@ def rank_models(side: Results) -> list[str]:
     """Return the models, the best on unseen names first."""
 
     def nll(model: str) -> float:
-        by_names = side.losses[model]
-        unseen = [loss.nll for names, loss in by_names.items() if names.endswith(UNSEEN)]
+        unseen = (one.nll for names, one in side.losses[model].items() if names.endswith(UNSEEN))
         return next((value for value in unseen if value is not None), float("inf"))
 
     return sorted(side.losses, key=nll)

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from copy import deepcopy
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -228,28 +228,27 @@ def plan(
     Raises:
         InputError: something is wrong with them; every wrong value is named.
     """
-    params.load(PARAMS)
+    unchanged = params.load(PARAMS)
     settings: Settings = parse_yaml(read_bytes(PARAMS))
     axes, parsed = parse_axes(arguments)
     chosen = choose_model(axes, model)
     seed = choose_seed(chosen, settings, seed_param, axes)
     checked = check_combinations(axes, parsed, settings)
     short = short_keys(axes)
-    combinations: list[Setting] = []
+    found: list[Setting] = []
     for values in checked:
         pairs = list(zip(axes, values, strict=True))
         name = git_name("-".join(f"{short[key]}-{value}" for key, value in pairs))
-        combinations.append(Setting(name, values, [f"{key}={value}" for key, value in pairs]))
-    check_names(combinations, list(checked.values()))
-    unchanged = params.validate(settings, PARAMS)
-    same = [one for one in combinations if checked[one.values] == unchanged]
+        found.append(Setting(name, values, [f"{key}={value}" for key, value in pairs]))
+    check_names(found, list(checked.values()))
+    same = [one for one in found if checked[one.values] == unchanged]
     values = tuple(str(lookup(settings, key)) for key in axes)
     return Plan(
         axes=axes,
         model=chosen,
         seed_param=seed,
         seeds=list(range(1, seeds + 1)) if seeds and seed else [],
-        settings=combinations,
+        settings=found,
         base=same[0] if same else Setting(BASE, values, []),
     )
 
@@ -260,19 +259,18 @@ def check_names(settings: list[Setting], values: list[params.Params]) -> None:
     Raises:
         InputError: there are some.
     """
-    problems = []
-    for number, one in enumerate(settings):
-        what = " ".join(one.overrides)
-        if len(one.name) > MAX_NAME_LENGTH:
-            problems.append(f"{what}: its name is longer than {MAX_NAME_LENGTH} characters")
-        for other, other_values in zip(settings[:number], values[:number], strict=True):
-            others = " ".join(other.overrides)
-            if other_values == values[number]:
-                problems.append(f"{others} and {what} are the same setting; give it once")
-            # some file systems do not tell upper case from lower case
-            elif one.name.casefold() == other.name.casefold():
-                problems.append(
-                    f"{others} and {what} would both be the experiment {one.name}; run one of them "
-                    "in another sweep"
-                )
+    problems = [
+        f"{' '.join(one.overrides)}: its name is longer than {MAX_NAME_LENGTH} characters"
+        for one in settings
+        if len(one.name) > MAX_NAME_LENGTH
+    ]
+    pairs = zip(settings, values, strict=True)
+    for (one, one_values), (other, other_values) in combinations(pairs, 2):
+        both = f"{' '.join(one.overrides)} and {' '.join(other.overrides)}"
+        if one_values == other_values:
+            problems.append(f"{both} are the same setting; give it once")
+        # some file systems do not tell upper case from lower case
+        elif one.name.casefold() == other.name.casefold():
+            advice = "run one of them in another sweep"
+            problems.append(f"{both} would both be the experiment {other.name}; {advice}")
     refuse(problems)
