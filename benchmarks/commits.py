@@ -56,9 +56,8 @@ def cost_of(*command: str, folder: Path) -> Cost:
 
 def experiment(folder: Path, number: int) -> Cost:
     """Run an experiment of a width that was not run before, so that nothing is cached."""
-    cost = cost_of(
-        "dvc", "exp", "run", "--quiet", "-S", f"mlp.hidden={300 + number}", folder=folder
-    )
+    width = f"mlp.hidden={300 + number}"
+    cost = cost_of("dvc", "exp", "run", "--quiet", "-S", width, folder=folder)
     run("git", "reset", "--quiet", "--hard", folder=folder)
     run("dvc", "checkout", "--quiet", folder=folder, **in_environment(folder))
     return cost

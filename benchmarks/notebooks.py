@@ -157,33 +157,23 @@ def timed(name: str) -> dict[str, float]:
     train, dev = read("train"), read("dev")
     X, Y = build_dataset(train, 3)
     xs, model = X[:, -1].contiguous(), start()
-    parts: dict[str, tuple[Callable[[], object], Callable[[], object], int]] = {
-        "training": (
-            lambda: train_mlp(start(), X, Y, 100),
-            lambda: train_mlp(model, X, Y, 200_000),
-            1,
-        ),
-        "contexts": (lambda: build_dataset(train[:100], 3), lambda: build_dataset(train, 3), 1),
-        "full_loss": (
-            lambda: loss(model, X, Y),
-            lambda: [loss(model, X, Y) for _ in range(20)],
-            20,
-        ),
-        "neural_step": (
-            lambda: train_neural_bigram(xs, Y, 2),
-            lambda: train_neural_bigram(xs, Y, 20),
-            20,
-        ),
-        "sampling": (
-            lambda: sample(project_model(), 10),
-            lambda: sample(project_model(), 10_000),
-            1,
-        ),
+
+    def training(steps: int) -> None:
+        model[:] = start()
+        train_mlp(model, X, Y, steps)
+
+    # how much is done before the clock runs and while it does, and by what to divide the time
+    parts: dict[str, tuple[Callable[[int], object], int, int, int]] = {
+        "training": (training, 100, 200_000, 1),
+        "contexts": (lambda count: build_dataset(train[:count], 3), 100, len(train), 1),
+        "full_loss": (lambda count: [loss(model, X, Y) for _ in range(count)], 1, 20, 20),
+        "neural_step": (lambda count: train_neural_bigram(xs, Y, count), 2, 20, 20),
+        "sampling": (lambda count: sample(project_model(), count), 10, 10_000, 1),
     }
-    prepare, work, repeats = parts[name]
-    prepare()
+    work, few, many, repeats = parts[name]
+    work(few)
     begin = time.perf_counter()
-    work()
+    work(many)
     found = {"seconds": (time.perf_counter() - begin) / repeats}
     if name == "training":
         found["loss"] = loss(model, *build_dataset(dev, 3))

@@ -27,7 +27,7 @@ from tabulate import tabulate
 from benchmarks.processes import Cost, machine
 from charlm.core.storage import write_json
 from tools.dvc_state import cache_folder
-from tools.experiments import head_commit
+from tools.experiments import git, head_commit
 from tools.sweep import node, transport
 from tools.sweep.local import core_count
 
@@ -69,17 +69,11 @@ def queue(folder: Path) -> None:
     # a worker that outlives it would keep a pipe open
     run(*DVC, "queue", "start", "--jobs", str(core_count()), folder=folder)
     end = time.monotonic() + QUEUE_S
-    while count_experiments(folder) < len(POINTS):
-        if time.monotonic() > end:
-            raise TimeoutError("DVC's queue did not finish")
-        time.sleep(1)
-
-
-def count_experiments(folder: Path) -> int:
-    """Return how many experiments git has."""
-    command = ("git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/*")
-    listed = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-    return len(listed.stdout.splitlines())
+    with chdir(folder):
+        while len(git("for-each-ref", "refs/exps/*/*/*").splitlines()) < len(POINTS):
+            if time.monotonic() > end:
+                raise TimeoutError("DVC's queue did not finish")
+            time.sleep(1)
 
 
 def sweep(folder: Path, *arguments: str) -> None:

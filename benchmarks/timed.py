@@ -77,12 +77,9 @@ def sampling(_: list[str], vocabulary: Vocabulary) -> tuple[Work, Work, int]:
 
 
 def main() -> None:
-    functions = {
-        function.__name__: function for function in (contexts, full_loss, scores, sampling)
-    }
-    prepare, work, repeats = functions[sys.argv[1]](
-        read_names(split_path("train")), read_vocabulary()
-    )
+    functions = {one.__name__: one for one in (contexts, full_loss, scores, sampling)}
+    names = read_names(split_path("train"))
+    prepare, work, repeats = functions[sys.argv[1]](names, read_vocabulary())
     prepare()
     start = time.perf_counter()
     work()
