@@ -60,15 +60,11 @@ def training_charts(sides: dict[str, Results]) -> list[Chart]:
         lowest = max(min(losses), MIN_LOSS)
         highest = max(*losses, MIN_LOSS) * 1.02
         domain = [lowest / 1.02, min(highest, max(MAX_LOSS, lowest * MAX_LOSS_RATIO))]
+        scale = {"type": "log", "domain": domain, "nice": False}
         splits = list(dict.fromkeys(row["split"] for row in shown))
         encoding: Spec = {
             "x": axis("step", "step"),
-            "y": axis(
-                "shown",
-                NLL,
-                scale={"type": "log", "domain": domain, "nice": False},
-                axis={"format": ".3~g", "tickCount": 6},
-            ),
+            "y": axis("shown", NLL, scale=scale, axis={"format": ".3~g", "tickCount": 6}),
             "color": by_value("split", {split: SPLIT_COLORS[split] for split in splits}),
             "tooltip": tooltip("split", "step", "nll", sides=sides),
         }
@@ -162,12 +158,8 @@ def length_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
     ]
     drawn = [row for row in rows if row["model"] != REAL]
     longest = max((row["length"] for row in rows if row["share"] >= 0.0005), default=0)
-    x = axis(
-        "length",
-        "characters",
-        axis={"tickMinStep": 1},
-        scale={"domain": [-0.5, longest], "nice": False},
-    )
+    scale = {"domain": [-0.5, longest], "nice": False}
+    x = axis("length", "characters", axis={"tickMinStep": 1}, scale=scale)
     y = axis("share", "share of the names", axis={"format": "%"}, scale={"domainMin": 0})
     lines: Spec = {
         "x": x,

@@ -71,13 +71,9 @@ def build_playground(sides: dict[str, Results]) -> Playground:
 
     models: dict[str, dict[str, Any]] = {}  # by fingerprint
     train, dev = last.splits.get("train", []), last.splits.get("dev", [])
-    word_lists = {"train": sorted(set(train)), "dev": sorted(set(dev) - set(train))}
-    words = pack(
-        {
-            split: np.frombuffer("\n".join(names).encode(), dtype=np.uint8)
-            for split, names in word_lists.items()
-        }
-    )
+    lists = {"train": sorted(set(train)), "dev": sorted(set(dev) - set(train))}
+    encoded = {split: "\n".join(names).encode() for split, names in lists.items()}
+    words = pack({split: np.frombuffer(text, np.uint8) for split, text in encoded.items()})
     room = MAX_PACKED_BYTES - len(words["data"])
     if room < 0:
         notes.append("Drawn names are not marked: the list is too long for a page.")

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import safetensors.numpy
 from safetensors import SafetensorError
+from scipy.sparse import csr_array
+from scipy.special import softmax
 
 from charlm import stats
 from charlm.core.errors import InputError
@@ -265,22 +267,16 @@ def read_pairs(
     if examples is None or vocabulary is None:
         return None
     first, following = examples["contexts"][:, -1].astype(int), examples["targets"].astype(int)
-    totals = np.bincount(first, minlength=len(vocabulary))
+    shape = (len(vocabulary), len(vocabulary))
+    N = csr_array((np.ones(len(first), dtype=int), (first, following)), shape)
+    totals = N.sum(axis=1)
     # <START> is never a target, <END> never a context
-    ends = np.bincount(following, minlength=len(vocabulary))
-    symbols = most_frequent(np.maximum(totals, ends))
-    place = np.full(len(vocabulary), -1)
-    place[symbols] = np.arange(len(symbols))
-    rows, columns = place[first], place[following]
-    shown = (rows >= 0) & (columns >= 0)
-    pairs = rows[shown] * len(symbols) + columns[shown]
-    counts = np.bincount(pairs, minlength=len(symbols) ** 2)
+    symbols = most_frequent(np.maximum(totals, N.sum(axis=0)))
+    counts = N[symbols][:, symbols].toarray()
     probabilities = {}
     if "P" in (counted := models.get("bigram_count", {})):
         probabilities["counted"] = counted["P"][np.ix_(symbols, symbols)]
     if "W" in (learned := models.get("bigram_neural", {})):
-        W = learned["W"][symbols].astype(np.float64)
-        P = np.exp(W - W.max(axis=1, keepdims=True))
-        probabilities["learned"] = (P / P.sum(axis=1, keepdims=True))[:, symbols]
-    shape = (len(symbols), len(symbols))
-    return Pairs(symbols, counts.reshape(shape), totals[symbols], probabilities)
+        P = softmax(learned["W"][symbols].astype(np.float64), axis=1)
+        probabilities["learned"] = P[:, symbols]
+    return Pairs(symbols, counts, totals[symbols], probabilities)

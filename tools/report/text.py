@@ -152,12 +152,11 @@ def result_lines(sides: dict[str, Results], models: list[str]) -> list[Line]:
         if model in side.losses
     }
     columns = loss_columns(sides)
-    best = {
-        names: min(
-            (nll for by in found.values() if (nll := nll_of(by, names)) is not None), default=None
-        )
+    known = {
+        names: [nll for by in found.values() if (nll := nll_of(by, names)) is not None]
         for names in columns
     }
+    best = {names: min(values, default=None) for names, values in known.items()}
     # that of names which no model was trained on, if there are such
     compared = next((names for names in columns if names.endswith(UNSEEN)), "")
     ranges = {
@@ -169,19 +168,17 @@ def result_lines(sides: dict[str, Results], models: list[str]) -> list[Line]:
     width = max((nll + half for nll, half in ranges.values()), default=1) - low or 1
     lines: list[Line] = []
     for (model, name), by_names in found.items():
-        if lines and (lines[-1].model, [cell.loss for cell in lines[-1].cells]) == (
-            model,
-            [by_names.get(names) for names in columns],
-        ):
+        losses = [by_names.get(names) for names in columns]
+        if lines and lines[-1].model == model and [one.loss for one in lines[-1].cells] == losses:
             lines[-1] = lines[-1]._replace(side=f"{lines[-1].side} and {name}")
             continue
         cells = [
             Cell(
-                loss=by_names.get(names),
+                loss=loss,
                 is_best=nll_of(by_names, names) == best[names] is not None,
                 is_fitted=names.startswith("dev") and model in FITTED_ON_DEV,
             )
-            for names in columns
+            for names, loss in zip(columns, losses, strict=True)
         ]
         nll, half = ranges.get((model, name), (None, 0))
         place = None if nll is None else round(100 * (nll - low) / width, 2)
@@ -265,9 +262,7 @@ def amount(row: Row) -> str:
 def notes(sides: dict[str, Results]) -> list[str]:
     """Return what a reader should know about a comparison of two revisions."""
     runs = [side.run for side in sides.values() if side.run is not None]
-    if len(runs) < 2:
-        return []
-    return caveats(runs[:1], runs[1:], set(known_models(runs[0])))
+    return caveats(runs[:1], runs[1:], {*known_models(runs[0])}) if len(runs) > 1 else []
 
 
 def samples(side: Results) -> dict[str, list[Sample]]:
