@@ -86,21 +86,13 @@ def draw(
     if len(prefix) > max_length:
         raise InputError(f"--prefix: at most {max_length} characters are allowed; found {prefix!r}")
     generator = Generator().manual_seed(settings.seed)
+    how = (settings.count, settings.temperature, max_length, generator, prefix)
     names: list[str] = []
     for _ in range(MAX_ROUNDS):
         try:
-            drawn, _ = sample_names(
-                model,
-                vocabulary,
-                settings.count,
-                settings.temperature,
-                max_length,
-                generator,
-                prefix,
-            )
+            drawn, _ = sample_names(model, vocabulary, *how)
         except ValueError as error:
-            hint = lower_case_hint(prefix, vocabulary)
-            raise InputError(f"--prefix: {error}{hint}") from None
+            raise InputError(f"--prefix: {error}{lower_case_hint(prefix, vocabulary)}") from None
         names += [name for name in drawn if name not in excluded]
         if len(names) >= settings.count:
             return names[: settings.count]

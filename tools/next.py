@@ -59,8 +59,7 @@ def predict(prefix: str, model: Model, vocabulary: Vocabulary) -> Prediction:
     try:
         contexts = build_examples([prefix], vocabulary, model.block_size)["contexts"]
     except ValueError as error:
-        hint = lower_case_hint(prefix, vocabulary)
-        raise InputError(f"{prefix!r}: {error}{hint}") from None
+        raise InputError(f"{prefix!r}: {error}{lower_case_hint(prefix, vocabulary)}") from None
     (logs,) = log_probabilities(model(torch.from_numpy(contexts[-1:]).long()))
     return Prediction(contexts[-1], logs.exp().numpy(), None)
 

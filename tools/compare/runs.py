@@ -137,20 +137,14 @@ def compare(
             None if count else stats.average(side.mean(axis=0), characters)
             for count, side in zip(zeros, (a, b), strict=True)
         )
-        verdict: Verdict = "better"
-        if zeros[1]:
-            verdict = "cannot be compared" if zeros[0] else "worse"
+        verdict: Verdict = "cannot be compared" if all(zeros) else "worse" if zeros[1] else "better"
         detail = f": probability 0 for {zeros[0]} names under A, {zeros[1]} under B"
         return Row(model, split, fitted, mean_a, mean_b, None, None, None, names, verdict, detail)
     found = difference(a, b, characters)
     verdict = judge(found, negligible)
+    values = (found.a, found.b, found.value, *found.interval)
     detail = explain(verdict, found, negligible)
-    return Row(
-        *(model, split, fitted, found.a, found.b, found.value, *found.interval),
-        names=names,
-        verdict=verdict,
-        detail=detail,
-    )
+    return Row(model, split, fitted, *values, names, verdict, detail)
 
 
 def held_out(evaluation: pd.DataFrame, split: str) -> pd.DataFrame:

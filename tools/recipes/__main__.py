@@ -52,13 +52,9 @@ def check_changes(recipes: dict[str, Recipe], changes: list[str]) -> None:
     """
     where = f"-S {' '.join(changes)}"
     for name, recipe in recipes.items():
-        both = zip(
-            recipe.experiments(name).items(),
-            recipe.changed(changes).experiments(name).values(),
-            strict=True,
-        )
-        for (experiment, before), after in both:
-            if overridden(before) == overridden(after, where):
+        changed = recipe.changed(changes).experiments(name)
+        for experiment, before in recipe.experiments(name).items():
+            if overridden(before) == overridden(changed[experiment], where):
                 raise InputError(f"{where}: changes nothing in {experiment} ({RECIPES})")
 
 
