@@ -372,13 +372,9 @@ def cells(section: Cells, ours: Rows, loops: Loops) -> str:
         elif item.plot:
             plots.append(f"- {text}: {how(item, loops)}")
         else:
-            rows.append(
-                (
-                    *(text, printed, here(item, ours), plain_loop(item, ours, loops)),
-                    *(verdict(item, ours), agreement(item, ours, loops)),
-                    *(item.agreement or "", how(item, loops)),
-                )
-            )
+            found = (here(item, ours), plain_loop(item, ours, loops), verdict(item, ours))
+            differs = agreement(item, ours, loops)
+            rows.append((text, printed, *found, differs, item.agreement or "", how(item, loops)))
     parts = [f"## {escaped(section.heading)}"]
     if rows:
         parts.append(table(HEADERS, rows))
