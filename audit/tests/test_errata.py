@@ -1,5 +1,6 @@
 """The errata at the end of audit/NOTEBOOKS.md, each with the numbers that it gives."""
 
+import math
 import random
 
 import numpy as np
@@ -8,17 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
+from audit import notebooks, plain_loops
 from charlm import params
 from charlm.data.examples import bigram_counts, build_examples
 from charlm.data.vocabulary import Vocabulary
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
 from stages import split, train_bigram_count, train_bigram_neural
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SETTINGS, same_bytes
+from tools.recipes import catalog
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 ONE_SYMBOL = Vocabulary.of([".", *LETTERS])
 TWO_SYMBOLS = Vocabulary.of([*LETTERS, "<START>", "<END>"])
+NOTEBOOKS = catalog.read_sections(ROOT / "audit/notebooks.yaml", notebooks.Notebook)
+YAML = " ".join((ROOT / "audit/notebooks.yaml").read_text().split())
 ERRATA = " ".join((ROOT / "audit/NOTEBOOKS.md").read_text().partition("## Errata")[2].split())
 
 
@@ -143,3 +148,74 @@ def test_summed_penalty_of_one_notebook(names: list[str]):
     assert objectives.mean() == pytest.approx(3.339, abs=0.005)
     assert losses.mean() == pytest.approx(3.139, abs=0.005)
     assert f"{objectives.min():.3f} to {objectives.max():.3f}" in ERRATA
+
+
+# --- corrections on the pages, in audit/notebooks.yaml ----------------------------------------
+
+
+def test_context_length_of_32_cannot_have_run():
+    embedded = torch.zeros((32, 3, 2)).view(-1, 2 * 32)  # [002], trainloop
+    assert embedded.shape == (3, 64)
+    with pytest.raises(RuntimeError, match="3x64 and 6x100"):
+        embedded @ torch.zeros((6, 100))
+    assert "cannot have run as printed" in YAML
+
+
+def test_loss_of_finite_logits_can_be_0_in_float32():
+    logits, target = torch.tensor([[0.0, -20.0]]), torch.tensor([0])
+    assert F.cross_entropy(logits, target).item() == 0  # ln(1 + e^-20) < 2^-24
+    assert F.cross_entropy(logits.double(), target).item() == pytest.approx(2.06e-9, rel=1e-3)
+    assert YAML.count("exactly 0 in float32, as for logits of 0 and -20") == 2
+    assert "finite logits" not in YAML
+
+
+@same_bytes
+def test_rate_1_makes_the_loss_of_five_names_noisy(
+    names: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(plain_loops, "names", {"five": names[:5]}.get)  # read from data/ otherwise
+    parameters = plain_loops.seeded_start(2147483647)
+    losses = plain_loops.descend(
+        parameters, plain_loops.examples("five"), [1.0] * 1000, batch_size=None
+    )
+    lowest, highest = min(losses[-100:]), max(losses[-100:])
+    assert (f"{lowest:.2f}", f"{highest:.2f}") == ("0.25", "0.48")
+    assert "between 0.25 and 0.48 in the last hundred of 1,000 steps" in YAML
+    assert "0.2892" not in YAML
+
+
+def test_score_of_isabella_is_that_of_the_named_command(names: list[str]):
+    train = split.cut(split.shuffle(names, seed=42), train=0.8, dev=0.1)["train"]
+    for counted, smoothing, nats in (
+        (names, 0, "-21.5142"),
+        (train, SETTINGS.bigram_count.smoothing, "-21.4453"),
+    ):
+        P = train_bigram_count.normalise(pairs(counted), smoothing)
+        found = math.log(math.prod(P[tuple(pair)] for pair in np.argwhere(pairs(["isabella"]))))
+        assert f"{found:.4f}" == nats
+    assert "bigram_count` prints sum and mean under the counts of train, here -21.4453" in YAML
+
+
+def test_a_ends_all_five_names(names: list[str]):
+    ends = sum(name.endswith("a") for name in names[:5])
+    assert f'here: "{ends} of 5"' in YAML
+
+
+def test_wrong_axis_is_no_erratum_of_003():
+    assert "keepdims" not in [erratum.place for erratum in NOTEBOOKS["003"].errata]
+    assert "(shown on purpose)" not in YAML
+    assert "[003] shows it on purpose" in ERRATA
+
+
+@pytest.mark.parametrize(
+    ("notebook", "place", "correction"),
+    [
+        ("002", "4. Training the MLP, answer 4c", "the same sentence adds"),
+        ("002", "comments of the training loops", "a question mark and a 2"),
+        ("003", "Test it on a test data", "the sentence after it says"),
+        ("003", "Negative Log Likelihood, the greatest log-likelihood", "the sentence before says"),
+    ],
+)
+def test_errata_say_where_the_author_corrects_it(notebook: str, place: str, correction: str):
+    found = [erratum for erratum in NOTEBOOKS[notebook].errata if erratum.place == place]
+    assert [correction in erratum.wrong for erratum in found] == [True]
