@@ -128,6 +128,7 @@ class Erratum(Section):
     wrong: str
     right: str
     shown: str
+    rank: int | None = None  # from 1, for one that changes a conclusion
 
 
 class Notebook(Section):
@@ -403,17 +404,43 @@ def summary(notebook: Notebook) -> str:
 
 def page(name: str, notebook: Notebook, ours: Rows, loops: Loops) -> str:
     """Return the page of a notebook."""
-    errata = [
-        [escaped(text) for text in (found.place, found.wrong, found.right, found.shown)]
-        for found in notebook.errata
-    ]
     parts = [
         f"# [{name}] {escaped(notebook.title)}",
         f"{summary(notebook)} [What the columns mean](README.md).",
         *(cells(section, ours, loops) for section in notebook.sections),
-        "## Errata\n\n" + table(("where", "wrong", "right", "shown by"), errata),
+        f"## Errata\n\n{errata(notebook.errata)}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def errata(found: list[Erratum]) -> str:
+    """Return those that change a conclusion, by rank, and then the rest, folded."""
+    ranked = sorted((one for one in found if one.rank), key=lambda one: one.rank or 0)
+    shown, folded = (
+        table(
+            ("where", "wrong", "right", "shown by"),
+            [[*map(escaped, (one.place, one.wrong, one.right, one.shown))] for one in errata],
+        )
+        for errata in (ranked, [one for one in found if not one.rank])
+    )
+    rest = len(found) - len(ranked)
+    details = f"<details><summary>The rest ({rest})</summary>\n\n{folded}\n\n</details>"
+    return "\n\n".join([shown] * bool(ranked) + [details] * bool(rest))
+
+
+def worst_errata(notebooks: dict[str, Notebook]) -> str:
+    """Return a table of the errata of all notebooks that change a conclusion, by rank."""
+    ranked = [
+        (one.rank, name, one)
+        for name, found in notebooks.items()
+        for one in found.errata
+        if one.rank
+    ]
+    rows = [
+        (str(rank), f"[[{name}]]({name}.md#errata) {one.place}", one.wrong, one.right)
+        for rank, name, one in sorted(ranked, key=lambda found: found[0])
+    ]
+    return table(("", "where", "wrong", "right"), [[*map(escaped, row)] for row in rows])
 
 
 def index(notebooks: dict[str, Notebook]) -> str:
@@ -432,7 +459,7 @@ def index(notebooks: dict[str, Notebook]) -> str:
         )
     counts["all"] = tuple(map(sum, zip(*counts.values(), strict=True)))
     rows = [(name, *map(str, numbers)) for name, numbers in counts.items()]
-    return INDEX.format(table=table(headers, rows))
+    return INDEX.format(table=table(headers, rows), errata=worst_errata(notebooks))
 
 
 INDEX = """\
@@ -469,6 +496,12 @@ the same experiments by topic.
   - *seeded*: the same generator and the same order of draws give the same digits.
   - *unseeded*: the notebook's own random draws: within 3 standard deviations over seeds.
 - *left out*: not shown here, with the reason.
+
+## The errata that change a conclusion
+
+The worst first. All others are folded at the end of each page.
+
+{errata}
 
 `python -m audit.notebooks` writes these pages from `audit/notebooks.yaml`.
 """

@@ -257,11 +257,41 @@ Left out:
 
 ## Errata
 
+<details><summary>The rest (1)</summary>
+
 | where | wrong | right | shown by |
 |---|---|---|---|
 | x | 2\*3 | 6 | 6 = 6 |
+
+</details>
 """  # noqa: E501
     )
+
+
+def test_errata_that_change_a_conclusion_come_first_and_are_not_folded():
+    found = [
+        notebooks.Erratum(**ERRATUM | {"place": place, "rank": rank})
+        for place, rank in (("rest", None), ("third", 3), ("first", 1))
+    ]
+    lines = notebooks.errata(found).splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("| ")] == [
+        *("where", "first", "third", "where", "rest"),
+    ]
+    assert lines[5] == "<details><summary>The rest (1)</summary>"
+    assert "<details>" not in notebooks.errata(found[1:])
+
+
+def test_worst_errata_of_all_notebooks_by_rank(tmp_path: Path):
+    loaded = load(tmp_path / "n.yaml", content(COUNT))["000"]
+    ranked = [notebooks.Erratum(**ERRATUM | {"rank": rank}) for rank in (2, 1)]
+    pages = {
+        "000": loaded.model_copy(update={"errata": [*loaded.errata, ranked[0]]}),
+        "001": loaded.model_copy(update={"errata": [ranked[1]]}),
+    }
+    assert notebooks.worst_errata(pages).splitlines()[2:] == [
+        r"| 1 | [[001]](001.md#errata) x | 2\*3 | 6 |",
+        r"| 2 | [[000]](000.md#errata) x | 2\*3 | 6 |",
+    ]
 
 
 def test_value_for_a_claim_has_its_name():
@@ -426,6 +456,13 @@ def test_committed_pages_are_what_the_tool_writes(
         "README.md",
         *(f"{name}.md" for name in NOTEBOOKS),
     }
+
+
+def test_ten_errata_change_a_conclusion():
+    ranks = [erratum.rank for notebook in NOTEBOOKS.values() for erratum in notebook.errata]
+    assert sorted(rank for rank in ranks if rank) == [*range(1, 11)]
+    shown = (notebooks.FOLDER / "README.md").read_text().partition("change a conclusion")[2]
+    assert re.findall(r"^\| (\d+) \|", shown, re.MULTILINE) == [str(rank) for rank in range(1, 11)]
 
 
 def test_five_notebooks_and_no_question_without_an_answer():
