@@ -188,6 +188,33 @@ def test_of_many_symbols_the_most_frequent_are_drawn_in_their_order(
     assert texts(plots.draw_probabilities(probabilities, itos, frequency)).count("10") == 6 * 6
 
 
+def test_counts_of_many_symbols_are_colours_between_labels(monkeypatch: pytest.MonkeyPatch):
+    counts, itos = np.full((4, 4), 7), latin(4)
+    assert drawn_text(plots.draw_counts(counts, itos)).count("7") == 16
+    monkeypatch.setattr(plots, "MAX_NUMBERED_SYMBOLS", 3)
+    assert drawn_text(plots.draw_counts(counts, itos)) == [
+        *itos,
+        *itos,
+        "counts of pairs; darker: more",
+    ]
+
+
+def test_both_lines_of_a_cell_are_within_it():
+    symbols = plots.MAX_NUMBERED_SYMBOLS
+    line_inches = 9 * 1.2 / 72  # of the largest text, with matplotlib's spacing of lines
+    assert 2 * line_inches <= plots.PAGE_INCHES / symbols
+
+
+def test_tables_say_how_many_symbols_they_show(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(symbols, "MAX_SYMBOLS", 4)
+    monkeypatch.setattr(plots, "MAX_NUMBERED_SYMBOLS", 3)
+    tables, itos, frequency = {"one": np.eye(1_200)}, latin(4) + ["a"] * 1_196, np.ones(1_200)
+    which = "(the 4 most frequent of 1,200 symbols)"
+    assert f"one {which}" in drawn_text(plots.draw_probabilities(tables, itos, frequency))
+    counts = plots.draw_counts(np.ones((1_200, 1_200), dtype=int), itos)
+    assert f"counts of pairs; darker: more {which}" in drawn_text(counts)
+
+
 def test_start_and_end_are_among_the_most_frequent(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(symbols, "MAX_SYMBOLS", 3)
     # "ab", "ac", "ab": <START> follows nothing, and nothing follows <END>

@@ -45,6 +45,8 @@ PAGE_INCHES = 10  # no picture is wider
 COUNTS_CELL_INCHES = 0.36  # with few symbols
 PROBABILITIES_CELL_INCHES = 0.34
 CELL_PADDING_INCHES = 0.06
+LABELS_INCHES = 0.7  # beside and above a table
+MAX_NUMBERED_SYMBOLS = 30  # with more, the two lines of a cell would overlap those below
 
 LEFT_TO_RIGHT_MARK = "\u200e"
 NON_JOINER = "\u200c"
@@ -118,8 +120,28 @@ def _fitting_size(text: str, largest: float, cell_inches: float) -> float:
     return min(largest, round(room_pt / _width_em(text), 1))
 
 
+def _label_table(axes: Axes, labels: list[str], cell_inches: float) -> None:
+    """Write the symbols beside the rows of a table and above its columns."""
+    axes.xaxis.tick_top()
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(range(len(labels)), labels, fontproperties=FONT, parse_math=False)
+        for tick, label in zip(axis.get_ticklabels(), labels, strict=True):
+            tick.set_fontsize(_fitting_size(label, 10, cell_inches))
+    axes.tick_params(length=0)
+
+
+def _set_title(axes: Axes, title: str, shown: int, symbols: int) -> None:
+    """Write a title, and which symbols are shown if not all are."""
+    if shown < symbols:
+        title += f" (the {shown} most frequent of {symbols:,} symbols)"
+    axes.set_title(title, fontproperties=FONT, size=16 if shown == symbols else 12)
+
+
 def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
     """Draw how often each symbol follows each other one: one cell per pair, with its count.
+
+    With many symbols the cells have no text, and the symbols are beside the rows and above the
+    columns.
 
     Args:
         counts: (symbols, symbols), row: first symbol, column: the one that follows.
@@ -128,6 +150,8 @@ def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
     # <START> is never a target, <END> never a context
     shown = most_frequent(np.maximum(counts.sum(axis=0), counts.sum(axis=1)))
     counts, labels = counts[np.ix_(shown, shown)], [symbol_label(itos[number]) for number in shown]
+    if len(labels) > MAX_NUMBERED_SYMBOLS:
+        return _draw_many_counts(counts, labels, len(itos))
     cell = min(COUNTS_CELL_INCHES, PAGE_INCHES / len(labels))
     side = cell * len(labels)
     is_outlined = _is_in_font("".join(labels))
@@ -152,6 +176,19 @@ def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
         return _svg(figure)
 
 
+def _draw_many_counts(counts: np.ndarray, labels: list[str], symbols: int) -> bytes:
+    """Draw counts as colours alone, by their square roots: most are far below the highest."""
+    side = PAGE_INCHES - LABELS_INCHES
+    low, share = LABELS_INCHES / 2 / PAGE_INCHES, side / PAGE_INCHES
+    with _plain_style(labels):
+        figure = Figure(figsize=(PAGE_INCHES, PAGE_INCHES))
+        axes = figure.add_axes((low, 0.005, share, share))
+        axes.imshow(np.sqrt(counts), cmap="Blues")
+        _set_title(axes, "counts of pairs; darker: more", len(labels), symbols)
+        _label_table(axes, labels, side / len(labels))
+        return _svg(figure)
+
+
 def draw_probabilities(
     tables: dict[str, np.ndarray], itos: list[str], frequency: np.ndarray
 ) -> bytes:
@@ -164,7 +201,7 @@ def draw_probabilities(
     """
     shown = most_frequent(frequency)
     labels = [symbol_label(itos[number]) for number in shown]
-    margin = 0.7
+    margin = LABELS_INCHES
     cell = min(PROBABILITIES_CELL_INCHES, (PAGE_INCHES - margin) / len(labels))
     side = cell * len(labels)
     width, height = side + margin, (side + margin) * len(tables)
@@ -175,13 +212,8 @@ def draw_probabilities(
             bottom = 1 - (number + 1) * (side + margin) / height + 0.005
             axes = figure.add_axes((margin / 2 / width, bottom, side / width, side / height))
             axes.imshow(table, cmap="Blues", vmin=0, vmax=1)
-            axes.set_title(title, fontproperties=FONT, size=16)
-            axes.xaxis.tick_top()
-            for axis in (axes.xaxis, axes.yaxis):
-                axis.set_ticks(range(len(labels)), labels, fontproperties=FONT, parse_math=False)
-                for tick, label in zip(axis.get_ticklabels(), labels, strict=True):
-                    tick.set_fontsize(_fitting_size(label, 10, cell))
-            axes.tick_params(length=0)
+            _set_title(axes, title, len(labels), len(itos))
+            _label_table(axes, labels, cell)
             for (row, column), share in np.ndenumerate(table):
                 if share >= 0.005:
                     color = "white" if share > 0.5 else "black"
