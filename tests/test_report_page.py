@@ -217,7 +217,24 @@ def test_names_are_shown_as_text(page: Any):
     page.fill("#text", "ba.")  # the boundary is no character
     assert page.inner_text("#said") == "No name contains “.”"
     page.fill("#text", "BA")
-    assert page.inner_text("#said") == "No name contains “B”; did you mean “ba”?"
+    assert page.inner_text("#said") == "No name contains “B”, “A”; did you mean “ba”?"
+
+
+def test_all_unknown_characters_are_named(page: Any):
+    page.fill("#text", "§b.§Q")
+    assert page.inner_text("#said") == "No name contains “§”, “.”, “Q”"
+
+
+def test_results_are_hidden_while_the_text_cannot_be_scored(page: Any):
+    page.uncheck("input[name=begin]")
+    results = [page.locator(name) for name in ("#next", "#score", "#drawn")]
+    for text, visible in (("ba", [True] * 3), ("ba§", [False, False, True])):
+        page.fill("#text", text)
+        assert [result.is_visible() for result in results] == visible
+    page.check("input[name=begin]")  # the names drawn begin with the text before
+    for text, is_visible in (("ba§", False), ("ba", True)):
+        page.fill("#text", text)
+        assert [result.is_visible() for result in results] == [is_visible] * 3
 
 
 def test_name_is_composed_before_it_is_scored(page: Any):

@@ -134,13 +134,13 @@ async function loadModels({ models, symbols }) {
   return loaded;
 }
 
-/** Return the numbers of the characters of a text, or the first that is not a symbol. */
+/** Return the numbers of the characters of a text, and the unique ones that are not symbols. */
 function encode(text, { symbols, start, end }) {
   const numbers = new Map(symbols.map((symbol, number) => [symbol, number]));
   numbers.delete(symbols[start]);
   numbers.delete(symbols[end]);
   const characters = [...text.normalize("NFC")];
-  const unknown = characters.find((character) => !numbers.has(character));
+  const unknown = [...new Set(characters.filter((character) => !numbers.has(character)))];
   return { unknown, numbers: characters.map((character) => numbers.get(character)) };
 }
 

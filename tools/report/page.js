@@ -109,10 +109,11 @@ async function startPlayground() {
   const update = () => {
     const { unknown, numbers } = encode(input.value, data);
     const lower = input.value.toLowerCase();
-    const hint = encode(lower, data).unknown ? "" : `; did you mean “${lower}”?`;
-    byId("said").textContent = unknown ? `No name contains “${unknown}”${hint}` : "";
-    input.setAttribute("aria-invalid", Boolean(unknown));
-    if (unknown) return;
+    const hint = encode(lower, data).unknown.length ? "" : `; did you mean “${lower}”?`;
+    const message = `No name contains “${unknown.join("”, “")}”${hint}`;
+    byId("said").textContent = unknown.length ? message : "";
+    input.setAttribute("aria-invalid", unknown.length > 0); // hides the results of the text before
+    if (unknown.length) return;
     typed = numbers;
     showNext(models, typed);
     showScore(models, typed);
