@@ -237,6 +237,20 @@ def test_results_are_hidden_while_the_text_cannot_be_scored(page: Any):
         assert [result.is_visible() for result in results] == [is_visible] * 3
 
 
+def test_no_names_are_drawn_with_an_invalid_setting(page: Any):
+    for temperature in ("0", "-3", ""):
+        page.fill("input[name=temperature]", temperature)
+        assert page.locator("#drawn li").count() == 0
+        assert page.inner_text("#setting-error") == "temperature: must be above 0"
+    page.fill("input[name=temperature]", "1")
+    page.fill("input[name=count]", "0")
+    assert page.inner_text("#setting-error").startswith("names: ")
+    assert page.locator("#drawn li").count() == 0
+    page.fill("input[name=count]", "20")
+    assert page.inner_text("#setting-error") == ""
+    assert page.locator("#drawn li").count() == 20
+
+
 def test_name_is_composed_before_it_is_scored(page: Any):
     page.fill("#text", "zoe\u0308")
     assert page.inner_text("#said") == ""

@@ -78,9 +78,14 @@ function showScore(models, numbers) {
   byId("score").replaceChildren(...rows);
 }
 
-/** Show drawn names, each marked by where it occurs. */
+/** Show drawn names, each marked by where it occurs; none if a setting is invalid. */
 function showDrawn(models, words, typed) {
-  if (!byId("draw").reportValidity()) return;
+  const { temperature } = byId("draw").elements;
+  temperature.setCustomValidity(Number(temperature.value) > 0 ? "" : "must be above 0");
+  const invalid = byId("draw").querySelector(":invalid");
+  const label = invalid?.labels[0].textContent.trim();
+  byId("setting-error").textContent = invalid ? `${label}: ${invalid.validationMessage}` : "";
+  if (invalid) return byId("drawn").replaceChildren();
   const values = Object.fromEntries(new FormData(byId("draw")));
   const { logits } = models.find(({ label }) => label === values.model);
   const names = drawNames(logits, data, {
