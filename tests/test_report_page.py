@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from charlm import params
 from charlm.core.errors import InputError
 from charlm.core.storage import split_path
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
+from charlm.drawing.symbols import symbol_label
 from charlm.models.base import Model
 from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
@@ -66,6 +68,15 @@ SCORE = """async (texts) => {
         texts.map((text) => score(logits, encode(text, data).numbers, data).map(String)),
     ]));
 }"""
+NEXT = """async (text) => {
+    const { loadModels, encode, next } = globalThis.charlm;
+    const data = JSON.parse(document.getElementById("data").textContent);
+    const { numbers } = encode(text, data);
+    const models = await loadModels(data);
+    return models.map(({ logits }) => [...next(logits, numbers, data).map(Math.exp)]);
+}"""
+BARS = """rows => rows.map((row) => [...row.querySelectorAll(".bar")].map((bar) =>
+    [Number(bar.dataset.symbol), parseFloat(bar.style.getPropertyValue("--height")), bar.title]))"""
 CURSOR = """() => {
     const cell = document.querySelector("#pairs td.on");
     return [cell.parentNode.rowIndex, cell.cellIndex];
@@ -188,6 +199,7 @@ def test_drawn_names_are_those_of_python(page: Any):
         (2**31 - 1, 0.4, "ba", longest),
         (7, 3.0, "<", longest),
         (1, 0.5, "<img", 5),  # a name that is cut off ends in no space
+        (1, 0.5, " b", 2),  # but may begin with one
     ):
         settings = {"seed": seed, "temperature": temperature, "prefix": prefix, "count": 12}
         found = page.evaluate(DRAW, {**settings, "maxLength": max_length})
@@ -197,7 +209,7 @@ def test_drawn_names_are_those_of_python(page: Any):
                 model, vocabulary, 12, temperature, max_length, generator, prefix
             ).names
             assert found[name] == drawn, (name, settings)
-        assert max_length > 5 or any("<img" in names for names in found.values())
+        assert max_length != 5 or any("<img" in names for names in found.values())
 
 
 def test_names_are_shown_as_text(page: Any):
@@ -255,7 +267,8 @@ def test_name_is_composed_before_it_is_scored(page: Any):
     page.fill("#text", "zoe\u0308")
     assert page.inner_text("#said") == ""
     tiles = page.locator("#score tr").first.locator(".tile b").all_inner_texts()
-    assert tiles[:-1] == ["z", "o", "\u00eb"]
+    vocabulary = load(page.folder)[1]
+    assert tiles == ["z", "o", "\u00eb", symbol_label(vocabulary.itos[vocabulary.end])]
 
 
 def test_colour_of_a_letter_is_full_from_seven_nats_on(page: Any):
@@ -291,6 +304,54 @@ def test_last_column_is_the_share_of_real_names_that_are_worse(page: Any):
         nll = -sum(step.log_probability for step in score("bal", model, vocabulary)) / 4
         share = (~(real[name] / real["characters"] <= nll)).mean()  # an empty cell is infinite
         assert text == f"{100 * share:.0f} %"
+
+
+def test_bars_are_of_the_40_most_probable_symbols_in_order(page: Any):
+    vocabulary = load(page.folder)[1]
+    page.fill("#text", "ba")
+    tables = page.evaluate(NEXT, "ba")
+    most = [max(P) for P in zip(*tables, strict=True)]
+    possible = [
+        number
+        for number in range(len(vocabulary))
+        if number != vocabulary.start or number == vocabulary.end
+    ]
+    shown = sorted(sorted(possible, key=lambda number: -most[number])[:40])
+    assert len(shown) == 40
+    for P, bars in zip(tables, page.locator("#next .row").evaluate_all(BARS), strict=True):
+        assert [symbol for symbol, _, _ in bars] == shown
+        heights = [height for _, height, _ in bars]
+        assert heights == pytest.approx([100 * P[n] / max(most) for n in shown], abs=1e-3)
+        for symbol, _, title in bars:
+            # two digits, of what is below a tenth of a percent only one
+            (percent,) = re.findall(r" (0|100|[1-9]\d|\d\.\d|0\.\d\d|0\.0+[1-9]|\de-\d+) %$", title)
+            error = 0.5 if P[symbol] < 0.001 else 0.05
+            assert float(percent) == pytest.approx(100 * P[symbol], rel=error)
+
+
+def test_click_on_a_bar_types_its_symbol_unless_it_is_the_end(page: Any):
+    vocabulary = load(page.folder)[1]
+    page.fill("#text", "b")
+    for symbol in (vocabulary.encode("a")[0], vocabulary.end):
+        # a bar of probability 0 has no height
+        page.locator(f"#next .row .bar[data-symbol='{symbol}']").first.dispatch_event("click")
+        assert page.input_value("#text") == "ba"
+
+
+def test_drawn_names_are_marked_by_where_they_occur(page: Any):
+    with contextlib.chdir(page.folder):
+        train, dev = (set(read_names(split_path(split))) for split in ("train", "dev"))
+    page.select_option("select[name=model]", "bigram_count")
+    page.check("input[name=begin]")
+    marks = set()
+    for name in sorted(dev - train):
+        page.fill("#text", name)
+        for item in page.locator("#drawn li").all():
+            drawn, mark = item.text_content(), item.get_attribute("class")
+            expected = "train" if drawn in train else "dev" if drawn in dev else "new"
+            assert mark == f"mark {expected}"
+            marks.add(expected)
+    assert marks >= {"dev", "new"}
 
 
 def test_everything_can_be_done_with_the_keyboard(page: Any):
