@@ -5,12 +5,11 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.transforms import ScaledTranslation
 
 from tools.sweep.grid import Plan
 from tools.sweep.verdicts import Row
 
-BAR_DISTANCE = 0.08  # inches
+BAR_DISTANCE = 0.012  # of the width of the picture
 LOG_RATIO = 10  # of the largest to the smallest value, from which on the scale is logarithmic
 
 
@@ -24,6 +23,18 @@ def numbers(values: list[str]) -> list[float] | None:
         return [float(value) for value in values]
     except ValueError:
         return None
+
+
+def shifted(place: float, share: float, places: list[float], is_log: bool) -> float:
+    """Return a place moved by a share of the distance between the outer ones.
+
+    >>> shifted(2, 0.1, [1, 2, 3], is_log=False), shifted(10, 0.5, [1, 10, 100], is_log=True)
+    (2.2, 100.0)
+    """
+    low, high = min(places), max(places)
+    if is_log:
+        return float(place * (high / low) ** share)
+    return place + share * (high - low)
 
 
 def draw(plan: Plan, rows: list[Row]) -> bytes:
@@ -56,15 +67,14 @@ def draw(plan: Plan, rows: list[Row]) -> bytes:
             line.sort(key=lambda row: place[row.values[0]])
             # side by side, so that no bar hides another one
             side = (number - (len(lines) - 1) / 2) * BAR_DISTANCE
-            aside = ScaledTranslation(side, 0, figure.dpi_scale_trans)
+            xs = [shifted(place[row.values[0]], side, list(place.values()), is_log) for row in line]
             style: dict[str, Any] = {"marker": "o", "ms": 4, "capsize": 3, "color": f"C{number}"}
             axes.errorbar(
-                [place[row.values[0]] for row in line],
+                xs,
                 [row.loss or 0.0 for row in line],
                 # the intervals are symmetric; the base has none
                 yerr=[((row.high or 0.0) - (row.low or 0.0)) / 2 for row in line],
                 label=label or None,
-                transform=axes.transData + aside,
                 **style,
             )
         if is_log:
