@@ -365,7 +365,7 @@ def test_missing_files_are_named_with_the_command_that_makes_them():
         ("plots/mlp.csv", b"step,loss\n1,2\n", "not a table of split, step, nll"),
         ("plots/positions.csv", b"split,model,position,characters,nll\na,b,c,d,e\n", "not a table"),
         ("plots/lengths.csv", b"\xff\xfe", "not a table of length, model, share"),
-        ("data/embedding.json", b'{"before": []}', "must have axes and places"),
+        ("data/embedding.json", b'{"before": []}', "not JSON with axes and places"),
         ("data/embedding.json", b"{", "not JSON"),
         ("data/vocabulary.json", b'["a"]', r"not a vocabulary \(no boundary\)"),
         ("data/models/mlp.safetensors", b"x", "not a whole safetensors file"),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 METRICS = "metrics/evaluate.csv"
 METRIC_TYPES = {"split": str, "model": str, "nll": float, "stderr": float}
 CONTEXTS = "data/contexts/bigram/train.safetensors"
-EMBEDDING = "data/embedding.json"
+EMBEDDING, PLANES = "data/embedding.json", "JSON with axes and places"
 BIGRAM_CURVE, MLP_CURVE = "plots/bigram_neural.csv", "plots/mlp.csv"
 CURVE_TYPES = {"step": int, "nll": float}
 POSITIONS, LENGTHS = "plots/positions.csv", "plots/lengths.csv"
@@ -197,7 +197,7 @@ def read_results(revision: str) -> Results:
         ],
         positions=reader.rows(POSITIONS, POSITION_TYPES, "evaluate"),
         lengths=reader.rows(LENGTHS, LENGTH_TYPES, "sample"),
-        embedding=read_embedding(reader),
+        embedding=reader.parsed(EMBEDDING, "train_mlp", PLANES, parse_planes) or {},
         pairs=read_pairs(reader, vocabulary, models),
         samples=reader.lists({name: f"data/samples/{name}.txt" for name in names}),
         missing=reader.missing,
@@ -245,18 +245,10 @@ def losses_of_metrics(reader: Reader) -> dict[str, dict[str, Loss]]:
     return losses
 
 
-def read_embedding(reader: Reader) -> "dict[str, Plane]":
-    """Return where the symbols are in two dimensions, by what was done before.
-
-    Raises:
-        InputError: the file has something else.
-    """
-    planes: dict[str, Plane] = reader.parsed(EMBEDDING, "train_mlp", "JSON", json.loads) or {}
-    if not isinstance(planes, dict) or not all(
-        isinstance(plane, dict) and {"axes", "places"} <= set(plane) for plane in planes.values()
-    ):
-        raise damaged(Path(EMBEDDING), "must have axes and places", "train_mlp")
-    return planes
+def parse_planes(content: bytes) -> "dict[str, Plane]":
+    """Return where the symbols are in two dimensions, by what was done before."""
+    planes = json.loads(content)
+    return {key: {"axes": one["axes"], "places": one["places"]} for key, one in planes.items()}
 
 
 def read_pairs(
