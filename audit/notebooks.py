@@ -157,8 +157,7 @@ def check(notebooks: dict[str, Notebook], groups: dict[str, Group], loops: Loops
             for section in notebook.sections
             for item in section.items
         ]
-        errata = ((one.place, missing_in(one.shown, recipes)) for one in notebook.errata)
-        found += ((f"erratum in {place}", missing) for place, missing in errata)
+        found += [(f"erratum in {e.place}", missing_in(e.shown, recipes)) for e in notebook.errata]
         for place, missing in found:
             for what in missing:
                 raise InputError(f"{SOURCE}: [{name}] {place}: there is no {what}")

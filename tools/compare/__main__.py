@@ -47,10 +47,8 @@ def as_text(rows: list[Row], style: str) -> str:
 
 def as_json(rows: list[Row]) -> str:
     """Return the rows as a list for programs."""
-    found = [row._asdict() for row in rows]
-    return json.dumps(
-        [{key: one[key] for key in one if key != "detail"} for one in found], indent=2
-    )
+    fields = [field for field in Row._fields if field != "detail"]
+    return json.dumps([{field: getattr(row, field) for field in fields} for row in rows], indent=2)
 
 
 def parse_sides(

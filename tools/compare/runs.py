@@ -67,10 +67,8 @@ class Row(NamedTuple):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a program that compares losses."""
-    add, what = (
-        parser.add_argument,
-        f"differences up to this do not matter, 0 or more: {NEGLIGIBLE}",
-    )
+    add = parser.add_argument
+    what = f"differences up to this do not matter, 0 or more: {NEGLIGIBLE}"
     add("--negligible", type=nonnegative, default=NEGLIGIBLE, metavar="NATS", help=what)
     add("--md", action="store_true", help="print a table for a pull request")
     add("--json", action="store_true", help="print everything for programs")

@@ -42,11 +42,10 @@ class Playground(NamedTuple):
     @property
     def default(self) -> str:
         """The model that names are drawn from at first."""
-        preferred = [
-            model["label"] for model in self.data["models"] if model["name"] == DEFAULT_MODEL
-        ]
-        label: str = [*self.labels, *preferred][-1]
-        return label
+        models = self.data["models"]
+        preferred = [model["label"] for model in models if model["name"] == DEFAULT_MODEL]
+        labels: list[str] = self.labels + preferred
+        return labels[-1]
 
 
 def build_playground(sides: dict[str, Results]) -> Playground:

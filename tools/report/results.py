@@ -173,14 +173,15 @@ def read_results(revision: str) -> Results:
         *(VOCABULARY.as_posix(), "build_contexts", "a vocabulary"),
         lambda content: Vocabulary.of(json.loads(content)),
     )
-    bigram_curve = reader.rows(BIGRAM_CURVE, CURVE_TYPES, "train_bigram_neural")
-    mlp_curve = reader.rows(MLP_CURVE, {"split": str} | CURVE_TYPES, "train_mlp")
     names = [name for name in MODELS if name in losses or not losses]
     models = {
         name: tensors
         for name in names
         if (tensors := reader.tensors(model_path(name).as_posix(), model_class(name).stage))
     }
+    splits = reader.lists({split: split_path(split).as_posix() for split in SPLITS})
+    bigram_curve = reader.rows(BIGRAM_CURVE, CURVE_TYPES, "train_bigram_neural")
+    mlp_curve = reader.rows(MLP_CURVE, {"split": str} | CURVE_TYPES, "train_mlp")
     return Results(
         revision=revision,
         commit=files.commit,
@@ -188,7 +189,7 @@ def read_results(revision: str) -> Results:
         run=run,
         stale=stale,
         losses=losses,
-        splits=reader.lists({split: split_path(split).as_posix() for split in SPLITS}),
+        splits=splits,
         vocabulary=vocabulary,
         models=models,
         curves=[
