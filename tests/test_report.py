@@ -412,6 +412,32 @@ def test_training_that_starts_far_above_is_cut_off():
     assert "from 100.00 to 2.00" in chart["text"]
 
 
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        (
+            [3.9, 2.29, 3.47],
+            "it falls from 3.90 to 2.29, the lowest, after step 10, and ends at 3.47.",
+        ),
+        ([3.9, 2.5, 2.1], "it falls from 3.90 to 2.10, the lowest, after the last step."),
+        ([3.9, 4.5, 5.1], "it is lowest at 3.90, after step 0, and ends at 5.10."),
+    ],
+)
+def test_text_of_a_training_has_the_lowest_loss_on_dev_and_its_step(
+    losses: list[float], expected: str
+):
+    curves = [
+        {"of": "mlp", "split": split, "step": 10 * number, "nll": nll}
+        for split, shown in {"train": [4.0, 1.0, 0.5], "dev": losses}.items()
+        for number, nll in enumerate(shown)
+    ]
+    side = SMALL._replace(curves=curves)
+    (chart,) = charts.training_charts({"": side})
+    assert chart["text"].endswith(f"on dev: {expected}")
+    (chart,) = charts.training_charts({"A": side, "B": side})
+    assert chart["text"].endswith(f"on dev: A: {expected[:-1]}; B: {expected}")
+
+
 def test_losses_of_zero_leave_the_others_apart():
     curves = [
         {"of": "mlp", "split": "train", "step": step, "nll": nll}

@@ -68,11 +68,11 @@ def training_charts(sides: dict[str, Results]) -> list[Chart]:
             "color": by_value("split", {split: SPLIT_COLORS[split] for split in splits}),
             "tooltip": tooltip("split", "step", "nll", sides=sides),
         }
-        ends = [row["nll"] for row in shown if row["split"] == splits[-1]]
+        last_split = [row for row in shown if row["split"] == splits[-1]]
         text = (
             f"The loss of {name} over the steps of its training"
             f"{' on train, the batch of a step, and on dev' if 'dev' in splits else ' on train'}: "
-            f"it falls from {ends[0]:.2f} to {ends[-1]:.2f}."
+            f"{describe_curves(last_split)}."
         )
         layers: list[Spec] = []
         for split in splits:
@@ -86,6 +86,36 @@ def training_charts(sides: dict[str, Results]) -> list[Chart]:
         spec = values | {"encoding": encoding, "layer": layers}
         charts.append(chart(f"Training of {name}", text, spec))
     return charts
+
+
+def describe_curves(rows: Rows) -> str:
+    """Return how the loss of each revision changes in words, with its lowest value and step."""
+    curves: dict[str, Rows] = {}
+    for row in rows:
+        curves.setdefault(row["revision"], []).append(row)
+    texts = {name: describe_curve(curve) for name, curve in curves.items()}
+    if len(texts) == 1:
+        return "".join(texts.values())
+    return "; ".join(f"{name}: {text}" for name, text in texts.items())
+
+
+def describe_curve(rows: Rows) -> str:
+    """Return how a loss changes, in words.
+
+    >>> losses = [3.3, 2.1, 2.4]
+    >>> describe_curve([{"step": step, "nll": nll} for step, nll in enumerate(losses)])
+    'it falls from 3.30 to 2.10, the lowest, after step 1, and ends at 2.40'
+    """
+    first, last = rows[0]["nll"], rows[-1]["nll"]
+    lowest = min(rows, key=lambda row: row["nll"])
+    if lowest["nll"] == first:
+        return (
+            f"it is lowest at {first:.2f}, after step {rows[0]['step']:,}, and ends at {last:.2f}"
+        )
+    text = f"it falls from {first:.2f} to {lowest['nll']:.2f}"
+    if lowest["nll"] == last:
+        return f"{text}, the lowest, after the last step"
+    return f"{text}, the lowest, after step {lowest['step']:,}, and ends at {last:.2f}"
 
 
 def tooltip(*fields: str, sides: dict[str, Results] | None = None) -> list[Spec]:
