@@ -19,7 +19,7 @@ PROGRAMS = [
 
 @pytest.fixture
 def worktree(project: Project, tmp_path: Path) -> Project:
-    """A linked worktree of a clone, on a branch of its own, with the results of the clone."""
+    """A linked worktree of a clone, on a separate branch, with the results of the clone."""
     linked = Project(tmp_path / "worktree")
     project.run("git", "worktree", "add", "--quiet", "-b", "topic", str(linked.root))
     linked.run("dvc", "cache", "dir", "--local", str(project.root / ".dvc/cache"))
