@@ -389,12 +389,12 @@ def test_row_with_an_empty_cell_is_left_out():
     ]
 
 
-def test_curves_are_those_of_both_networks():
-    curves = {
-        results.BIGRAM_CURVE: b"step,nll\n1,3.5\n",
-        results.MLP_CURVE: b"split,step,nll\ntrain,1,3.0\ndev,1,3.25\n",
-    }
-    assert results.read_curves(results.Reader(curves.__getitem__)) == [
+def test_curves_are_those_of_both_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("plots").mkdir()
+    Path(results.BIGRAM_CURVE).write_bytes(b"step,nll\n1,3.5\n")
+    Path(results.MLP_CURVE).write_bytes(b"split,step,nll\ntrain,1,3.0\ndev,1,3.25\n")
+    assert read_results("workspace").curves == [
         {"of": "bigram_neural", "split": "train", "step": 1, "nll": 3.5},
         {"of": "mlp", "split": "train", "step": 1, "nll": 3.0},
         {"of": "mlp", "split": "dev", "step": 1, "nll": 3.25},
