@@ -137,8 +137,7 @@ async function loadModels({ models, symbols }) {
 /** Return the numbers of the characters of a text, and the unique ones that are not symbols. */
 function encode(text, { symbols, start, end }) {
   const numbers = new Map(symbols.map((symbol, number) => [symbol, number]));
-  numbers.delete(symbols[start]);
-  numbers.delete(symbols[end]);
+  for (const boundary of [start, end]) numbers.delete(symbols[boundary]);
   const characters = [...text.normalize("NFC")];
   const unknown = [...new Set(characters.filter((character) => !numbers.has(character)))];
   return { unknown, numbers: characters.map((character) => numbers.get(character)) };

@@ -88,13 +88,10 @@ function showDrawn(models, words, typed) {
   if (invalid) return byId("drawn").replaceChildren();
   const values = Object.fromEntries(new FormData(byId("draw")));
   const { logits } = models.find(({ label }) => label === values.model);
-  const names = drawNames(logits, data, {
-    seed: Number(values.seed),
-    count: Number(values.count),
-    temperature: Number(values.temperature),
-    maxLength: data.maxLength,
-    prefix: values.begin ? typed : [],
-  });
+  const prefix = values.begin ? typed : [];
+  const numbers = ["seed", "count", "temperature"].map((key) => [key, Number(values[key])]);
+  const settings = { ...Object.fromEntries(numbers), maxLength: data.maxLength, prefix };
+  const names = drawNames(logits, data, settings);
   const items = names.map((name) => {
     const mark = words.train?.has(name) ? "train" : words.dev?.has(name) ? "dev" : "new";
     const known = words.train ? { class: `mark ${mark}`, title: MARKS[mark] } : {};
@@ -105,8 +102,7 @@ function showDrawn(models, words, typed) {
 
 /** Let people type, and draw. */
 async function startPlayground() {
-  const models = await loadModels(data);
-  const words = await unpack(data.words);
+  const [models, words] = [await loadModels(data), await unpack(data.words)];
   const read = (bytes) => new Set(new TextDecoder().decode(bytes).split("\n"));
   for (const split of Object.keys(words)) words[split] = read(words[split]);
   const [input, form] = [byId("text"), byId("draw")];
@@ -155,9 +151,8 @@ function followCursor(group) {
     for (const table of tables) table.rows[row].cells[column].classList.add("on");
     group.querySelector(".said").textContent = tables[0].rows[row].cells[column].title;
   };
-  const point = ({ target }) => {
-    if (target.tagName === "TD") select(target.parentNode.rowIndex, target.cellIndex);
-  };
+  const point = ({ target: { tagName, parentNode, cellIndex } }) =>
+    tagName === "TD" && select(parentNode.rowIndex, cellIndex);
   for (const kind of ["pointerover", "pointerdown"]) group.addEventListener(kind, point);
   group.addEventListener("keydown", (event) => {
     if (!moves[event.key]) return;
