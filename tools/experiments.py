@@ -89,9 +89,7 @@ def git(*arguments: str) -> bytes:
     finished = subprocess.run(("git", *arguments), check=False, capture_output=True)
     if finished.returncode:
         why = " ".join(finished.stderr.decode(errors="replace").split())
-        why = (
-            why or f"status {finished.returncode}; does another git command, or a hook, run?"
-        )
+        why = why or f"status {finished.returncode}; does another git command, or a hook, run?"
         raise InputError(f"git {arguments[0]}: {why}")
     return finished.stdout
 
