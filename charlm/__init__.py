@@ -6,6 +6,7 @@ Importing it, before anything that imports torch, settles what makes a result th
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +18,7 @@ ARITHMETIC = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
 }
 os.environ.update(ARITHMETIC)
-CPUINFO = Path("/proc/cpuinfo")
+CPUINFO = Path("/proc/cpuinfo")  # of Linux
 FIRST_PROCESSOR = 8192  # characters that describe it
 
 
@@ -38,14 +39,13 @@ if sys.argv[0] == "-m":
             f"{sys.executable} lacks the packages of this project; activate the environment that "
             "`make repro` created: source .venv/bin/activate"
         )
-    if CPUINFO.exists():  # Linux
-        with CPUINFO.open(encoding="ascii", errors="replace") as file:
-            if not has_avx2(file.read(FIRST_PROCESSOR)):
-                sys.exit(
-                    "this processor has no AVX2, or a virtual machine hides it, and torch would "
-                    "end with an illegal instruction; use a machine with AVX2, or let the virtual "
-                    "machine show the processor as it is (qemu: -cpu host)"
-                )
+    with suppress(OSError), CPUINFO.open(encoding="ascii", errors="replace") as file:
+        if not has_avx2(file.read(FIRST_PROCESSOR)):
+            sys.exit(
+                "this processor has no AVX2, or a virtual machine hides it, and torch would end "
+                "with an illegal instruction; use a machine with AVX2, or let the virtual machine "
+                "show the processor as it is (qemu: -cpu host)"
+            )
     # This runs before the slow imports, so it also decides what Ctrl-C does during them: end the
     # program without a stack trace.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

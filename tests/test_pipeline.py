@@ -46,6 +46,11 @@ def test_first_run_in_a_clone_ends_in_the_committed_bytes(finished: Project):
 # --- nothing undeclared -----------------------------------------------------------------------
 
 
+def copy_path(source: Path, target: Path) -> None:
+    """Copy a file or a folder."""
+    (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
+
+
 @pytest.mark.parametrize(
     "stage",
     # in a clone, what is not in the cache is as committed
@@ -54,11 +59,6 @@ def test_first_run_in_a_clone_ends_in_the_committed_bytes(finished: Project):
         for stage in STAGES
     ],
 )
-def copy_path(source: Path, target: Path) -> None:
-    """Copy a file or a folder."""
-    (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
-
-
 def test_stage_needs_only_what_it_declares(quick: Project, tmp_path: Path, stage: str):
     for name in declared(stage, "deps"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
