@@ -108,12 +108,13 @@ class Files:
             raise InputError(" ".join(str(error).split())) from None
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{PIPELINE} or {LOCK}: not as DVC writes it: {error!r}") from None
-        for name, changes in stale.items():
+        if stale:
+            (name, changes), *others = stale.items()
             more = f" and {len(changes) - MAX_CHANGES} more" * (len(changes) > MAX_CHANGES)
-            others = ", ".join(other for other in stale if other != name)
+            too = f"; also stale: {', '.join(other for other, _ in others)}" * bool(others)
             raise InputError(
-                f"stale: stage {name} {', '.join(changes[:MAX_CHANGES])}{more}"
-                f"{f'; also stale: {others}' * bool(others)}; run `dvc repro`"
+                f"stale: stage {name} {', '.join(changes[:MAX_CHANGES])}{more}{too}; "
+                "run `dvc repro`"
             )
         for target in targets:
             actual, recorded = md5(self.read(target)), outs[target].hash_info.value
