@@ -2,9 +2,8 @@
 
     python -m benchmarks.commits    → benchmarks/commits.json, a table
 
-Each commit has a clone, an environment made by its own Makefile, and a cache. The floor of an
-experiment is what its stages and DVC take at least: `import torch` once per stage that needs it,
-and an experiment whose stages only unpack results. It takes about 25 minutes.
+Each commit has a clone, an environment made by its own Makefile, and a cache. It takes about 15
+minutes.
 """
 
 import os
@@ -12,28 +11,16 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
-import yaml
 from tabulate import tabulate
 
 from benchmarks.processes import Cost, machine, run, summarise_pairs
 from charlm.core.storage import write_json
 
-BASELINE = "927356f"  # the last commit before stages and library were separated
+BASELINE = "0e779fd"  # the last commit in which every stage but those that count imported torch
 RESULTS = Path("benchmarks/commits.json")
-STAGES = ("train_mlp", "fit_mixture", "evaluate", "sample")  # of an experiment, that import torch
-PRINT_RECIPE = """
-import yaml
-try:
-    from tools.experiments import overridden
-    from tools.recipes.catalog import load
-except ImportError:  # in BASELINE
-    from tools.recipes import load, overridden
-found = {name: r for group in load().values() for name, r in group.recipes.items()}
-print(yaml.safe_dump(overridden(found["best-mlp"].overrides)))
-"""
+POINTS = 8  # of a sweep
 
 
 def clone(commit: str, folder: Path) -> Path:
@@ -74,18 +61,15 @@ def nothing(folder: Path, number: int) -> Cost:
     return cost_of("dvc", "repro", "--quiet", folder=folder)
 
 
-def best_mlp(folder: Path, number: int) -> Cost:
-    """Train the MLP of the recipe in a folder, imports included."""
-    variables = in_environment(folder)
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        settings = run("python", "-c", PRINT_RECIPE, folder=folder, **variables)
-        (work / "params.yaml").write_text(settings)
-        run("cp", "-r", str(folder / "data"), name, folder=folder)
-        variables["PYTHONPATH"] = str(folder)
-        run("python", "-m", "stages.build_contexts", folder=work, **variables)
-        command = ("python", "-m", "stages.train_mlp")
-        return Cost.of(lambda: run(*command, folder=work, **variables))
+def sweep(folder: Path, number: int) -> Cost:
+    """Run a sweep of widths that were not run before."""
+    widths = ",".join(str(400 + number * POINTS + point) for point in range(POINTS))
+    return cost_of("python", "-m", "tools.sweep", f"mlp.hidden={widths}", folder=folder)
+
+
+def tool(*command: str) -> Callable[[Path, int], Cost]:
+    """Return a measurement of a tool."""
+    return lambda folder, number: cost_of("python", "-m", *command, folder=folder)
 
 
 class Row(NamedTuple):
@@ -98,48 +82,29 @@ class Row(NamedTuple):
 
 
 ROWS = {
-    "experiment": Row("`dvc exp run -S mlp.hidden=300`", 0.72, experiment),
+    "experiment": Row("`dvc exp run -S mlp.hidden=300`", 0.68, experiment),
     "cold": Row("`dvc repro` from nothing", 0.7, cold),
-    "nothing": Row("`dvc repro`, nothing changed", 1.0, nothing),
-    "best-mlp": Row("training of the recipe `best-mlp`", 0.6, best_mlp, pairs=2),  # a minute each
+    "nothing": Row("`dvc repro`, nothing changed", 0.9, nothing),
+    "sweep": Row(f"`tools.sweep` of {POINTS} points", 0.68, sweep, pairs=2),
+    "score": Row("`python -m tools.score emma`", 0.35, tool("tools.score", "emma")),
+    "next": Row("`python -m tools.next a`", 0.35, tool("tools.next", "a")),
+    "generate": Row("`python -m tools.generate`", 0.35, tool("tools.generate")),
 }
 
 
-def without_work(folder: Path, into: Path) -> Path:
-    """Copy a finished clone; its stages unpack the results that they had, and do nothing else."""
-    run("cp", "-r", str(folder), str(into), folder=folder)
-    run("tar", "-cf", "results.tar", "data", "metrics", "plots", folder=into)
-    pipeline = yaml.safe_load((into / "dvc.yaml").read_text())
-    for stage in pipeline["stages"].values():
-        entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
-        paths = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
-        stage["cmd"] = f"tar -xf {into}/results.tar {' '.join(paths)}"
-    (into / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
-    run("dvc", "repro", "--quiet", folder=into, **in_environment(into))
-    identity = ("-c", "user.name=benchmarks", "-c", "user.email=benchmarks@localhost")
-    run("git", *identity, "commit", "--quiet", "--all", "--message", "without work", folder=into)
-    return into
-
-
 def compare(folder: Path) -> dict[str, dict[str, Any]]:
-    """Measure every row in pairs, and the floor of the experiment beside it."""
+    """Measure every row in pairs."""
     before, after = clone(BASELINE, folder / "before"), clone("HEAD", folder / "after")
-    idle = without_work(after, folder / "idle")
     results: dict[str, dict[str, Any]] = {}
     for name, row in ROWS.items():
-        pairs, floors = [], []
+        pairs = []
         for number in range(row.pairs):
             against = row.measure(before, number)
             pairs.append((row.measure(after, number), against))
-            if row.measure is experiment:
-                imports = [cost_of("python", "-c", "import torch", folder=after) for _ in STAGES]
-                floors.append([*imports, experiment(idle, number)])
         results[name] = {"what": row.what, "reach": row.reach}
         for key in Cost._fields:
             times = [(getattr(ours, key), getattr(theirs, key)) for ours, theirs in pairs]
             results[name][key] = summarise_pairs(times)
-        if floors:
-            results[name]["floor"] = median(sum(cost.cpu for cost in costs) for costs in floors)
         print(f"{name}: done", file=sys.stderr)
     return results
 

@@ -20,20 +20,9 @@ def benchmark(path: Path, table: Callable[[dict[str, Any], str], str]) -> str:
     return table(found.get("rows", found), "pipe")
 
 
-def commit_times() -> str:
-    """Return the table of this commit beside an earlier one, and what an experiment consists of."""
-    experiment = read_json(commits.RESULTS)["rows"]["experiment"]
-    floor, after = experiment["floor"], experiment["cpu"]["seconds"]
-    return (
-        f"{benchmark(commits.RESULTS, commits.table)}\n\n"
-        f"Of the {after:.1f} s of an experiment, {floor:.1f} s are its floor: four imports of "
-        "torch, and DVC with stages\nthat only unpack results."
-    )
-
-
 TABLES: dict[str, Make] = {
     "times": lambda: benchmark(compare.RESULTS, compare.table),
-    "commits": commit_times,
+    "commits": lambda: benchmark(commits.RESULTS, commits.table),
     "growth": lambda: benchmark(scale.RESULTS, scale.table),
     "sweep-times": lambda: benchmark(sweeps.RESULTS, sweeps.table),
     "sweep-overhead": lambda: benchmark(sweeps.RESULTS, sweeps.overhead_table),

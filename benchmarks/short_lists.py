@@ -13,7 +13,6 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-import torch
 from tabulate import tabulate
 
 from benchmarks.processes import write_params
@@ -22,6 +21,7 @@ from charlm.data.examples import read_examples
 from charlm.data.vocabulary import read_vocabulary
 from charlm.models.mlp import MLP
 from charlm.names import read_names
+from charlm.scoring import score
 
 SIZES = (100, 250, 500, 1_000, 4_000, 16_000)
 SEEDS = (1, 2, 3)  # of the shuffled names; the other seeds are those of params.yaml
@@ -37,14 +37,9 @@ def loss_on_test(names: list[str], keep: str, folder: Path) -> float:
         for stage in ("split", "build_contexts", "train_mlp"):
             import_module(f"stages.{stage}").main()
         symbols = len(read_vocabulary())
-        test = {
-            name: torch.from_numpy(array.astype(np.int64))
-            for name, array in read_examples("mlp", "test", symbols).items()
-        }
-        model = MLP.load(symbols)
-        with torch.no_grad():
-            loss = torch.nn.functional.cross_entropy(model(test["contexts"]), test["targets"])
-    return loss.item()
+        test = read_examples("mlp", "test", symbols)
+        nll = score(MLP.load(symbols), test["contexts"], test["targets"]).nll
+    return float(nll.mean())
 
 
 def main() -> None:

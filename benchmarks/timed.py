@@ -11,16 +11,14 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Generator
 
 from charlm.core.storage import split_path
 from charlm.data.examples import build_examples, count_next, unique_contexts
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
+from charlm.models.base import log_probabilities
 from charlm.models.mlp import MLP
 from charlm.names import read_names
-from charlm.sampling import sample_names
+from charlm.sampling import Uniforms, sample_names
 from charlm.scoring import Characters, score
 
 Work = Callable[[], object]
@@ -42,12 +40,11 @@ def full_loss(names: list[str], vocabulary: Vocabulary) -> tuple[Work, Work, int
     examples = build_examples(names, vocabulary, model.block_size)
     contexts, inverse = unique_contexts(examples["contexts"])
     counts = count_next(inverse, examples["targets"], len(vocabulary))
-    unique = torch.from_numpy(contexts).long()
-    shares = torch.from_numpy(counts.dense(np.arange(len(unique))) / len(inverse)).float()
+    shares = counts.dense(np.arange(len(contexts))) / len(inverse)
 
     def losses() -> None:
         for _ in range(REPEATS):
-            -(shares * F.log_softmax(model(unique), dim=1)).sum()
+            -(shares * log_probabilities(model.logits(contexts))).sum()
 
     return losses, losses, REPEATS
 
@@ -71,7 +68,7 @@ def sampling(_: list[str], vocabulary: Vocabulary) -> tuple[Work, Work, int]:
     model = MLP.load(len(vocabulary))
 
     def sample(count: int) -> None:
-        sample_names(model, vocabulary, count, 1.0, 30, Generator().manual_seed(1))
+        sample_names(model, vocabulary, count, 1.0, 30, Uniforms(1))
 
     return lambda: sample(10), lambda: sample(10_000), 1
 

@@ -1,10 +1,9 @@
 """Draw names from a model."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from torch import Generator, Tensor
 
 from charlm.data.examples import MAX_CELLS, unique_contexts
 from charlm.data.memory import check_table_memory
@@ -14,6 +13,23 @@ if TYPE_CHECKING:
     from charlm.models.base import Model
 
 MIN_DEFAULT_LENGTH = 30  # characters: twice the longest name of names.txt
+
+
+class Uniforms:
+    """Random numbers, uniform on [0, 1): those of `torch.rand(count, dtype=torch.float64)`.
+
+    They are 53 bits of two outputs of the Mersenne Twister (Matsumoto & Nishimura 1998) each.
+    """
+
+    def __init__(self, seed: int) -> None:
+        """Seed the Mersenne Twister as torch.manual_seed does."""
+        self.twister = np.random.RandomState(seed % 2**32)  # a Generator seeds it in another way
+
+    def draw(self, count: int) -> np.ndarray:
+        """Return the next numbers, (count,) float64."""
+        high, low = self.twister.randint(2**32, size=(count, 2), dtype=np.uint32).T.astype(np.int64)
+        uniform: np.ndarray = ((high % 2**21 << 32) + low) / 2**53
+        return uniform
 
 
 class Samples(NamedTuple):
@@ -29,7 +45,7 @@ def sample_names(
     count: int,
     temperature: float,
     max_length: int,
-    generator: Generator,
+    uniforms: Uniforms,
     prefix: str = "",
 ) -> Samples:
     """Draw names, all unfinished ones by one more character per step.
@@ -40,7 +56,7 @@ def sample_names(
         count: number of names.
         temperature: divides the logits: below 1 the probable becomes more probable.
         max_length: a name with more characters is cut off, and ends in no space.
-        generator: for all random draws.
+        uniforms: for all random draws.
         prefix: the beginning of each name.
 
     Returns:
@@ -65,8 +81,8 @@ def sample_names(
     drawn = np.zeros((count, max_drawn), dtype=start.dtype)
     for position in range(max_drawn):
         # one random number per name, so that the draws of a name do not depend on the others
-        uniforms = torch.rand(count, dtype=torch.float64, generator=generator)[unfinished]
-        symbols = draw(model, contexts, uniforms, temperature, vocabulary).astype(start.dtype)
+        uniform = uniforms.draw(count)[unfinished]
+        symbols = draw(model, contexts, uniform, temperature, vocabulary).astype(start.dtype)
         drawn[unfinished, position] = symbols
         continues = symbols != vocabulary.end
         lengths[unfinished[~continues]] = position
@@ -74,8 +90,9 @@ def sample_names(
         contexts = np.column_stack((contexts[continues], symbols[continues]))[:, 1:]
         if not len(unfinished):
             break
-    rows = zip(drawn.tolist(), lengths, strict=True)
-    names = [prefix + vocabulary.decode(row[:length]) for row, length in rows]
+    text = vocabulary.decode(drawn[np.arange(max_drawn) < lengths[:, None]].tolist())
+    bounds = pairwise([0, *lengths.cumsum().tolist()])
+    names = [prefix + text[start:end] for start, end in bounds]
     for number in unfinished:
         names[number] = names[number].rstrip()
     return Samples(names, len(unfinished))
@@ -84,7 +101,7 @@ def sample_names(
 def draw(
     model: "Model",
     contexts: np.ndarray,
-    uniforms: Tensor,
+    uniform: np.ndarray,
     temperature: float,
     vocabulary: "Vocabulary",
 ) -> np.ndarray:
@@ -93,7 +110,7 @@ def draw(
     Args:
         model: a trained model.
         contexts: (rows, block size), symbol numbers.
-        uniforms: (rows,) float64, uniform on [0, 1).
+        uniform: (rows,) float64, uniform on [0, 1).
         temperature: divides the logits.
         vocabulary: the symbols; a start that is not also the end is never drawn.
 
@@ -104,14 +121,16 @@ def draw(
     drawn = []
     for first in range(0, len(contexts), size):
         unique, inverse = unique_contexts(contexts[first : first + size])
-        logits = model(torch.from_numpy(unique).long()).double()
+        logits = model.logits(unique).astype(np.float64)
         if vocabulary.start != vocabulary.end:
-            logits[:, vocabulary.start] = -torch.inf
+            logits[:, vocabulary.start] = -np.inf
         # relative to the largest logit, so that no temperature makes one infinite
-        logits = (logits - logits.amax(dim=1, keepdim=True)) / temperature
-        cumulative = logits.softmax(dim=1).cumsum(dim=1)[inverse]
-        uniform = uniforms[first : first + size].unsqueeze(1)
-        drawn.append((cumulative <= uniform * cumulative[:, -1:]).sum(dim=1).numpy())
+        logits -= logits.max(axis=1, keepdims=True)
+        with np.errstate(over="ignore"):  # of what is far less probable: minus infinity
+            P = np.exp(logits / temperature)
+        cumulative = (P / P.sum(axis=1, keepdims=True)).cumsum(axis=1)[inverse]
+        threshold = uniform[first : first + size, None] * cumulative[:, -1:]
+        drawn.append((cumulative <= threshold).sum(axis=1))
     return np.concatenate(drawn)
 
 

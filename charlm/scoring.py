@@ -3,7 +3,6 @@
 from typing import NamedTuple, Self
 
 import numpy as np
-import torch
 
 from charlm.core.errors import InputError
 from charlm.data.examples import context_groups
@@ -71,8 +70,8 @@ def score(model: Model, contexts: np.ndarray, targets: np.ndarray) -> Scores:
         )
     nll, is_correct = np.empty(len(targets)), np.empty(len(targets), dtype=bool)
     for group in context_groups(contexts[:, -model.block_size :], model.symbols):
-        logs = log_probabilities(model(torch.from_numpy(group.contexts).long()))
+        logs = log_probabilities(model.logits(group.contexts))
         expected = targets[group.rows]
-        nll[group.rows] = -logs.numpy()[group.inverse, expected]
-        is_correct[group.rows] = logs.argmax(dim=1).numpy()[group.inverse] == expected
+        nll[group.rows] = -logs[group.inverse, expected]
+        is_correct[group.rows] = logs.argmax(axis=1)[group.inverse] == expected
     return Scores(nll, is_correct)

@@ -25,7 +25,7 @@ from charlm.models.base import Model
 from charlm.models.registry import load_models
 from charlm.names import read_names
 from charlm.scoring import Characters, Scores, score
-from charlm.tables import exact, write_rows
+from charlm.tables import cells, exact, write_rows
 
 Metrics = dict[str, float]
 Columns = dict[str, np.ndarray]
@@ -229,7 +229,7 @@ def main() -> None:
         positions += positions_of_split
         metrics |= metrics_of_split
 
-    rows = chain.from_iterable(zip(*table.values(), strict=True) for table in tables)
+    rows = chain.from_iterable(zip(*map(cells, table.values()), strict=True) for table in tables)
     write_rows(DATA / "evaluation.csv", [*tables[0]], rows)
     write_rows(PLOTS / "positions.csv", POSITION_COLUMNS, positions)
     write_metrics(metrics)

@@ -19,7 +19,7 @@ from charlm.core.storage import DATA, METRICS, PLOTS
 from charlm.data.examples import read_examples
 from charlm.data.memory import check_network_memory
 from charlm.data.vocabulary import read_vocabulary
-from charlm.models.mlp import MLP, count_parameters
+from charlm.networks.mlp import MLP, count_parameters
 from charlm.tables import write_facts, write_table
 
 MAX_POINTS = 500  # rows of plots/learning_rate.csv, which is in git

@@ -7,8 +7,6 @@ The mixture is fitted on dev, so its loss on dev is biased; only its loss on tes
 """
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from charlm.core.runtime import run_stage
 from charlm.core.storage import METRICS, model_path
@@ -22,7 +20,7 @@ from charlm.tables import write_facts
 BISECTIONS = 30  # each halves the error of the weight
 
 
-def fit(first: Tensor, second: Tensor) -> float:
+def fit(first: np.ndarray, second: np.ndarray) -> float:
     """Return the weight w that maximises the likelihood under w * first + (1 - w) * second.
 
     The log-likelihood is concave in w, so the zero of its derivative is found by bisection. The
@@ -47,7 +45,7 @@ def main() -> None:
         score(component.load(symbols), examples["contexts"], examples["targets"]).nll
         for component in Mixture.components
     )
-    weight = fit(torch.from_numpy(-first).exp(), torch.from_numpy(-second).exp())
+    weight = fit(np.exp(-first), np.exp(-second))
 
     write_tensors(model_path("mixture"), {"weight": np.array(weight)})
     write_facts(METRICS / "mixture.csv", {"weight": weight})

@@ -12,6 +12,7 @@ from charlm.core.storage import PLOTS, write_bytes
 from charlm.data.examples import bigram_counts, read_examples
 from charlm.data.vocabulary import read_vocabulary
 from charlm.drawing import plots
+from charlm.models.base import log_probabilities
 from charlm.models.bigram_neural import BigramNeural
 
 
@@ -20,11 +21,10 @@ def main() -> None:
     counts = bigram_counts(read_examples("bigram", "train", len(itos)), len(itos))
     # <START> is never a target, <END> never a context
     frequency = np.maximum(counts.sum(axis=0), counts.sum(axis=1))
+    W = BigramNeural.load(len(itos)).arrays["W"]
     tables = {
         "counted, in percent": counts / counts.sum(axis=1, keepdims=True).clip(min=1),
-        "learned by gradient descent, in percent": (
-            BigramNeural.load(len(itos)).W.softmax(dim=1).numpy()
-        ),
+        "learned by gradient descent, in percent": np.exp(log_probabilities(W)),
     }
 
     write_bytes(PLOTS / "bigram_counts.svg", plots.draw_counts(counts, itos))

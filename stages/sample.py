@@ -7,10 +7,8 @@ Every model samples with the same seed: models with the same probabilities make 
 """
 
 import sys
-from statistics import fmean
 
 import numpy as np
-from torch import Generator
 
 from charlm import params
 from charlm.core.runtime import run_stage
@@ -18,7 +16,7 @@ from charlm.core.storage import DATA, METRICS, PLOTS, split_path, write_lines
 from charlm.data.vocabulary import read_vocabulary
 from charlm.models.registry import load_models
 from charlm.names import read_names
-from charlm.sampling import Samples, default_max_length, sample_names
+from charlm.sampling import Samples, Uniforms, default_max_length, sample_names
 from charlm.tables import exact, write_rows
 
 SHOWN = 5  # names of the last model in the printed line
@@ -56,14 +54,14 @@ def measure(samples: Samples, train: set[str], dev: list[str]) -> dict[str, floa
     """
     names = samples.names
     metrics = {
-        "in_train": fmean(name in train for name in names),
+        "in_train": sum(name in train for name in names) / len(names),
         "distinct": len(set(names)) / len(names),
-        "at_most_one_letter": fmean(len(name) <= 1 for name in names),
+        "at_most_one_letter": sum(len(name) <= 1 for name in names) / len(names),
         "cut_off": samples.cut_off / len(names),
     }
     if dev:
         unseen = set(dev) - train
-        metrics["in_dev"] = fmean(name in unseen for name in names)
+        metrics["in_dev"] = sum(name in unseen for name in names) / len(names)
         longest = max(map(len, names + dev))
         difference = length_shares(names, longest) - length_shares(dev, longest)
         metrics["length_distance"] = float(np.abs(difference).sum() / 2)
@@ -100,7 +98,7 @@ def main() -> None:
                 count,
                 settings.temperature,
                 max_length,
-                Generator().manual_seed(settings.seed),
+                Uniforms(settings.seed),
             )
             for count in (settings.count, settings.measured)
         )

@@ -20,7 +20,6 @@ from charlm.core.storage import PLOTS, model_path
 from charlm.data.examples import bigram_counts, read_examples
 from charlm.data.tensors import write_tensors
 from charlm.data.vocabulary import read_vocabulary
-from charlm.models.bigram_neural import BigramNeural
 from charlm.tables import write_rows
 
 
@@ -43,23 +42,23 @@ def objective(nll: Tensor, W: Tensor, l2: float) -> Tensor:
 
 
 def train(
-    model: BigramNeural, frequencies: Tensor, settings: params.BigramNeural
-) -> list[tuple[int, float, float]]:
-    """Initialise the model from N(0, 1) and train it in place.
+    frequencies: Tensor, settings: params.BigramNeural
+) -> tuple[Tensor, list[tuple[int, float, float]]]:
+    """Draw W from N(0, 1) and train it.
 
     Args:
-        model: as large as the vocabulary.
         frequencies: (symbols, symbols) float32, shares of all examples; they sum to 1.
         settings: seed, steps, learning rate and L2 penalty.
 
     Returns:
-        Number of updates, and the loss and the objective after them.
+        W (symbols, symbols) float32, row: logits of what follows one symbol; and the curve: number
+        of updates, and the loss and the objective after them.
 
     Raises:
         InputError: the objective is no longer finite.
     """
-    model.initialise(Generator().manual_seed(settings.seed))
-    W: Tensor = model.W
+    generator = Generator().manual_seed(settings.seed)
+    W = torch.randn(frequencies.shape, generator=generator, requires_grad=True)
     curve = []
     for step in tqdm(range(settings.steps + 1), desc="train_bigram_neural", disable=None):
         nll = loss(W, frequencies)
@@ -69,8 +68,7 @@ def train(
             (gradient,) = torch.autograd.grad(total, W)
             with torch.no_grad():
                 W -= settings.lr * gradient
-    model.requires_grad_(False)
-    return curve
+    return W.detach(), curve
 
 
 def check_finite(total: Tensor, step: int, lr: float) -> float:
@@ -93,10 +91,9 @@ def main() -> None:
     symbols = len(read_vocabulary())
     counts = bigram_counts(read_examples("bigram", "train", symbols), symbols)
     frequencies = torch.from_numpy(counts / counts.sum()).float()
-    model = BigramNeural(symbols)
-    curve = train(model, frequencies, settings)
+    W, curve = train(frequencies, settings)
 
-    write_tensors(model_path("bigram_neural"), model.arrays())
+    write_tensors(model_path("bigram_neural"), {"W": W.numpy()})
     write_rows(PLOTS / "bigram_neural.csv", ["step", "nll", "objective"], curve)
     (_, first_nll, _), (steps, last_nll, _) = curve[0], curve[-1]
     print(f"train_bigram_neural: {steps:,} steps: nll {first_nll:z.4f} → {last_nll:z.4f} on train")

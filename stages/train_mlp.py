@@ -26,7 +26,7 @@ from charlm.data.examples import MAX_CELLS, SparseTable, count_next, read_exampl
 from charlm.data.memory import check_network_memory
 from charlm.data.tensors import Arrays, write_tensors
 from charlm.data.vocabulary import read_vocabulary
-from charlm.models.mlp import MLP, count_parameters
+from charlm.networks.mlp import MLP, count_parameters
 from charlm.optimizers import OPTIMIZERS
 from charlm.projection import principal_plane
 from charlm.tables import write_facts, write_rows

@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +33,10 @@ from charlm.names import parse_list
 from charlm.tables import parse_facts, parse_rows
 from tools.program import run_tool
 
+# What runs in the background ignores Ctrl-C, and programs that the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SETTINGS = params.load(ROOT / "params.yaml")
@@ -45,7 +50,7 @@ same_bytes = pytest.mark.skipif(
 # are about the same thing, so that none can undo what another does.
 THREADS = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
 # numpy refuses to start with a level that the processor lacks, and OpenBLAS crashes
-HAS_AVX512 = cpu_features.get("X86_V4", False)
+HAS_AVX512 = cpu_features.get("AVX512DQ", False)
 NEW_PROCESSOR_AND_TURKISH_LOCALE = {
     "ATEN_CPU_CAPABILITY": "avx512",
     "MKL_CBWR": "AVX512",

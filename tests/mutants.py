@@ -36,7 +36,7 @@ PROJECT = ("charlm", "stages", "tools", "audit", "benchmarks", "tests")
 PIPELINES = {"finished", "quick", "project"}  # the slow fixtures
 SLOW = re.compile("comparisons_in_docs|sixty_most_frequent|keeps_failing|_broken|coverage|19_of")
 SHARED = {  # files of tests besides test_NAME.py, by source file or package
-    "charlm/__init__.py": ("layout", "runtime", "models"),
+    "charlm/__init__.py": ("layout", "runtime", "networks", "arithmetic"),
     "charlm/core/errors.py": ("fetch", "runtime"),
     "tools/hints.py": ("tools", "next"),
     "tools/dvc_state.py": ("rescue",),
@@ -53,7 +53,8 @@ SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/scoring.py": ("evaluate",),
     "charlm/data/tensors.py": ("stored",),
     "charlm/data/vocabulary.py": ("stored", "words"),
-    "charlm.models": ("models", "stored"),
+    "charlm.models": ("models", "networks", "stored"),
+    "charlm.networks": ("networks",),
     "stages": ("words", "stored", "stages"),
     "tools": ("help",),
     "tools/environment.py": ("makefile", "help"),

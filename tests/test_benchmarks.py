@@ -18,7 +18,7 @@ from charlm.core.storage import write_json, write_lines
 from charlm.data.examples import bigram_counts, build_examples
 from charlm.data.tensors import write_tensors
 from charlm.data.vocabulary import Vocabulary
-from charlm.models.mlp import MLP
+from charlm.networks.mlp import MLP
 from stages import train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS
 from tools import deps
@@ -86,8 +86,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_json(tmp_path / "data/vocabulary.json", VOCABULARY.itos)
     model = MLP(27, 3, embedding=10, hidden=200)
     model.initialise("scaled", Generator().manual_seed(1))
-    arrays = model.requires_grad_(False).arrays()
-    write_tensors(tmp_path / "data/models/mlp.safetensors", arrays)
+    write_tensors(tmp_path / "data/models/mlp.safetensors", model.arrays())
     shutil.copy(ROOT / "params.yaml", tmp_path)
     (tmp_path / "report").mkdir()
     (tmp_path / "report/sitecustomize.py").write_text(REPORT)

@@ -20,6 +20,9 @@ NEEDED = {
     "train_ngram_count": set(),
     "plot_mlp": {"matplotlib"},
     "train_mlp": {"torch"},
+    "fit_mixture": set(),
+    "evaluate": set(),
+    "sample": set(),
 }
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 import yaml
 from torch import Generator
 
@@ -19,6 +18,7 @@ from charlm.data import examples, vocabulary
 from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
 from charlm.models.mlp import MLP
+from charlm.networks import mlp as networks
 from stages import evaluate, split, train_bigram_count, train_mlp
 from tests.conftest import ROOT, SETTINGS, Project, losses
 from tools import verify
@@ -616,9 +616,9 @@ def test_stale_scores_are_refused(project: Project):
     assert f"compare: HEAD: {line}" in refused("HEAD", "HEAD~1")
     project.run("git", "reset", "--quiet", "--hard", "HEAD~1")
 
-    with (project.root / "charlm/models/mlp.py").open("a") as source:
+    with (project.root / "charlm/networks/mlp.py").open("a") as source:
         source.write("# another model\n")
-    assert "train_mlp changed since it ran: charlm/models/mlp.py;" in refused("HEAD", "workspace")
+    assert "train_mlp changed since it ran: charlm/networks;" in refused("HEAD", "workspace")
     project.run("git", "restore", ".")
 
     # a stage ran, but those that read its directory did not
@@ -713,16 +713,16 @@ class Lab:
             for split in ("train", "dev")
         )
         generator = Generator().manual_seed(settings.seed)
-        model = MLP(symbols, block_size, settings.embedding, settings.hidden)
-        model.initialise(settings.init, generator)
-        train_mlp.train(model, train, dev, settings, generator)
-        return self.score("mlp", block_size, model)
+        network = networks.MLP(symbols, block_size, settings.embedding, settings.hidden)
+        network.initialise(settings.init, generator)
+        train_mlp.train(network, train, dev, settings, generator)
+        return self.score("mlp", block_size, MLP(network.arrays(), symbols))
 
     def bigram_count(self, smoothing: float) -> Run:
         symbols = len(self.vocabulary)
         counts = examples.bigram_counts(self.built[1]["train"], symbols)
-        P = torch.from_numpy(train_bigram_count.normalise(counts, smoothing))
-        return self.score("bigram_count", 1, BigramCount.from_tensors({"P": P}, symbols))
+        P = train_bigram_count.normalise(counts, smoothing)
+        return self.score("bigram_count", 1, BigramCount({"P": P}, symbols))
 
 
 def in_docs(arguments: str, row: Row) -> bool:

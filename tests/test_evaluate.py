@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from charlm.core.errors import InputError
 from charlm.data.examples import build_examples
@@ -17,9 +16,9 @@ from tests.conftest import losses
 
 VOCABULARY = Vocabulary.of([".", "a", "b"])
 # after the boundary a or b; after a always b; after b the end, or rarely an a
-P = torch.tensor([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]], dtype=torch.float64)
-COUNTED = BigramCount.from_tensors({"P": P}, 3)
-UNIFORM = BigramNeural.from_tensors({"W": torch.zeros(3, 3)}, 3)
+P = np.array([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]])
+COUNTED = BigramCount({"P": P}, 3)
+UNIFORM = BigramNeural({"W": np.zeros((3, 3), np.float32)}, 3)
 
 
 def characters(names: list[str], block_size: int = 1) -> Characters:
@@ -280,7 +279,7 @@ def test_uniform_guess_is_not_worse_than_itself(symbols: int):
     generator = np.random.default_rng(symbols)
     names = ["".join(generator.choice(letters, size=n)) for n in generator.integers(1, 9, size=50)]
     examples = build_examples(names, Vocabulary.of([".", *letters]), 1)
-    model = BigramNeural.from_tensors({"W": torch.zeros(symbols, symbols)}, symbols)
+    model = BigramNeural({"W": np.zeros((symbols, symbols), np.float32)}, symbols)
     _, _, found = evaluate.evaluate_split("dev", names, examples, set(), {"uniform": model}, 0)
     assert found["dev"]["uniform"]["nll"] > math.log(symbols)
     assert [*evaluate.warnings(found, symbols)] == []
@@ -291,7 +290,7 @@ def test_loss_by_name_wherever_the_boundary_is(itos: list[str]):
     vocabulary, names = Vocabulary.of(itos), ["ab", "b", "ab"]
     symbols = len(itos)
     examples = build_examples(names, vocabulary, 1)
-    model = BigramNeural.from_tensors({"W": torch.zeros(symbols, symbols)}, symbols)
+    model = BigramNeural({"W": np.zeros((symbols, symbols), np.float32)}, symbols)
     table, positions, found = evaluate.evaluate_split(
         "dev", names, examples, {"b"}, {"uniform": model}, vocabulary.end
     )

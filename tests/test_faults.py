@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from charlm.models.mlp import count_parameters
+from charlm.networks.mlp import count_parameters
 from tests.conftest import ROOT, STAGES, Project, built_once, clone, facts, posix, table
 
 # 32 of them are in dev, enough to compare runs
@@ -320,7 +320,7 @@ def edit(project: Project, change: str) -> None:
     ("change", "named"),
     [
         ("mlp.hidden=7", "params.yaml: mlp"),
-        pytest.param("charlm/models/mlp.py", "mlp.py", marks=pytest.mark.faults),
+        pytest.param("charlm/networks/mlp.py", "mlp.py", marks=pytest.mark.faults),
         pytest.param("stages/train_mlp.py", "train_mlp.py", marks=pytest.mark.faults),
     ],
 )

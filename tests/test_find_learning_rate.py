@@ -9,7 +9,7 @@ from charlm.core.errors import InputError
 from charlm.data.examples import build_examples
 from charlm.data.tensors import read_tensors
 from charlm.data.vocabulary import Vocabulary
-from charlm.models.mlp import MLP
+from charlm.networks.mlp import MLP
 from stages import find_learning_rate, split
 from stages.train_mlp import Examples, full_loss
 from tests.conftest import SETTINGS, limit_memory, run_stages

@@ -26,29 +26,29 @@ SOURCES = {
     for path in sorted((ROOT / folder).rglob("*.py"))
     if "tests" not in path.parts
 }
-# Ends the process when torch is about to be imported, and prints what torch would find.
+# Ends the process when a package is about to be imported, and prints what it would find.
 WATCH = f"""
 import importlib, os, sys
 
 class Watch:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name == "torch":
+        if name == sys.argv[2]:
             settled = {{key: os.environ.get(key) for key in {ARITHMETIC!r}}} == {ARITHMETIC!r}
             print("settled" if settled else "too early", flush=True)
             os._exit(0)
 
 sys.meta_path.insert(0, Watch)
 importlib.import_module(sys.argv[1])
-print("no torch")
+print("not imported")
 """
 
 
-def import_watched(module: str, folder: Path = ROOT) -> str:
-    """Import a module in a fresh process; tell whether torch is imported, and when."""
+def import_watched(module: str, package: str, folder: Path = ROOT) -> str:
+    """Import a module in a fresh process; tell whether a package is imported, and when."""
     environment = {key: value for key, value in os.environ.items() if key not in ARITHMETIC}
     finished = subprocess.run(
-        [sys.executable, "-c", WATCH, module],
+        [sys.executable, "-c", WATCH, module, package],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -58,10 +58,24 @@ def import_watched(module: str, folder: Path = ROOT) -> str:
     return finished.stdout.strip()
 
 
-# of each package one that needs torch; what settles it is the package
-@pytest.mark.parametrize("module", ["benchmarks.timed", "stages.train_mlp", "tools.score"])
-def test_arithmetic_is_settled_before_torch_is_imported(module: str):
-    assert import_watched(module) == "settled"
+# of each folder one; what settles it is the package
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        ("audit.plain_loops", "torch"),
+        ("benchmarks.timed", "numpy"),
+        ("stages.evaluate", "numpy"),
+        ("stages.train_mlp", "torch"),
+        ("tools.score", "numpy"),
+    ],
+)
+def test_arithmetic_is_settled_before_it_is_imported(module: str, package: str):
+    assert import_watched(module, package) == "settled"
+
+
+@pytest.mark.parametrize("tool", ["score", "next", "generate", "compare", "report"])
+def test_tools_start_without_torch(tool: str):
+    assert import_watched(f"tools.{tool}", "torch") == "not imported"
 
 
 # A program that starts where /proc/cpuinfo is another file.
@@ -103,7 +117,7 @@ def test_processor_without_avx2_is_refused_before_torch_is_imported(
 
 def test_watch_sees_a_torch_that_comes_too_early(tmp_path: Path):
     (tmp_path / "early.py").write_text("import torch\nimport charlm\n")
-    assert import_watched("early", tmp_path) == "too early"
+    assert import_watched("early", "torch", tmp_path) == "too early"
 
 
 @pytest.mark.parametrize("path", SOURCES)

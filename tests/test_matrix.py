@@ -112,14 +112,10 @@ def test_other_versions_of_python_end_in_the_same_bytes(finished: Project, tmp_p
 def test_elsewhere_losses_are_nearly_the_same(finished: Project, tmp_path: Path):
     """Without what makes the arithmetic the same, as on another kind of machine."""
     clone = finished.copy(tmp_path / "clone")
-    for name, line, replacement in (
-        ("charlm/__init__.py", "os.environ.update(ARITHMETIC)\n", ""),
-        ("charlm/models/base.py", "torch.set_num_threads(1)\n", "torch.set_num_threads(2)\n"),
-    ):
-        path = clone.root / name
-        before, found, after = path.read_text().partition(line)
-        assert found
-        path.write_text(before + replacement + after)
+    path = clone.root / "charlm/__init__.py"
+    before, found, after = path.read_text().partition("os.environ.update(ARITHMETIC)\n")
+    assert found
+    path.write_text(before + after)
     clone.repro()
     committed, found = (losses(project.root) for project in (finished, clone))
     assert set(found) == set(committed) == {"train", "dev", "dev_unseen"}

@@ -11,7 +11,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from torch import Generator
 
 from charlm import params
 from charlm.core.errors import InputError
@@ -21,7 +20,7 @@ from charlm.drawing.symbols import symbol_label
 from charlm.models.base import Model
 from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
-from charlm.sampling import default_max_length, sample_names
+from charlm.sampling import Uniforms, default_max_length, sample_names
 from tests.conftest import STAGES, Project, run_stages
 from tools.compare.runs import Run, held_out, parse_evaluation
 from tools.report.browser import open_browser
@@ -204,10 +203,8 @@ def test_drawn_names_are_those_of_python(page: Any):
         settings = {"seed": seed, "temperature": temperature, "prefix": prefix, "count": 12}
         found = page.evaluate(DRAW, {**settings, "maxLength": max_length})
         for name, model in models.items():
-            generator = Generator().manual_seed(seed)
-            drawn = sample_names(
-                model, vocabulary, 12, temperature, max_length, generator, prefix
-            ).names
+            how = (12, temperature, max_length, Uniforms(seed), prefix)
+            drawn = sample_names(model, vocabulary, *how).names
             assert found[name] == drawn, (name, settings)
         assert max_length != 5 or any("<img" in names for names in found.values())
 

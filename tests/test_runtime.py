@@ -55,6 +55,17 @@ def line(stream: TextIO) -> str:
     return with_time_limit(TIMEOUT_S, lambda: stream.readline().encode()).decode()
 
 
+def test_garbage_is_collected_while_a_program_runs_and_not_while_it_imports():
+    code = (
+        "import gc, sys; sys.argv[0] = '-m'; from charlm.core.runtime import run; "
+        "print(gc.isenabled()); run(lambda: print(gc.isenabled(), gc.get_freeze_count() > 0))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert finished.stdout == "False\nTrue True\n"
+
+
 # --- the lock ---------------------------------------------------------------------------------
 
 

@@ -2,9 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor
 
 from charlm import sampling
 from charlm.core.errors import InputError
@@ -13,18 +13,20 @@ from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
 from charlm.models.mlp import MLP
-from charlm.sampling import Samples, default_max_length, sample_names
+from charlm.sampling import Samples, Uniforms, default_max_length, sample_names
 from tests.conftest import limit_memory
+from tests.test_models import random_mlp
 
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # of numpy, on stderr
 VOCABULARY = Vocabulary.of([".", "a", "b"])
 
 
 def counted(*rows: list[float]) -> BigramCount:
-    return BigramCount.from_tensors({"P": torch.tensor(rows, dtype=torch.float64)}, 3)
+    return BigramCount({"P": np.array(rows)}, 3)
 
 
 def neural(*rows: list[float]) -> BigramNeural:
-    return BigramNeural.from_tensors({"W": torch.tensor(rows)}, 3)
+    return BigramNeural({"W": np.float32(rows)}, 3)
 
 
 # a name is a, then any number of b; each continues with probability one half
@@ -40,8 +42,24 @@ def draw(
     max_length: int = 30,
     vocabulary: Vocabulary = VOCABULARY,
 ) -> list[str]:
-    generator = Generator().manual_seed(seed)
-    return sample_names(model, vocabulary, count, temperature, max_length, generator, prefix).names
+    uniforms = Uniforms(seed)
+    return sample_names(model, vocabulary, count, temperature, max_length, uniforms, prefix).names
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2147483647, 2**32 + 5])
+def test_uniforms_are_those_of_torch(seed: int):
+    uniforms, generator = Uniforms(seed), torch.Generator().manual_seed(seed)
+    for count in (1, 3, 20, 1000):  # 2,048 outputs in all, of which the twister has 624 at once
+        expected = torch.rand(count, dtype=torch.float64, generator=generator).numpy()
+        found = uniforms.draw(count)
+        assert found.dtype == np.float64
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_no_uniforms_leave_those_that_follow_as_they_are():
+    uniforms = Uniforms(1)
+    assert uniforms.draw(0).shape == (0,)
+    np.testing.assert_array_equal(uniforms.draw(3), Uniforms(1).draw(3))
 
 
 def test_names_follow_the_model():
@@ -54,9 +72,9 @@ def test_names_follow_the_model():
 
 
 def test_only_the_seed_decides():
-    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the generator that must not matter
     first = draw(count=50)
-    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
     assert draw(count=50) == first
     assert draw(count=50, seed=2) != first
 
@@ -77,16 +95,13 @@ def test_long_names_are_cut_off():
 
 def test_names_cut_off_are_counted():
     endless = counted(*[[0.0, 1.0, 0.0]] * 3)
-    generator = Generator().manual_seed(1)
-    found = sample_names(endless, VOCABULARY, 5, 1.0, 4, generator)
+    found = sample_names(endless, VOCABULARY, 5, 1.0, 4, Uniforms(1))
     assert found == Samples(["aaaa"] * 5, cut_off=5)
     # every second name of up to 3 characters goes on, as does every fourth of up to 2
-    generator = Generator().manual_seed(1)
-    found = sample_names(MODEL, VOCABULARY, 4000, 1.0, 3, generator)
+    found = sample_names(MODEL, VOCABULARY, 4000, 1.0, 3, Uniforms(1))
     assert found.cut_off == found.names.count("abb")
     assert abs(found.cut_off / 4000 - 1 / 4) < 4 * math.sqrt(3 / 16 / 4000)
-    generator = Generator().manual_seed(1)
-    assert sample_names(MODEL, VOCABULARY, 100, 1.0, 100, generator).cut_off == 0
+    assert sample_names(MODEL, VOCABULARY, 100, 1.0, 100, Uniforms(1)).cut_off == 0
 
 
 @pytest.mark.parametrize("blank", [" ", "\u00a0", "\u3000"])
@@ -105,9 +120,7 @@ def test_name_that_is_cut_off_keeps_the_space_at_its_start():
 
 @pytest.mark.parametrize("max_cells", [1, 7, 300])
 def test_names_do_not_depend_on_the_size_of_groups(monkeypatch: pytest.MonkeyPatch, max_cells: int):
-    generator = Generator().manual_seed(5)
-    model = MLP(3, 2, 2, 4)
-    model.initialise("normal", generator)
+    model = random_mlp(3, block_size=2, embedding=2, hidden=4)
     expected = draw(model, count=500)
     assert len(set(expected)) > 10
     monkeypatch.setattr(sampling, "MAX_CELLS", max_cells)
@@ -120,10 +133,10 @@ def test_names_do_not_depend_on_the_size_of_groups(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("temperature", [1e-3, 1.0, 1e6])
 def test_start_is_never_drawn(itos: list[str], temperature: float):
     vocabulary = Vocabulary.of(itos)
-    W = torch.zeros(len(itos), len(itos))
+    W = np.zeros((len(itos), len(itos)), np.float32)
     if vocabulary.start != vocabulary.end:
         W[:, vocabulary.start] = 50.0  # as good as certain
-    model = BigramNeural.from_tensors({"W": W}, len(itos))
+    model = BigramNeural({"W": W}, len(itos))
     names = draw(model, count=3000, temperature=temperature, max_length=1, vocabulary=vocabulary)
     # a, b and the end remain
     assert set(names) == {"", "a", "b"}
@@ -140,10 +153,10 @@ def test_place_of_the_boundary_changes_no_name_that_is_certain(boundary: str):
     ):
         vocabulary = Vocabulary.of(itos)
         a, b = vocabulary.encode("ab").tolist()
-        P = torch.zeros((len(itos), len(itos)), dtype=torch.float64)
+        P = np.zeros((len(itos), len(itos)))
         P[vocabulary.start, a] = P[a, b] = P[b, vocabulary.end] = 1
-        P[P.sum(dim=1) == 0] = 1 / len(itos)
-        model = BigramCount.from_tensors({"P": P}, len(itos))
+        P[P.sum(axis=1) == 0] = 1 / len(itos)
+        model = BigramCount({"P": P}, len(itos))
         assert draw(model, count=3, vocabulary=vocabulary) == ["ab"] * 3
         assert draw(model, count=3, prefix="a", vocabulary=vocabulary) == ["ab"] * 3
 
@@ -173,14 +186,14 @@ def test_high_temperature_is_close_to_uniform_among_what_is_possible():
 
 def test_mlp_sees_the_characters_drawn_before():
     # its block size is 2: a follows the start, b follows .a, the end follows ab
-    C = torch.eye(3)
-    W1 = torch.zeros(6, 3)
+    C = np.eye(3, dtype=np.float32)
+    W1 = np.zeros((6, 3), np.float32)
     for hidden, (before, last) in enumerate([(0, 0), (0, 1), (1, 2)]):
         W1[before, hidden] = W1[3 + last, hidden] = 10.0
-    W2 = torch.zeros(3, 3)
+    W2 = np.zeros((3, 3), np.float32)
     W2[0, 1] = W2[1, 2] = W2[2, 0] = 1000.0
-    tensors = {"C": C, "W1": W1, "b1": torch.full((3,), -15.0), "W2": W2, "b2": torch.zeros(3)}
-    model = MLP.from_tensors(tensors, 3)
+    b1, b2 = np.float32([-15, -15, -15]), np.zeros(3, np.float32)
+    model = MLP({"C": C, "W1": W1, "b1": b1, "W2": W2, "b2": b2}, 3)
     assert draw(model, count=3) == ["ab", "ab", "ab"]
     # a prefix is a context like what was drawn
     assert draw(model, count=2, prefix="a") == ["ab", "ab"]
@@ -202,11 +215,11 @@ def test_context_that_names_share_is_computed_once():
     rows = []
 
     class Watched(BigramCount):
-        def forward(self, contexts: Tensor) -> Tensor:
+        def logits(self, contexts: np.ndarray) -> np.ndarray:
             rows.append(contexts.tolist())
-            return super().forward(contexts)
+            return super().logits(contexts)
 
-    model = Watched.from_tensors({"P": MODEL.P}, 3)
+    model = Watched(MODEL.arrays, 3)
     assert draw(model, count=100, max_length=3) == draw(count=100, max_length=3)
     assert rows == [[[0]], [[1]], [[2]]]
 

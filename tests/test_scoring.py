@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from charlm.core.errors import InputError
 from charlm.data import examples
 from charlm.data.vocabulary import Vocabulary
 from charlm.models.base import log_probabilities
 from charlm.models.bigram_neural import BigramNeural
-from charlm.models.mlp import MLP
 from charlm.scoring import Characters, score
+from tests.test_models import random_mlp
+
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # of numpy, on stderr
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ def test_each_unique_context_is_computed_once(
     rows = []
 
     class Watched(BigramNeural):
-        def forward(self, contexts: Tensor) -> Tensor:
+        def logits(self, contexts: np.ndarray) -> np.ndarray:
             rows.append(contexts.tolist())
-            return super().forward(contexts)
+            return super().logits(contexts)
 
-    W = torch.arange(9.0).reshape(3, 3)
-    model = Watched.from_tensors({"W": W}, 3)
+    W = np.arange(9, dtype=np.float32).reshape(3, 3)
+    model = Watched({"W": W}, 3)
     contexts = np.array([[0, 2], [1, 0], [2, 2], [0, 1], [1, 2]], dtype=np.uint8)
     targets = np.array([2, 0, 1, 1, 2], dtype=np.uint8)
     found = score(model, contexts, targets)
@@ -40,7 +40,7 @@ def test_each_unique_context_is_computed_once(
 
 
 def test_no_characters_have_no_scores():
-    model = BigramNeural.from_tensors({"W": torch.zeros(3, 3)}, 3)
+    model = BigramNeural({"W": np.zeros((3, 3), np.float32)}, 3)
     found = score(model, np.zeros((0, 2), dtype=np.uint8), np.zeros(0, dtype=np.uint8))
     assert (found.nll.shape, found.is_correct.shape) == ((0,), (0,))
 
@@ -61,7 +61,7 @@ def test_characters_of_unique_names_wherever_the_boundary_is(itos: list[str]):
 
 
 def test_contexts_shorter_than_the_block_size_are_refused():
-    model = MLP(3, block_size=2, embedding=1, hidden=1)
+    model = random_mlp(3, block_size=2)
     with pytest.raises(
         InputError, match=r"^mlp needs contexts of 2 symbols; found 1; run `dvc repro`$"
     ):

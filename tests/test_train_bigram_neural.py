@@ -9,7 +9,6 @@ from charlm import params
 from charlm.core.errors import InputError
 from charlm.data.examples import bigram_counts, build_examples
 from charlm.data.vocabulary import Vocabulary
-from charlm.models.bigram_neural import BigramNeural
 from stages import train_bigram_neural
 
 VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])
@@ -29,10 +28,8 @@ def train(
     frequencies: torch.Tensor, seed: int, steps: int, lr: float, l2: float
 ) -> tuple[torch.Tensor, list[tuple[int, float, float]]]:
     """Return the trained weights; and each number of updates, the loss and objective after them."""
-    model = BigramNeural(len(frequencies))
     settings = params.BigramNeural(seed=seed, steps=steps, lr=lr, l2=l2)
-    curve = train_bigram_neural.train(model, frequencies, settings)
-    return model.W, curve
+    return train_bigram_neural.train(frequencies, settings)
 
 
 def test_loss_over_counts_is_the_mean_over_one_hot_rows():
@@ -70,6 +67,13 @@ def test_start_depends_on_the_seed_and_leaves_the_global_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
     other, _ = train(shares(COUNTS), seed=6, steps=1, lr=0.5, l2=0.0)
     assert not torch.equal(first, other)
+
+
+def test_start_is_one_draw_from_the_normal_distribution():
+    # a step so small that no weight changes
+    W, _ = train(torch.full((27, 27), 27**-2), seed=7, steps=1, lr=1e-30, l2=0.0)
+    expected = torch.randn((27, 27), generator=torch.Generator().manual_seed(7))
+    assert torch.equal(W, expected)
 
 
 def test_it_finds_the_counting_bigram():

@@ -10,7 +10,7 @@ from torch import Generator
 from charlm.core.errors import InputError
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary
-from charlm.models.mlp import MLP
+from charlm.networks.mlp import MLP
 from charlm.params import Mlp
 from charlm.tables import parse_rows
 from stages import train_mlp
@@ -328,8 +328,9 @@ def test_stored_model_can_be_trained_further():
     some, chosen = examples("emma", "ava"), settings(steps=1)
     model, _, _ = train(some, examples(), chosen)
     before = train_mlp.full_loss(model, some).item()
-    stored = {name: torch.from_numpy(array) for name, array in model.arrays().items()}
-    again = MLP.from_tensors(stored, 27)
+    again = MLP(27, 3, chosen.embedding, chosen.hidden)
+    again.load_state_dict({key: torch.from_numpy(array) for key, array in model.arrays().items()})
+    again.requires_grad_(False)
     train_mlp.train(again, some, examples(), chosen, Generator())
     assert train_mlp.full_loss(again, some).item() < before
 

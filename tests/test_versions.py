@@ -8,7 +8,7 @@ import matplotlib  # noqa: F401 - a stage that has loaded it is checked
 import pytest
 
 from charlm.core.errors import InputError
-from charlm.core.versions import CONSTRAINTS, check_versions, read_pins
+from charlm.core.versions import CONSTRAINTS, PINNED, check_versions, read_pins
 from tests.conftest import ROOT, Project
 
 INSTALLED = metadata.version("matplotlib")
@@ -26,13 +26,13 @@ def write_params(versions: str) -> None:
 
 def test_installed_packages_are_those_of_constraints():
     for name, version in read_pins(ROOT / CONSTRAINTS).items():
-        if name in ("matplotlib", "pandas", "torch"):
+        if name in PINNED:
             assert metadata.version(name).partition("+")[0] == version
 
 
 def test_pinned_version_passes_and_so_does_a_folder_without_pins():
     check_versions("plot_mlp")
-    CONSTRAINTS.write_text(f"matplotlib=={INSTALLED}\nnumpy==0.1\n")
+    CONSTRAINTS.write_text(f"matplotlib=={INSTALLED}\ntabulate==0.1\n")
     check_versions("plot_mlp")
 
 

@@ -7,9 +7,8 @@ python -m tools.generate --model wrong_axis --max-length 200   what a forgotten 
 import sys
 import unicodedata
 
-import torch
+import numpy as np
 from pydantic import ValidationError
-from torch import Generator
 
 from charlm import params
 from charlm.core.errors import InputError
@@ -22,7 +21,7 @@ from charlm.models.bigram_neural import BigramNeural
 from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
 from charlm.params import Sample
-from charlm.sampling import default_max_length, sample_names
+from charlm.sampling import Uniforms, default_max_length, sample_names
 from tools.dvc_state import warn_if_stale
 from tools.hints import lower_case_hint, other_case_hint
 from tools.program import argument_parser, run_tool
@@ -37,7 +36,7 @@ SETTINGS = ("seed", "count", "temperature", "max_length")  # of the section `sam
 def load(model: str, symbols: int) -> Model:
     """Return a trained model, or a bigram of zeros for the uniform one."""
     if model == UNIFORM:
-        return BigramNeural.from_tensors({"W": torch.zeros(symbols, symbols)}, symbols)
+        return BigramNeural({"W": np.zeros((symbols, symbols), np.float32)}, symbols)
     return load_models(symbols, (model,))[model]
 
 
@@ -58,8 +57,7 @@ def normalised_along_the_wrong_axis(names: list[str], vocabulary: Vocabulary) ->
             "vocabulary.boundary: one, and every character in train"
         )
     P = N / sums
-    tensors = {"P": torch.from_numpy(P / P.sum(axis=1, keepdims=True))}
-    return BigramCount.from_tensors(tensors, len(vocabulary))
+    return BigramCount({"P": P / P.sum(axis=1, keepdims=True)}, len(vocabulary))
 
 
 def draw(
@@ -85,8 +83,7 @@ def draw(
     """
     if len(prefix) > max_length:
         raise InputError(f"--prefix: at most {max_length} characters are allowed; found {prefix!r}")
-    generator = Generator().manual_seed(settings.seed)
-    how = (settings.count, settings.temperature, max_length, generator, prefix)
+    how = (settings.count, settings.temperature, max_length, Uniforms(settings.seed), prefix)
     names: list[str] = []
     for _ in range(MAX_ROUNDS):
         try:

@@ -16,7 +16,6 @@ import unicodedata
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from tabulate import tabulate
 
 from charlm.core.errors import InputError
@@ -60,8 +59,8 @@ def predict(prefix: str, model: Model, vocabulary: Vocabulary) -> Prediction:
         contexts = build_examples([prefix], vocabulary, model.block_size)["contexts"]
     except ValueError as error:
         raise InputError(f"{prefix!r}: {error}{lower_case_hint(prefix, vocabulary)}") from None
-    (logs,) = log_probabilities(model(torch.from_numpy(contexts[-1:]).long()))
-    return Prediction(contexts[-1], logs.exp().numpy(), None)
+    (logs,) = log_probabilities(model.logits(contexts[-1:]))
+    return Prediction(contexts[-1], np.exp(logs), None)
 
 
 def count_next(prediction: Prediction, examples: Arrays, backs_off: bool) -> Prediction:

@@ -12,7 +12,6 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from tabulate import tabulate
 
 from charlm.core.errors import InputError
@@ -49,7 +48,7 @@ def score(name: str, model: Model, vocabulary: Vocabulary) -> list[Step]:
     except ValueError as error:
         raise InputError(f"{name!r}: {error}{lower_case_hint(name, vocabulary)}") from None
     contexts, targets = examples["contexts"], examples["targets"].tolist()
-    rows = log_probabilities(model(torch.from_numpy(contexts).long()))
+    rows = log_probabilities(model.logits(contexts))
     return [
         Step(vocabulary.decode(context), vocabulary.itos[target], row[target].item())
         for context, target, row in zip(contexts, targets, rows, strict=True)

@@ -13,8 +13,7 @@ from audit import notebooks, plain_loops
 from charlm import params
 from charlm.data.examples import bigram_counts, build_examples
 from charlm.data.vocabulary import Vocabulary
-from charlm.models.bigram_neural import BigramNeural
-from charlm.models.mlp import MLP
+from charlm.networks.mlp import MLP
 from stages import split, train_bigram_count, train_bigram_neural
 from tests.conftest import ROOT, SETTINGS, same_bytes
 from tools.recipes import catalog
@@ -142,7 +141,7 @@ def test_summed_penalty_of_one_notebook(names: list[str]):
     last = []
     for seed in range(6):
         settings = params.BigramNeural(seed=seed, steps=100, lr=1.0, l2=7.84)
-        curve = train_bigram_neural.train(BigramNeural(28), frequencies, settings)
+        _, curve = train_bigram_neural.train(frequencies, settings)
         last.append(curve[99])  # before the last update, as the notebook has it
     _, losses, objectives = (np.array(column) for column in zip(*last, strict=True))
     assert objectives.mean() == pytest.approx(3.339, abs=0.005)

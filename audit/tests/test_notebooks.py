@@ -22,9 +22,9 @@ from charlm.data.vocabulary import Vocabulary
 from charlm.models.base import log_probabilities
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
-from charlm.models.mlp import MLP
-from charlm.sampling import draw, sample_names
-from stages import train_bigram_count, train_mlp
+from charlm.networks.mlp import MLP
+from charlm.sampling import Uniforms, draw, sample_names
+from stages import train_bigram_count, train_bigram_neural, train_mlp
 from stages.split import cut, shuffle
 from tests.conftest import ROOT
 from tools import score
@@ -56,10 +56,19 @@ def inputs(names: list[str], vocabulary: Vocabulary, block_size: int) -> tuple[T
 
 
 def table(P: np.ndarray) -> BigramCount:
-    """Return a counting bigram with these probabilities; the sampler makes its rows sum to 1."""
-    model = BigramCount(len(P))
-    model.P = torch.from_numpy(P)
-    return model
+    """Return a counting bigram with these probabilities, after rows are made to sum to 1."""
+    return BigramCount({"P": P / P.sum(axis=1, keepdims=True)}, len(P))
+
+
+class Drawn(Uniforms):
+    """Uniforms from a generator of torch that is also used for other draws."""
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+
+    def draw(self, count: int) -> np.ndarray:
+        """Return the next numbers, (count,) float64."""
+        return torch.rand(count, dtype=torch.float64, generator=self.generator).numpy()
 
 
 # --- pairs ------------------------------------------------------------------------------------
@@ -351,9 +360,9 @@ def test_shapes_of_the_mlp(
     logits = model(contexts, drop=lambda layer: hidden.append(layer) or layer)
     assert hidden[0].shape == (examples, 100)
     assert logits.shape == (examples, symbols)
-    probabilities = log_probabilities(logits).exp()
+    probabilities = np.exp(log_probabilities(logits.detach().numpy()))
     assert probabilities.shape == (examples, symbols)
-    assert probabilities.sum(dim=1).tolist() == pytest.approx([1.0] * examples)
+    assert probabilities.sum(axis=1).tolist() == pytest.approx([1.0] * examples)
 
 
 @pytest.mark.parametrize(
@@ -361,13 +370,18 @@ def test_shapes_of_the_mlp(
 )
 def test_shapes_of_the_neural_bigram(vocabulary: Vocabulary, symbols: int):
     contexts, targets = inputs(["emma"], vocabulary, 1)
-    model = BigramNeural(symbols)
-    model.initialise(Generator().manual_seed(SEED))
-    logits = model(contexts)
+    generator = Generator().manual_seed(SEED)
+    W = torch.randn((symbols, symbols), generator=generator, requires_grad=True)
+    logits = BigramNeural({"W": W.detach().numpy()}, symbols).logits(contexts.numpy())
     assert logits.shape == (5, symbols)
-    assert torch.equal(logits, F.one_hot(contexts[:, 0], symbols).float() @ model.W)
-    F.cross_entropy(logits, targets).backward()
-    assert model.W.grad.shape == (symbols, symbols)
+    product = F.one_hot(contexts[:, 0], symbols).float() @ W
+    assert torch.equal(torch.from_numpy(logits), product)
+    counts = torch.zeros(symbols, symbols)
+    counts[contexts[:, 0], targets] = 1  # the five pairs are different ones
+    loss = train_bigram_neural.loss(W, counts / 5)
+    assert loss.item() == pytest.approx(F.cross_entropy(product, targets).item())
+    loss.backward()
+    assert W.grad.shape == (symbols, symbols)
 
 
 def test_shapes_of_a_row_of_the_embedding_and_its_one_hot_product():
@@ -398,13 +412,14 @@ def drawn(names: list[str]) -> dict[str, str]:
     as torch did when the notebook was run.
     """
     generator = Generator().manual_seed(SEED)
+    uniforms = Drawn(generator)
     counts = pairs(names)
     P = train_bigram_count.normalise(counts, smoothing=0)
     found = {}
 
     def name_list(model: BigramCount) -> str:
         samples = [
-            sample_names(model, ONE_SYMBOL, 1, 1.0, 200, generator).names[0] for _ in range(10)
+            sample_names(model, ONE_SYMBOL, 1, 1.0, 200, uniforms).names[0] for _ in range(10)
         ]
         return " ".join(f"{name}." for name in samples)
 
@@ -413,26 +428,24 @@ def drawn(names: list[str]) -> dict[str, str]:
     found["random"] = " ".join(f"{x:.4f}" for x in (*random, random.sum(), *shares))
     three = table(np.tile(shares.double().numpy(), (3, 1)))
     for count in (20, 50):
-        uniforms = torch.rand(count, dtype=torch.float64, generator=generator)
         contexts = np.zeros((count, 1), dtype=np.uint8)
-        symbols = draw(three, contexts, uniforms, 1.0, Vocabulary.of([".", "a", "b"]))
+        symbols = draw(three, contexts, uniforms.draw(count), 1.0, Vocabulary.of([".", "a", "b"]))
         found[f"{count} draws"] = " ".join(map(str, symbols))
         found[f"shares of {count}"] = " ".join(f"{(symbols == n).mean():g}" for n in range(3))
-    chance = torch.rand(1, dtype=torch.float64, generator=generator)
-    first = draw(table(P), np.zeros((1, 1), dtype=np.uint8), chance, 1.0, ONE_SYMBOL)
+    start = np.zeros((1, 1), dtype=np.uint8)
+    first = draw(table(P), start, uniforms.draw(1), 1.0, ONE_SYMBOL)
     found["first letter"] = ONE_SYMBOL.itos[first[0]]
     found["counts"] = name_list(table(P))
     found["uniform"] = name_list(load(UNIFORM, 27))
     found["normalised"] = name_list(table(P))
     found["wrong axis"] = name_list(table(counts / counts.sum(axis=1)))
-    model = BigramNeural(27)
-    model.initialise(generator)
-    contexts, targets = inputs(["emma"], ONE_SYMBOL, 1)
-    rows = log_probabilities(model(contexts))
-    found["rows"] = "; ".join(" ".join(f"{p:.4f}" for p in row) for row in rows.exp().tolist())
-    nats = rows[torch.arange(5), targets]
-    found["probabilities"] = " ".join(f"{p:.7f}" for p in nats.exp().tolist())
-    found["log-probabilities"] = " ".join(f"{x:.6f}" for x in nats.tolist())
+    model = BigramNeural({"W": torch.randn((27, 27), generator=generator).numpy()}, 27)
+    emma = build_examples(["emma"], ONE_SYMBOL, 1)
+    rows = log_probabilities(model.logits(emma["contexts"]))
+    found["rows"] = "; ".join(" ".join(f"{p:.4f}" for p in row) for row in np.exp(rows))
+    nats = rows[np.arange(5), emma["targets"]]
+    found["probabilities"] = " ".join(f"{p:.7f}" for p in np.exp(nats))
+    found["log-probabilities"] = " ".join(f"{x:.6f}" for x in nats)
     found["loss"] = f"{-nats.mean():.6f}"
     # five names of a matrix that was drawn without the generator, 71 symbols as printed
     torch.rand(71, dtype=torch.float64, generator=generator)
@@ -660,9 +673,9 @@ def test_least_possible_loss_on_train(names: list[str], block_size: int, least: 
 
 def test_large_logits_overflow_in_exp_but_not_in_log_probabilities():
     small, large = torch.tensor([[-2.0, -3.0, 0.0, 5.0], [-100.0, -3.0, 0.0, 100.0]])
-    found = log_probabilities(small).exp()  # [001], from here on
+    found = np.exp(log_probabilities(small.numpy()))  # [001], from here on
     assert " ".join(f"{p:.4e}" for p in found) == "9.0466e-04 3.3281e-04 6.6846e-03 9.9208e-01"
-    assert log_probabilities(small - 5).tolist() == pytest.approx(found.log().tolist())
+    assert log_probabilities((small - 5).numpy()).tolist() == pytest.approx(np.log(found).tolist())
     negative = torch.tensor([-100.0, -3.0, 0.0, 5.0]).exp()  # is harmless
     assert (negative / negative.sum()).sum().item() == pytest.approx(1)
     counts = large.exp()
@@ -670,4 +683,4 @@ def test_large_logits_overflow_in_exp_but_not_in_log_probabilities():
     assert " ".join(f"{x:g}" for x in counts / counts.sum()) == "0 0 0 nan"
     shifted = (large - 100).exp()
     assert " ".join(f"{x:.4e}" for x in shifted) == "0.0000e+00 1.4013e-45 3.7835e-44 1.0000e+00"
-    assert log_probabilities(large).tolist() == pytest.approx([-200.0, -103.0, -100.0, 0.0])
+    assert log_probabilities(large.numpy()).tolist() == pytest.approx([-200.0, -103.0, -100.0, 0.0])

@@ -42,6 +42,9 @@ def run_stage(main: Callable[[], None]) -> None:
 
 def run(main: Callable[[], None]) -> None:
     """Run a program; print an error of its input as one line and exit with its status."""
+    if not gc.isenabled():  # since `charlm` was imported; all objects until here stay
+        gc.freeze()
+        gc.enable()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # a terminal whose encoding lacks an arrow shows a question mark instead

@@ -7,7 +7,8 @@ from pathlib import Path
 from charlm.core.errors import InputError
 
 CONSTRAINTS, PARAMS = Path("constraints.txt"), Path("params.yaml")
-PINNED = ("matplotlib", "pandas", "torch")  # packages whose version can change bytes
+# packages whose version can change bytes
+PINNED = ("matplotlib", "numpy", "pandas", "scipy", "torch")
 ALLOWING = "environment.versions=any"
 
 

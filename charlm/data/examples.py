@@ -60,13 +60,25 @@ def unique_contexts(contexts: np.ndarray) -> UniqueContexts:
     Args:
         contexts: (examples, block size), symbol numbers of any unsigned type.
     """
-    if not contexts.shape[1]:  # if there are examples, they share the empty context
+    width = contexts.itemsize * contexts.shape[1]
+    if not width:  # if there are examples, they share the empty context
         return UniqueContexts(contexts[:1], np.zeros(len(contexts), dtype=np.int64))
     # a row as one string of bytes, most significant first: 7 times faster than by columns
-    rows = np.ascontiguousarray(contexts, dtype=contexts.dtype.newbyteorder(">"))
-    keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    return UniqueContexts(contexts[first], inverse)
+    big_endian = contexts.dtype.newbyteorder(">")
+    rows = np.ascontiguousarray(contexts, dtype=big_endian).view(np.uint8).reshape(-1, width)
+    if width > 8:
+        keys = rows.view(np.dtype((np.void, width))).ravel()
+        unique, inverse = np.unique(keys, return_inverse=True)
+    else:  # as one integer: 4 to 10 times faster again
+        padded = np.zeros((len(rows), 8), dtype=np.uint8)
+        padded[:, -width:] = rows
+        keys = padded.view(">u8").ravel().astype(np.uint64)
+        unique, inverse = np.unique(keys, return_inverse=True)
+        unique = unique.astype(">u8")
+    rows = unique.view(np.uint8).reshape(len(unique), max(8, width))[:, -width:]
+    return UniqueContexts(
+        np.ascontiguousarray(rows).view(big_endian).astype(contexts.dtype), inverse
+    )
 
 
 class Group(NamedTuple):

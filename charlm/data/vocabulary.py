@@ -103,7 +103,7 @@ class Vocabulary:
         >>> Vocabulary.of([".", "a", "e", "m", "v"]).decode([0, 1, 4, 1])
         '.ava'
         """
-        return "".join(self.itos[number] for number in numbers)
+        return "".join(map(self.itos.__getitem__, numbers))
 
 
 def _code_points(text: str) -> np.ndarray:

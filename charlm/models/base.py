@@ -1,40 +1,38 @@
-"""What every model has: logits from contexts, and tensors that can be stored and read back."""
+"""What every model has: logits from contexts, and arrays that are checked when they are read."""
 
 from typing import ClassVar, Self
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+import numpy as np
 
 from charlm.core.storage import damaged, model_path
 from charlm.data.tensors import Arrays, read_tensors
 
-# Sums are split among threads, so their number is part of the result. One is as fast as two at
-# small batches, and leaves the other cores to experiments that run side by side.
-torch.set_num_threads(1)
-
 MAX_ROUNDING_ERROR = 1e-6  # of a sum of probabilities
 
+Shapes = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape of each array
 
-def log_probabilities(logits: Tensor) -> Tensor:
+
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
     """Return the log of softmax over the last dimension, float64, for logits of any size."""
-    return F.log_softmax(logits.double(), dim=-1)
+    logs: np.ndarray = logits - logits.max(axis=-1, keepdims=True).astype(np.float64)
+    logs -= np.log(np.exp(logs).sum(axis=-1, keepdims=True))
+    return logs
 
 
-def check_probabilities(name: str, P: Tensor) -> None:
+def check_probabilities(name: str, P: np.ndarray) -> None:
     """Check that probabilities are at least 0 and sum to 1 over the last dimension.
 
     Raises:
         ValueError: they do not.
     """
-    if (P < 0).any() or (abs(P.sum(dim=-1) - 1) > MAX_ROUNDING_ERROR).any():
+    if (P < 0).any() or (abs(P.sum(axis=-1) - 1) > MAX_ROUNDING_ERROR).any():
         raise ValueError(f"{name} has negative probabilities, or some that do not sum to 1")
 
 
-class Model(nn.Module):
-    """A model of the next symbol, given the symbols before it.
+class Model:
+    """A trained model of the next symbol, given the symbols before it.
 
-    Its sizes are the shapes of its tensors, so that a stored model needs nothing else to be read
+    Its sizes are the shapes of its arrays, so that a stored model needs nothing else to be read
     back. It uses the last `block_size` symbols of a context, which may be longer.
     """
 
@@ -43,56 +41,66 @@ class Model(nn.Module):
     components: ClassVar[tuple[type["Model"], ...]] = ()  # the models that it is composed of
     block_size: int = 1
 
-    def __init__(self, symbols: int) -> None:
-        """Prepare a model of a vocabulary of this size."""
-        super().__init__()
-        self.symbols = symbols
+    def __init__(self, arrays: Arrays, symbols: int, *components: "Model") -> None:
+        """Take the arrays of a stored model.
 
-    def forward(self, contexts: Tensor) -> Tensor:
+        Args:
+            arrays: as they are stored.
+            symbols: size of the vocabulary.
+            components: the models that it is composed of.
+
+        Raises:
+            ValueError: they are not the arrays of such a model of this vocabulary.
+        """
+        self.arrays = arrays
+        self.symbols = symbols
+        try:
+            expected = self.expected_shapes()
+        except (LookupError, TypeError, ZeroDivisionError):
+            raise ValueError(f"not the tensors of {self.name}: {', '.join(arrays)}") from None
+        self.check_shapes(expected)
+        self.check_values()
+
+    def logits(self, contexts: np.ndarray) -> np.ndarray:
         """Return the logits of the next symbol.
 
         Args:
-            contexts: (rows, at least block size), int64.
+            contexts: (rows, at least block size), symbol numbers of any integer type.
 
         Returns:
             (rows, symbols), float32 or float64.
         """
         raise NotImplementedError
 
-    @classmethod
-    def shaped_like(cls, tensors: dict[str, Tensor], symbols: int, *components: "Model") -> Self:
-        """Return a model with the sizes of stored tensors; their values are assigned afterwards.
+    def expected_shapes(self) -> Shapes:
+        """Return what arrays such a model has, given the sizes that they imply.
 
         Raises:
-            ValueError, LookupError, ZeroDivisionError: such a model has other tensors.
+            ValueError, LookupError, TypeError, ZeroDivisionError: such a model has other arrays.
         """
-        return cls(symbols)
+        raise NotImplementedError
 
-    @classmethod
-    def from_tensors(cls, tensors: dict[str, Tensor], symbols: int, *components: "Model") -> Self:
-        """Return the model that has these tensors.
+    def check_shapes(self, expected: Shapes) -> None:
+        """Compare names, types and shapes of the arrays with those expected.
 
         Raises:
-            ValueError: they are not the tensors of such a model of this vocabulary.
+            ValueError: they differ.
         """
-        try:
-            with torch.device("meta"):  # no memory: the stored tensors take the place of these
-                model = cls.shaped_like(tensors, symbols, *components)
-        except (LookupError, ZeroDivisionError):
-            raise ValueError(f"not the tensors of {cls.name}: {', '.join(tensors)}") from None
-        for key, expected in model.state_dict().items():
-            if key in tensors and tensors[key].dtype != expected.dtype:
-                raise ValueError(f"{key} is {tensors[key].dtype}, not {expected.dtype}")
-        try:
-            model.load_state_dict(tensors, assign=True)
-        except RuntimeError as error:  # names missing, unexpected and wrongly shaped tensors
-            reason = " ".join(str(error).partition(":")[2].split())
-            raise ValueError(f"not {cls.name} for {symbols} symbols: {reason}") from None
-        model.check_values()
-        return model.requires_grad_(False)
+        for key, array in self.arrays.items():
+            if key in expected and str(array.dtype) != expected[key][0]:
+                raise ValueError(f"{key} is {array.dtype}, not {expected[key][0]}")
+        problems = [f"{key} is missing" for key in expected if key not in self.arrays]
+        for key, array in self.arrays.items():
+            if key not in expected:
+                problems.append(f"{key} is unknown")
+            elif array.shape != expected[key][1]:
+                problems.append(f"{key} has the shape {array.shape}, not {expected[key][1]}")
+        if problems:
+            listed = ", ".join(problems)
+            raise ValueError(f"not {self.name} for {self.symbols} symbols: {listed}")
 
     def check_values(self) -> None:
-        """Check what tensors of the right shapes can still get wrong.
+        """Check what arrays of the right shapes can still get wrong.
 
         Raises:
             ValueError: no training stores such values.
@@ -111,12 +119,7 @@ class Model(nn.Module):
         """
         path = model_path(cls.name)
         arrays = read_tensors(path, cls.stage)
-        tensors = {key: torch.from_numpy(array) for key, array in arrays.items()}
         try:
-            return cls.from_tensors(tensors, symbols, *components)
+            return cls(arrays, symbols, *components)
         except ValueError as error:
-            raise damaged(path, str(error).replace("torch.", ""), cls.stage) from None
-
-    def arrays(self) -> Arrays:
-        """Return the tensors as they are stored."""
-        return {key: tensor.numpy() for key, tensor in self.state_dict().items()}
+            raise damaged(path, str(error), cls.stage) from None

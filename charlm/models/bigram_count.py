@@ -2,27 +2,30 @@
 
 from typing import ClassVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from charlm.models.base import Model, check_probabilities
+from charlm.models.base import Model, Shapes, check_probabilities
 
 
 class BigramCount(Model):
-    """Probabilities of the next symbol after each symbol."""
+    """Probabilities of the next symbol after each symbol.
+
+    Its array is P (symbols, symbols) float64, row: context, column: next; rows sum to 1.
+    """
 
     name: ClassVar[str] = "bigram_count"
     stage: ClassVar[str] = "train_bigram_count"
-    P: Tensor  # (symbols, symbols) float64, row: context, column: next; rows sum to 1
 
-    def __init__(self, symbols: int) -> None:
-        super().__init__(symbols)
-        self.register_buffer("P", torch.empty((symbols, symbols), dtype=torch.float64))
-
-    def forward(self, contexts: Tensor) -> Tensor:
+    def logits(self, contexts: np.ndarray) -> np.ndarray:
         """Return the logs of the rows of P."""
-        return self.P[contexts[:, -1]].log()
+        with np.errstate(divide="ignore"):  # log 0 is minus infinity
+            logs: np.ndarray = np.log(self.arrays["P"][contexts[:, -1]])
+        return logs
+
+    def expected_shapes(self) -> Shapes:
+        """Return the shape of P."""
+        return {"P": ("float64", (self.symbols, self.symbols))}
 
     def check_values(self) -> None:
         """Check that every row of P is a distribution."""
-        check_probabilities("P", self.P)
+        check_probabilities("P", self.arrays["P"])

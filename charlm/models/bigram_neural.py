@@ -1,29 +1,26 @@
-"""The neural bigram: one weight matrix."""
+"""The neural bigram: one weight matrix. `stages.train_bigram_neural` trains it."""
 
 from typing import ClassVar
 
-import torch
-from torch import Generator, Tensor, nn
+import numpy as np
 
-from charlm.models.base import Model
+from charlm.models.base import Model, Shapes
 
 
 class BigramNeural(Model):
-    """Logits of the next symbol after each symbol."""
+    """Logits of the next symbol after each symbol.
+
+    Its array is W (symbols, symbols) float32, row: logits of what follows one symbol.
+    """
 
     name: ClassVar[str] = "bigram_neural"
     stage: ClassVar[str] = "train_bigram_neural"
 
-    def __init__(self, symbols: int) -> None:
-        super().__init__(symbols)
-        # (symbols, symbols) float32, row: logits of what follows one symbol
-        self.W = nn.Parameter(torch.empty(symbols, symbols))
-
-    @torch.no_grad()
-    def initialise(self, generator: Generator) -> None:
-        """Draw W from N(0, 1)."""
-        self.W.copy_(torch.randn(self.W.shape, generator=generator))
-
-    def forward(self, contexts: Tensor) -> Tensor:
+    def logits(self, contexts: np.ndarray) -> np.ndarray:
         """Return rows of W: a one-hot vector times W gives the same."""
-        return self.W[contexts[:, -1]]
+        rows: np.ndarray = self.arrays["W"][contexts[:, -1]]
+        return rows
+
+    def expected_shapes(self) -> Shapes:
+        """Return the shape of W."""
+        return {"W": ("float32", (self.symbols, self.symbols))}

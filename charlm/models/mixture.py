@@ -1,42 +1,44 @@
 """The mixture: the MLP's probabilities and the counting n-gram model's, averaged."""
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from charlm.models.base import Model, log_probabilities
+from charlm.data.tensors import Arrays
+from charlm.models.base import Model, Shapes, log_probabilities
 from charlm.models.mlp import MLP
 from charlm.models.ngram_count import NgramCount
 
 
 class Mixture(Model):
-    """The weight w in w * first + (1 - w) * second, and the two models; only w is stored."""
+    """The weight w in w * first + (1 - w) * second, and the two models.
+
+    Its array is weight () float64; those of the two models are not stored again.
+    """
 
     name: ClassVar[str] = "mixture"
     stage: ClassVar[str] = "fit_mixture"
     components: ClassVar[tuple[type[Model], ...]] = (MLP, NgramCount)
-    weight: Tensor  # () float64
 
-    def __init__(self, symbols: int, first: Model, second: Model) -> None:
-        super().__init__(symbols)
-        # a tuple, so that torch does not count their tensors as the mixture's
-        self.mixed = (first, second)
-        self.block_size = max(first.block_size, second.block_size)
-        self.register_buffer("weight", torch.empty((), dtype=torch.float64))
+    def __init__(self, arrays: Arrays, symbols: int, *components: Model) -> None:
+        super().__init__(arrays, symbols)
+        self.mixed = components
+        self.block_size = max(model.block_size for model in components)
 
-    def forward(self, contexts: Tensor) -> Tensor:
+    def logits(self, contexts: np.ndarray) -> np.ndarray:
         """Return the logs of the mixed probabilities, float64."""
-        first, second = (log_probabilities(model(contexts)) for model in self.mixed)
-        return torch.logaddexp(first + self.weight.log(), second + (1 - self.weight).log())
+        first, second = (log_probabilities(model.logits(contexts)) for model in self.mixed)
+        weight = self.arrays["weight"]
+        with np.errstate(divide="ignore"):  # a weight of 0 or 1 leaves one model out
+            logs: np.ndarray = np.logaddexp(first + np.log(weight), second + np.log(1 - weight))
+        return logs
+
+    def expected_shapes(self) -> Shapes:
+        """Return the shape of the weight."""
+        return {"weight": ("float64", ())}
 
     def check_values(self) -> None:
         """Check that the weight is between 0 and 1."""
-        if not 0 <= self.weight <= 1:
-            raise ValueError(f"weight is {self.weight.item():g}, not between 0 and 1")
-
-    @classmethod
-    def shaped_like(cls, tensors: dict[str, Tensor], symbols: int, *components: Model) -> Self:
-        """Return a mixture of the two models."""
-        first, second = components
-        return cls(symbols, first, second)
+        weight = self.arrays["weight"].item()
+        if not 0 <= weight <= 1:
+            raise ValueError(f"weight is {weight:g}, not between 0 and 1")

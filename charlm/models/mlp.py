@@ -1,24 +1,33 @@
-"""The MLP: embedding, hidden layers and softmax, of Bengio et al. (2003)."""
+"""The MLP: embedding, hidden layers and softmax, of Bengio et al. (2003).
+
+Here a trained one computes its logits; `charlm.networks.mlp` is the same network as it is trained.
+"""
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import ClassVar, Literal, Self
+from typing import ClassVar
 
-import torch
-import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+import numpy as np
 
-from charlm.models.base import Model
+from charlm.data.tensors import Arrays
+from charlm.models.base import Model, Shapes
 
-# GELU: Hendrycks & Gimpel 2016
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "gelu": F.gelu}
-GAINS = {"tanh": 5 / 3, "gelu": 2**0.5}
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """Return x times the probability that N(0, 1) is below x (Hendrycks & Gimpel 2016)."""
+    from scipy.special import erf  # most models need no scipy
+
+    return x * (1 + erf(x / 2**0.5)) / 2
+
+
+# in the order of charlm.networks.mlp
+ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"tanh": np.tanh, "gelu": gelu}
 
 
 class MLP(Model):
     """The neural language model of Bengio et al. (2003), section 2.
 
-    Its tensors, all float32, are C (symbols, embedding), then weights and biases of each layer:
+    Its arrays, all float32, are C (symbols, embedding), then weights and biases of each layer:
     W1 (block size * embedding, hidden), b1 (hidden,), W2, b2 and so on, the last with one column
     per symbol. A model whose activation is not tanh also stores its number in ACTIVATIONS, int64.
     """
@@ -26,87 +35,34 @@ class MLP(Model):
     name: ClassVar[str] = "mlp"
     stage: ClassVar[str] = "train_mlp"
 
-    def __init__(
-        self,
-        symbols: int,
-        block_size: int,
-        embedding: int,
-        hidden: int,
-        layers: int = 1,
-        activation: str = "tanh",
-    ) -> None:
-        super().__init__(symbols)
-        self.block_size = block_size
-        self.layers = layers
-        self.activation_name = activation
-        self.C = nn.Parameter(torch.empty(symbols, embedding))
-        widths = [block_size * embedding, *[hidden] * layers, symbols]
+    def __init__(self, arrays: Arrays, symbols: int, *components: Model) -> None:
+        super().__init__(arrays, symbols, *components)
+        self.block_size = len(arrays["W1"]) // arrays["C"].shape[1]
+        self.layers = sum(key.startswith("W") for key in arrays) - 1
+        self.activation = [*ACTIVATIONS.values()][int(arrays.get("activation", 0))]
+
+    def logits(self, contexts: np.ndarray) -> np.ndarray:
+        """Return the logits of the next symbol, float32."""
+        x = self.arrays["C"][contexts[:, -self.block_size :]].reshape(len(contexts), -1)
+        for layer in range(1, self.layers + 1):
+            x = self.activation(x @ self.arrays[f"W{layer}"] + self.arrays[f"b{layer}"])
+        last = self.layers + 1
+        logits: np.ndarray = x @ self.arrays[f"W{last}"] + self.arrays[f"b{last}"]
+        return logits
+
+    def expected_shapes(self) -> Shapes:
+        """Return the shapes for the block size, embedding, layers and activation of the arrays."""
+        embedding, hidden = self.arrays["C"].shape[1], self.arrays["W1"].shape[1]
+        block_size = len(self.arrays["W1"]) // embedding
+        layers = sum(key.startswith("W") for key in self.arrays) - 1
+        shapes: Shapes = {"C": ("float32", (self.symbols, embedding))}
+        widths = [block_size * embedding, *[hidden] * layers, self.symbols]
         for layer, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
-            self.register_parameter(f"W{layer}", nn.Parameter(torch.empty(fan_in, fan_out)))
-            self.register_parameter(f"b{layer}", nn.Parameter(torch.empty(fan_out)))
-        if activation != "tanh":
-            self.register_buffer("activation", torch.tensor(list(ACTIVATIONS).index(activation)))
-
-    @torch.no_grad()
-    def initialise(self, init: Literal["scaled", "normal"], generator: Generator) -> None:
-        """Draw the parameters before training.
-
-        `normal` is the lecture's start: all N(0, 1), drawn in the order C, W1, b1, W2, b2.
-        `scaled` draws the same numbers, then multiplies the weights of hidden layers by
-        gain / sqrt(fan-in) (He et al. 2015; the gain is 5/3 for tanh, sqrt(2) for gelu) and those
-        of the last layer by 0.01, and sets the biases to 0: the first loss is then close to that
-        of a uniform guess.
-        """
-        for parameter in self.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
-        if init == "scaled":
-            for layer in range(1, self.layers + 2):
-                W, b = self.layer(layer)
-                W *= GAINS[self.activation_name] / len(W) ** 0.5 if layer <= self.layers else 0.01
-                b *= 0.0
-
-    def layer(self, number: int) -> tuple[Tensor, Tensor]:
-        """Return the weights and biases of a layer, numbered from 1."""
-        return self.get_parameter(f"W{number}"), self.get_parameter(f"b{number}")
-
-    def forward(self, contexts: Tensor, drop: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Return the logits of the next symbol.
-
-        Args:
-            contexts: (rows, at least block size), int64.
-            drop: dropout, applied to the output of each hidden layer.
-
-        Returns:
-            (rows, symbols), float32.
-        """
-        activation = ACTIVATIONS[self.activation_name]
-        x = F.embedding(contexts[:, -self.block_size :], self.C).flatten(start_dim=1)
-        for number in range(1, self.layers + 1):
-            W, b = self.layer(number)
-            x = activation(torch.addmm(b, x, W))
-            x = x if drop is None else drop(x)
-        W, b = self.layer(self.layers + 1)
-        return torch.addmm(b, x, W)
-
-    @classmethod
-    def shaped_like(cls, tensors: dict[str, Tensor], symbols: int, *components: Model) -> Self:
-        """Return a model with the sizes and the activation of the tensors."""
-        embedding, hidden = tensors["C"].shape[1], tensors["W1"].shape[1]
-        block_size = len(tensors["W1"]) // embedding
-        layers = sum(key.startswith("W") for key in tensors) - 1
-        activation = "tanh"
-        if "activation" in tensors:
-            number = tensors["activation"]
-            if number.numel() != 1 or int(number) not in range(len(ACTIVATIONS)):
+            shapes[f"W{layer}"] = ("float32", (fan_in, fan_out))
+            shapes[f"b{layer}"] = ("float32", (fan_out,))
+        if "activation" in self.arrays:
+            number = self.arrays["activation"]
+            if number.size != 1 or int(number.item()) not in range(len(ACTIVATIONS)):
                 raise ValueError(f"activation {number.tolist()} is unknown")
-            activation = list(ACTIVATIONS)[int(number)]
-        return cls(symbols, block_size, embedding, hidden, layers, activation)
-
-
-def count_parameters(
-    symbols: int, block_size: int, embedding: int, hidden: int, layers: int = 1
-) -> tuple[int, int]:
-    """Return the number of parameters of an MLP, and its number of units per row, unbuilt."""
-    widths = [block_size * embedding, *[hidden] * layers, symbols]
-    parameters = symbols * embedding + sum((m + 1) * n for m, n in pairwise(widths))
-    return parameters, sum(widths)
+            shapes["activation"] = ("int64", ())
+        return shapes

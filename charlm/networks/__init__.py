@@ -1,0 +1,1 @@
+"""What training networks needs: torch, which nothing else of the library imports."""
