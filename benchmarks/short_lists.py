@@ -23,7 +23,7 @@ from charlm.models.mlp import MLP
 from charlm.names import read_names
 from charlm.scoring import score
 
-SIZES = (100, 250, 500, 1_000, 4_000, 16_000)
+SIZES = (100, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
 SEEDS = (1, 2, 3)  # of the shuffled names; the other seeds are those of params.yaml
 KEEP = ("last", "best_on_dev")
 
