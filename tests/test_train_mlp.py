@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,17 @@ def test_curve_is_thinned_to_evenly_spaced_steps_and_the_lowest():
     few = [(step, float(step)) for step in range(6)]
     assert train_mlp.thinned(few, last=5) == few
     assert train_mlp.thinned([], last=5) == []
+
+
+def test_stage_writes_a_thinned_curve_of_dev(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    changes = {"split.seed": None, "split.train": 0.5, "split.dev": 0.5, "mlp.hidden": 3}
+    changes |= {"mlp.steps": 200, "mlp.keep": "best_on_dev"}  # so dev is measured after each step
+    run_stages(tmp_path, b"ab\nb\n", changes, ["fetch", "split", "build_contexts", "train_mlp"])
+    kept = re.search(r"\(kept: after step (\d+)", capsys.readouterr().out)
+    assert kept
+    rows = parse_rows((tmp_path / "plots/mlp.csv").read_bytes())
+    steps = [int(row["step"]) for row in rows if row["split"] == "dev"]
+    assert steps == sorted({*range(0, 201, 10), int(kept[1])})
 
 
 @pytest.mark.parametrize(("keep", "points"), [("last", 21), ("best_on_dev", 201)])
