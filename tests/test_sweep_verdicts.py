@@ -76,13 +76,14 @@ def test_settings_that_may_be_as_good_are_named():
 @pytest.mark.parametrize(
     ("values", "candidates"),
     [
-        # Student's t of 2 degrees of freedom is 4.3027 at 0.975, and 6.2053 at 0.9875: of two
+        # Student's t of 2 degrees of freedom is 5.2039 at 0.9825, and 6.2053 at 0.9875: of two
         # comparisons
-        ([0.0, 4.4, 9.0], [True, False, False]),
-        ([0.0, 4.2, 5.0], [True, True, True]),
-        ([0.0, 4.2, 6.1], [True, True, True]),
-        ([0.0, 4.2, 6.3], [True, True, False]),
-        ([6.3, 4.2, 0.0], [False, True, True]),
+        ([0.0, 5.3], [True, False]),
+        ([0.0, 5.1], [True, True]),
+        ([0.0, 5.3, 9.0], [True, False, False]),
+        ([0.0, 5.1, 6.0], [True, True, True]),
+        ([0.0, 5.1, 6.3], [True, True, False]),
+        ([6.3, 5.1, 0.0], [False, True, True]),
         ([0.0, 0.0, 6.3], [True, True, False]),
         ([0.0, 0.0, 0.0], [True, True, True]),
     ],
@@ -90,12 +91,12 @@ def test_settings_that_may_be_as_good_are_named():
 def test_candidates_by_hand(values: list[float], candidates: list[bool]):
     losses = np.array(values)
     differences = losses[:, None] - losses
-    found = verdicts.may_be_best(differences, np.ones((3, 3)), np.full((3, 3), 2.0))
-    assert found.tolist() == candidates
+    ones = np.ones_like(differences)
+    assert verdicts.may_be_best(differences, ones, 2 * ones).tolist() == candidates
 
 
 def test_winner_has_to_beat_each_other_setting_at_the_variance_of_the_two():
-    differences = np.array([[0.0, -5.0, -9.0], [5.0, 0.0, -4.0], [9.0, 4.0, 0.0]])
+    differences = np.array([[0.0, -6.0, -9.0], [6.0, 0.0, -4.0], [9.0, 4.0, 0.0]])
     variances = np.ones((3, 3))
     variances[0, 2] = variances[2, 0] = 3**2  # 9 is 3 standard errors
     found = verdicts.may_be_best(differences, variances, np.full((3, 3), 2.0))
@@ -294,7 +295,7 @@ def simulate(
 
 # by joint intervals alone, it would be named in 0.000, 0.11 and 0.17
 @pytest.mark.parametrize(
-    ("settings", "runs", "share"), [(9, 3, 0.083), (9, 5, 0.678), (3, 3, 0.361)]
+    ("settings", "runs", "share"), [(9, 3, 0.036), (9, 5, 0.563), (3, 3, 0.246)]
 )
 def test_the_better_setting_is_named_the_best(settings: int, runs: int, share: float):
     """One is better by 0.010, and the seeds' standard deviation is 0.004."""
@@ -325,7 +326,7 @@ def errors(draws: int, best: int, others: int, runs: int, ratio: float) -> tuple
 # of 2,000 draws, the binomial standard deviation of 0.05 is 0.005
 @pytest.mark.parametrize(
     ("best", "others", "runs", "ratio"),
-    [(2, 0, 3, 1), (2, 7, 3, 1), (9, 0, 3, 1), (3, 0, 5, 1), (2, 7, 3, 2)],
+    [(2, 0, 3, 1), (2, 7, 3, 1), (9, 0, 3, 1), (3, 0, 5, 1), (2, 7, 3, 7)],
 )
 def test_no_setting_is_named_the_best_among_equals(best: int, others: int, runs: int, ratio: float):
     named, missed = errors(2000, best, others, runs, ratio)
@@ -335,14 +336,12 @@ def test_no_setting_is_named_the_best_among_equals(best: int, others: int, runs:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("runs", [2, 3, 5, 10])
-@pytest.mark.parametrize("ratio", [0.1, 1, 3, 10])
+@pytest.mark.parametrize("ratio", [0.1, 1, 3, 15])
 def test_errors_over_numbers_of_settings_and_strengths_of_seeds(runs: int, ratio: float):
-    """As for single intervals, coverage is 93 % at least."""
     sizes = [(2, 0), (2, 1), (2, 7), (3, 0), (9, 0)]
     found = {size: errors(10_000, *size, runs, ratio) for size in sizes}
     print(f"{runs} runs, ratio {ratio:.1f}: {np.max(list(found.values()), axis=0).round(3)}")
-    limit = 0.05 if ratio == 1 else 0.07
-    assert not {size: found[size] for size in sizes if max(found[size]) > limit}
+    assert not {size: found[size] for size in sizes if max(found[size]) > 0.05}
 
 
 @pytest.mark.faults
