@@ -1,3 +1,5 @@
+import base64
+import io
 import os
 import re
 import subprocess
@@ -10,6 +12,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib import colormaps
+from matplotlib.image import imread
 
 from charlm.drawing import plots, symbols
 
@@ -133,6 +137,12 @@ def test_probabilities_below_half_a_percent_are_left_blank():
     ]
 
 
+def test_share_that_rounds_to_0_percent_is_left_blank():
+    table = np.array([[0.005, 0.995], [0.0051, 0.9949]])  # half a percent is rounded to even
+    shown = drawn_text(plots.draw_probabilities({"one": table}, [".", "a"], np.ones(2)))
+    assert [text for text in shown if text.isdigit()] == ["100", "1", "99"]
+
+
 def test_every_symbol_is_drawn_in_the_embedding_and_vowels_in_another_colour():
     places = plane([[0, 1], [2, 3], [4, 5]])
     svg = plots.draw_embedding({"before": places, "after": places}, [".", "b", "é"], np.ones(3))
@@ -199,6 +209,34 @@ def test_counts_of_many_symbols_are_colours_between_labels(monkeypatch: pytest.M
     ]
 
 
+def test_counts_of_rare_symbols_are_added_up():
+    counts = np.arange(25).reshape(5, 5)
+    # 1 and 3 are shown; 0, 2 and 4 are the others
+    expected = [
+        [6, 8, 5 + 7 + 9],
+        [16, 18, 15 + 17 + 19],
+        [1 + 11 + 21, 3 + 13 + 23, 0 + 2 + 4 + 10 + 12 + 14 + 20 + 22 + 24],
+    ]
+    assert plots.group_others(counts, np.array([1, 3])).tolist() == expected
+    assert plots.group_others(counts, np.arange(5)).tolist() == counts.tolist()
+
+
+def test_rare_symbols_have_one_row_and_do_not_make_the_others_pale(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(symbols, "MAX_SYMBOLS", 3)
+    monkeypatch.setattr(plots, "MAX_NUMBERED_SYMBOLS", 2)
+    counts = np.diag([100, 81, 64, *[49] * 20])
+    drawn = plots.draw_counts(counts, latin(23))
+    assert drawn_text(drawn)[:8] == ["A", "B", "C", "…"] * 2
+    (encoded,) = re.findall(rb"data:image/png;base64,\s*([^\"]+)", drawn)
+    pixels = imread(io.BytesIO(base64.b64decode(encoded)))[::-1]  # stored from the bottom up
+    centres = [len(pixels) * (2 * number + 1) // 8 for number in range(4)]
+    # the most frequent pair has the darkest colour, as without the others, which occur 980 times
+    expected = [colormaps["Blues"](count**0.5 / 10) for count in (100, 81, 64, 100)]
+    assert pixels[centres, centres] == pytest.approx(np.array(expected), abs=0.01)
+
+
 def test_both_lines_of_a_cell_are_within_it():
     symbols = plots.MAX_NUMBERED_SYMBOLS
     line_inches = 9 * 1.2 / 72  # of the largest text, with matplotlib's spacing of lines
@@ -212,6 +250,7 @@ def test_tables_say_how_many_symbols_they_show(monkeypatch: pytest.MonkeyPatch):
     which = "(the 4 most frequent of 1,200 symbols)"
     assert f"one {which}" in drawn_text(plots.draw_probabilities(tables, itos, frequency))
     counts = plots.draw_counts(np.ones((1_200, 1_200), dtype=int), itos)
+    which = "(the 4 most frequent of 1,200 symbols; … the others)"
     assert f"counts of pairs; darker: more {which}" in drawn_text(counts)
 
 

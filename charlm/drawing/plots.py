@@ -46,6 +46,7 @@ COUNTS_CELL_INCHES = 0.36  # with few symbols
 PROBABILITIES_CELL_INCHES = 0.34
 CELL_PADDING_INCHES = 0.06
 LABELS_INCHES = 0.7  # beside and above a table
+OTHERS = "…"  # label of the symbols that are not among the most frequent
 MAX_NUMBERED_SYMBOLS = 30  # with more, the two lines of a cell would overlap those below
 
 LEFT_TO_RIGHT_MARK = "\u200e"
@@ -130,18 +131,18 @@ def _label_table(axes: Axes, labels: list[str], cell_inches: float) -> None:
     axes.tick_params(length=0)
 
 
-def _set_title(axes: Axes, title: str, shown: int, symbols: int) -> None:
-    """Write a title, and which symbols are shown if not all are."""
+def _set_title(axes: Axes, title: str, shown: int, symbols: int, note: str = "") -> None:
+    """Write a title, and which symbols are shown, and a note, if not all are."""
     if shown < symbols:
-        title += f" (the {shown} most frequent of {symbols:,} symbols)"
+        title += f" (the {shown} most frequent of {symbols:,} symbols{note})"
     axes.set_title(title, fontproperties=FONT, size=16 if shown == symbols else 12)
 
 
 def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
     """Draw how often each symbol follows each other one: one cell per pair, with its count.
 
-    With many symbols the cells have no text, and the symbols are beside the rows and above the
-    columns.
+    With many symbols the cells have no text, the symbols are beside the rows and above the columns,
+    and all symbols that are not among the most frequent have one row and one column together.
 
     Args:
         counts: (symbols, symbols), row: first symbol, column: the one that follows.
@@ -149,9 +150,10 @@ def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
     """
     # <START> is never a target, <END> never a context
     shown = most_frequent(np.maximum(counts.sum(axis=0), counts.sum(axis=1)))
-    counts, labels = counts[np.ix_(shown, shown)], [symbol_label(itos[number]) for number in shown]
+    labels = [symbol_label(itos[number]) for number in shown]
     if len(labels) > MAX_NUMBERED_SYMBOLS:
-        return _draw_many_counts(counts, labels, len(itos))
+        return _draw_many_counts(group_others(counts, shown), labels, len(itos))
+    counts = counts[np.ix_(shown, shown)]
     cell = min(COUNTS_CELL_INCHES, PAGE_INCHES / len(labels))
     side = cell * len(labels)
     is_outlined = _is_in_font("".join(labels))
@@ -176,15 +178,44 @@ def draw_counts(counts: np.ndarray, itos: list[str]) -> bytes:
         return _svg(figure)
 
 
+def group_others(counts: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Return counts of some symbols and, if these are not all, of all others together, last.
+
+    >>> group_others(np.array([[1, 2, 3], [10, 20, 30], [100, 200, 300]]), np.array([1]))
+    array([[ 20,  40],
+           [202, 404]])
+
+    Args:
+        counts: (symbols, symbols).
+        shown: the numbers of some symbols.
+    """
+    others = np.setdiff1d(np.arange(len(counts)), shown)
+    order = np.concatenate([shown, others])
+    starts = np.arange(min(len(shown) + 1, len(counts)))
+    rows = np.add.reduceat(counts[np.ix_(order, order)], starts, axis=0)
+    grouped: np.ndarray = np.add.reduceat(rows, starts, axis=1)
+    return grouped
+
+
 def _draw_many_counts(counts: np.ndarray, labels: list[str], symbols: int) -> bytes:
-    """Draw counts as colours alone, by their square roots: most are far below the highest."""
+    """Draw counts as colours alone, by their square roots: most are far below the highest.
+
+    Args:
+        counts: see `group_others`.
+        labels: of the symbols shown.
+        symbols: how many there are.
+    """
+    shown = len(labels)
+    highest = counts[:shown, :shown].max()  # others may be darker
+    labels = [*labels, OTHERS][: len(counts)]
     side = PAGE_INCHES - LABELS_INCHES
     low, share = LABELS_INCHES / 2 / PAGE_INCHES, side / PAGE_INCHES
     with _plain_style(labels):
         figure = Figure(figsize=(PAGE_INCHES, PAGE_INCHES))
         axes = figure.add_axes((low, 0.005, share, share))
-        axes.imshow(np.sqrt(counts), cmap="Blues")
-        _set_title(axes, "counts of pairs; darker: more", len(labels), symbols)
+        axes.imshow(np.sqrt(counts), cmap="Blues", vmin=0, vmax=np.sqrt(highest))
+        note = f"; {OTHERS} the others"
+        _set_title(axes, "counts of pairs; darker: more", shown, symbols, note)
         _label_table(axes, labels, side / len(labels))
         return _svg(figure)
 
@@ -192,7 +223,7 @@ def _draw_many_counts(counts: np.ndarray, labels: list[str], symbols: int) -> by
 def draw_probabilities(
     tables: dict[str, np.ndarray], itos: list[str], frequency: np.ndarray
 ) -> bytes:
-    """Draw tables of probabilities, one below the other, in percent; those below 0.5 % are blank.
+    """Draw tables of probabilities, one below the other, in percent; 0 is left blank.
 
     Args:
         tables: (symbols, symbols) under the title of each; row: first symbol, column: the next.
@@ -215,9 +246,9 @@ def draw_probabilities(
             _set_title(axes, title, len(labels), len(itos))
             _label_table(axes, labels, cell)
             for (row, column), share in np.ndenumerate(table):
-                if share >= 0.005:
+                percent = f"{100 * share:.0f}"
+                if percent != "0":
                     color = "white" if share > 0.5 else "black"
-                    percent = f"{100 * share:.0f}"
                     style = CENTRED | {"color": color, "size": _fitting_size(percent, 9, cell)}
                     axes.text(column, row, percent, fontproperties=FONT, **style)
         return _svg(figure)
