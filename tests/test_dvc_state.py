@@ -2,15 +2,18 @@
 
 import contextlib
 import json
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
 from charlm.core.errors import InputError
 from charlm.core.storage import write_bytes
-from tests.conftest import Project
+from tests.conftest import Project, posix
 from tools import dvc_state
 from tools.dvc_state import Files, md5
 
@@ -311,3 +314,71 @@ def test_output_directory_that_is_not_in_the_cache_is_missing():
 def test_revision_that_is_no_commit_is_refused(revision: str):
     with pytest.raises(InputError, match=r"^unknown Git revision, or not a commit; "):
         Files(revision)
+
+
+@pytest.fixture
+def partial_clone(
+    committed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Project]:
+    """A function that makes a clone of two commits without what a filter leaves out of the first."""
+
+    def clone(objects: str) -> Project:
+        committed.commit("second")
+        committed.run("git", "config", "uploadpack.allowFilter", "true")
+        project = Project(tmp_path / "partial")
+        source = f"file://{committed.root}"
+        committed.run("git", "clone", "--quiet", f"--filter={objects}", source, str(project.root))
+        monkeypatch.chdir(project.root)
+        return project
+
+    return clone
+
+
+def lacks_objects(project: Project) -> bool:
+    listed = project.run("git", "rev-list", "--objects", "--missing=print", "HEAD").stdout
+    return any(line.startswith("?") for line in listed.splitlines())
+
+
+@pytest.mark.parametrize("objects", ["blob:none", "tree:0"])
+def test_what_a_partial_clone_lacks_of_a_commit_is_fetched(
+    partial_clone: Callable[[str], Project], objects: str
+):
+    project = partial_clone(objects)
+    assert lacks_objects(project)
+    files = Files("HEAD~1")
+    assert not lacks_objects(project)  # DVC would wait without end
+    assert files.read("text.txt") == b"old\n"
+
+
+def test_partial_clone_without_its_remote_is_refused(partial_clone: Callable[[str], Project]):
+    project = partial_clone("blob:none")
+    project.run("git", "remote", "set-url", "origin", "file:///gone")
+    assert Files("HEAD").read("text.txt") == b"new\n"
+    with pytest.raises(InputError) as refused:
+        Files("HEAD~1")
+    line = str(refused.value)
+    assert line.startswith("this clone lacks some of git's objects, and git cannot fetch them: ")
+    assert line.endswith("with a connection to the remote, run `git fetch --refetch --no-filter`")
+    assert "\n" not in line
+    project.run("git", "remote", "set-url", "origin", f"file://{project.root.parent}/clone")
+    project.run("git", "fetch", "--refetch", "--no-filter")
+    assert not lacks_objects(project)
+
+
+def test_fetch_that_does_not_end_is_given_up(
+    partial_clone: Callable[[str], Project], monkeypatch: pytest.MonkeyPatch
+):
+    project = partial_clone("blob:none")
+    project.run("git", "config", "remote.origin.uploadpack", "sleep 60;")
+    monkeypatch.setattr(dvc_state, "FETCH_TIMEOUT_S", 0.2)
+    with pytest.raises(InputError, match=r"cannot fetch them: no end after 0\.2 seconds; "):
+        Files("HEAD~1")
+
+
+@posix
+def test_what_a_killed_process_started_is_killed_too():
+    with subprocess.Popen(("sh", "-c", "sleep 60; true")) as parent:
+        while not (children := psutil.Process(parent.pid).children()):
+            time.sleep(0.01)
+        dvc_state.kill_tree(parent.pid)
+    assert psutil.wait_procs(children, timeout=30)[1] == []

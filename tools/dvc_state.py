@@ -7,6 +7,7 @@ checking anything out.
 import errno
 import hashlib
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ PIPELINE, LOCK, PARAMS = "dvc.yaml", "dvc.lock", "params.yaml"
 Stages = dict[str, dict[str, Any]]  # of dvc.yaml or dvc.lock, by name
 MAX_CHANGES = 3  # named in a message; the rest are counted
 PARTIAL_S = 5  # age of a file that nobody writes any more
+FETCH_TIMEOUT_S = 300  # for what a partial clone lacks of one commit
 
 
 class Files:
@@ -32,11 +34,12 @@ class Files:
         """Find the revision.
 
         Raises:
-            InputError: DVC does not know it, or it is not a commit.
+            InputError: DVC does not know it, it is not a commit, or git cannot get its files.
         """
         self.commit = self.folder = ""
         if revision != WORKSPACE:
             self.commit, self.folder = resolve_commit(revision)
+            fetch_missing(self.commit)
 
     @cached_property
     def tree(self) -> Any:
@@ -179,6 +182,51 @@ def resolve_commit(revision: str) -> tuple[str, str]:
             f"what there is, and {WORKSPACE} is the folder as it is"
         ) from None
     return commit, "".join(f"{part}/" for part in folder.parts)
+
+
+def fetch_missing(commit: str) -> None:
+    """Let git fetch what a partial clone lacks of this folder in a commit.
+
+    DVC reads git's objects itself, and waits without end for one that is not there.
+
+    Raises:
+        InputError: git does not get them within FETCH_TIMEOUT_S.
+    """
+    folder = (commit, "--", ".")
+    list_objects = ("git", "rev-list", "--objects", "--no-walk", "--missing=print", *folder)
+    listed = subprocess.run(list_objects, check=False, capture_output=True, text=True)
+    is_missing = any(line.startswith("?") for line in listed.stdout.splitlines())
+    if listed.returncode == 0 and not is_missing:  # it fails where the folder itself is missing
+        return
+    make_empty = ("git", "hash-object", "-t", "tree", os.devnull)
+    empty = subprocess.run(make_empty, check=False, capture_output=True, text=True).stdout.strip()
+    # compared with nothing, every file is read, and git first fetches all that it lacks at once
+    read_all = ("git", "diff-tree", "-r", "--shortstat", empty, *folder)
+    print("git fetches what this partial clone lacks", file=sys.stderr)
+    with subprocess.Popen(
+        read_all, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            why = process.communicate(timeout=FETCH_TIMEOUT_S)[1]
+        except subprocess.TimeoutExpired:
+            kill_tree(process.pid)
+            why = f"no end after {FETCH_TIMEOUT_S} seconds"
+    if process.returncode:
+        raise InputError(
+            "this clone lacks some of git's objects, and git cannot fetch them: "
+            f"{' '.join(why.split())}; with a connection to the remote, run "
+            "`git fetch --refetch --no-filter`"
+        )
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and what it has started."""
+    import psutil
+
+    process = psutil.Process(pid)
+    for one in (*process.children(recursive=True), process):
+        with suppress(psutil.Error):
+            one.kill()
 
 
 def changed_inputs(
