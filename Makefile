@@ -36,9 +36,13 @@ ifneq ($(and $(OWN),$(wildcard $(INSTALLED))),)
   endif
 endif
 
+# git stops at every merge of dvc.lock (.gitattributes).
+MERGED := dvc.lock: this run has replaced what git could not merge; run \`git add dvc.lock metrics plots\` and then what \`git status\` names
+
 .PHONY: repro report check test test-faults mutants verify deps tables bench bench-scale bench-sweeps sweep rebuild
 repro: $(INSTALLED)
 	@trap 'exit 130' INT; $(RUN) dvc repro || $(RUN) tools.rescue
+	@test -z "$$(git ls-files --unmerged dvc.lock)" || echo "$(MERGED)"
 
 # One page to look at and to play with: report/index.html.
 report: $(INSTALLED)

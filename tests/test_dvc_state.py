@@ -320,7 +320,7 @@ def test_revision_that_is_no_commit_is_refused(revision: str):
 def partial_clone(
     committed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Project]:
-    """A function that makes a clone of two commits without what a filter leaves out of the first."""
+    """A function that clones two commits without what a filter leaves out of the first."""
 
     def clone(objects: str) -> Project:
         committed.commit("second")

@@ -86,6 +86,18 @@ def test_repro_runs_the_rescue_only_if_dvc_fails(folder: Path, status: int, aske
     assert ran.stdout == asked
 
 
+def test_repro_says_what_follows_a_merge_that_git_left_to_it(folder: Path):
+    write_environment(folder, '[ "$1" = -c ] && exit; [ "$*" = "-m dvc repro" ]')
+    assert make(folder, "repro").stdout == ""
+    entries = "".join(f"100644 {'1' * 40} {stage}\tdvc.lock\n" for stage in (1, 2, 3))
+    command = ("git", "update-index", "--index-info")
+    subprocess.run(command, cwd=folder, input=entries, text=True, check=True)
+    assert make(folder, "repro").stdout == (
+        "dvc.lock: this run has replaced what git could not merge; run `git add dvc.lock metrics "
+        "plots` and then what `git status` names\n"
+    )
+
+
 @pytest.mark.parametrize(
     "script",
     ["exit 1", '[ "$1" = -c ] && echo "(3, 1)"'],

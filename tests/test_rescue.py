@@ -131,6 +131,21 @@ def test_merge_conflict_is_named_with_what_resolves_it(
     assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", f"{message}\n")
 
 
+def test_merge_conflict_of_the_code_is_named(folder: Path):
+    project = Project(folder)
+    project.run("git", "init", "--quiet")
+    for number, content in enumerate((b"a = 1\n", b"a = 2\n", b"a = 3\n"), 1):
+        write_bytes(folder / "stages/split.py", content)
+        stored = project.run("git", "hash-object", "-w", "stages/split.py").stdout.strip()
+        with (folder / "entries").open("a") as entries:
+            entries.write(f"100644 {stored} {number}\tstages/split.py\n")
+    project.run("sh", "-c", "git update-index --index-info < entries")
+    project.run("git", "checkout", "--merge", "stages/split.py")  # with marks, as a merge leaves it
+    refused = project.call("tools.rescue")
+    line = OF_PARAMS.replace("params.yaml", "stages/split.py")
+    assert (refused.returncode, refused.stderr) == (1, f"{line}\n")
+
+
 def test_everything_that_reads_yaml_names_a_merge_conflict(tmp_path: Path):
     with pytest.raises(InputError) as error:
         dvc_state.parse_mapping(b"stages:\n" + CONFLICT, "dvc.lock")

@@ -3,8 +3,8 @@
     dvc repro || python -m tools.rescue
 
 If the network was missing, the pipeline runs on a list of names that needs none; only the lecture's
-list is replaced, never a list of your own. If the disk is full, or dvc.lock is damaged or has a
-merge conflict, it says how to repair that. What a killed DVC left partly written in its run cache
+list is replaced, never a list of your own. If the disk is full, dvc.lock is damaged, or a file has
+a merge conflict, it says how to repair that. What a killed DVC left partly written in its run cache
 is removed. If `dvc repro` failed for any other reason, this fails too.
 """
 
@@ -52,6 +52,13 @@ def lock_is_damaged() -> bool:
     return listed.returncode != 0 and "dvc.lock" in listed.stderr
 
 
+def unmerged_modules() -> list[str]:
+    """Return the paths of the Python files that git could not merge."""
+    command = ("git", "diff", "-z", "--name-only", "--relative", "--diff-filter=U", "--", "*.py")
+    listed = subprocess.run(command, check=False, capture_output=True, text=True)
+    return listed.stdout.split("\0")[:-1] if listed.returncode == 0 else []
+
+
 def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument(
@@ -67,7 +74,7 @@ def main() -> None:
             f"{Path.cwd()}: the disk is full, {free // 1000:,} kB are free; make room and run "
             "`dvc repro` again"
         )
-    for path in (PARAMS, PIPELINE, LOCK):
+    for path in (PARAMS, PIPELINE, *unmerged_modules(), LOCK):
         if Path(path).exists() and has_conflict(read_bytes(Path(path))):
             raise InputError(conflict_message(path))
     if lock_is_damaged():
