@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -6,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from charlm.core.errors import InputError
+from charlm.core.storage import write_bytes
 from tests.conftest import ROOT, Project, posix
+from tools.dvc_state import Files
 from tools.program import run_tool
+from tools.sweep.local import check_repository
 
 
 @posix
@@ -53,6 +58,59 @@ def test_clone_of_another_user_is_one_line_with_advice(
     advice = f"; run `git config --global --add safe.directory {project.root}`\n"
     assert refused.stderr.endswith(advice)
     assert refused.stderr.count("\n") == 1
+
+
+TO_SHA_1 = (
+    "git init --object-format=sha1 ../NEW && git fast-export --all | git -C ../NEW fast-import "
+    "&& git -C ../NEW switch BRANCH\n"
+)
+
+
+@pytest.mark.parametrize("tool", ["compare HEAD workspace", "report HEAD"])
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [
+        ("--object-format=sha256", TO_SHA_1),
+        ("--ref-format=reftable", "run `git refs migrate --ref-format=files`\n"),
+    ],
+)
+def test_repository_that_dvc_cannot_read_is_one_line_with_advice(
+    tmp_path: Path, tool: str, option: str, advice: str
+):
+    project = Project(tmp_path)
+    if project.run("git", "init", "--quiet", option, check=False).returncode:
+        pytest.skip(f"this git does not know {option}")
+    write_bytes(tmp_path / ".dvc/config", b"")
+    project.commit("first")
+    name, *arguments = tool.split()
+    refused = project.call(f"tools.{name}", *arguments)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"{name}: {tmp_path}/.git/: un")
+    assert refused.stderr.endswith(advice)
+    assert refused.stderr.count("\n") == 1
+
+
+def test_advice_makes_a_repository_that_dvc_can_read(tmp_path: Path):
+    project = Project(tmp_path / "OLD")
+    write_bytes(project.root / ".dvc/config", b"")
+    project.run("git", "init", "--quiet", "--object-format=sha256", "--initial-branch=main")
+    project.commit("first")
+    project.run("sh", "-c", TO_SHA_1.replace("BRANCH", "main"))
+    with contextlib.chdir(tmp_path / "NEW"):
+        assert Files("main").read(".dvc/config") == b""
+
+
+def test_experiments_are_refused_in_a_repository_of_sha256(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_bytes(Path(".dvc/config"), b"")
+    project = Project(tmp_path)
+    project.run("git", "init", "--quiet", "--object-format=sha256")
+    with pytest.raises(InputError) as refused:
+        check_repository()
+    assert str(refused.value).startswith("this is a SHA-256 repository; ")
+    assert str(refused.value).endswith(TO_SHA_1.strip())
 
 
 def test_error_of_this_code_is_not_mistaken_for_one_of_the_repository(

@@ -12,6 +12,17 @@ from charlm.core.runtime import run
 
 # packages whose errors are about the repository, not about this code
 GIT_AND_DVC = ("_pygit2", "dulwich", "dvc", "dvc_data", "dvc_objects", "pygit2", "scmrepo")
+# what to do, by what they say
+ADVICE = {
+    "not owned by current user": "run `git config --global --add safe.directory {folder}`",
+    "unknown object format": (
+        "DVC reads commits of SHA-1 repositories only; to make one: git init --object-format=sha1 "
+        "../NEW && git fast-export --all | git -C ../NEW fast-import && git -C ../NEW switch BRANCH"
+    ),
+    "extensions.refstorage": (
+        "DVC reads refs from files only; run `git refs migrate --ref-format=files`"
+    ),
+}
 
 
 def run_tool(main: Callable[[], None]) -> None:
@@ -44,9 +55,8 @@ def program_name() -> str:
 def explain(error: Exception) -> str:
     """Return what a library of git or DVC says in one line, and what to do about it if we know."""
     reason = " ".join(str(error).split()) or type(error).__name__
-    if "not owned by current user" in reason:
-        return f"{reason}; run `git config --global --add safe.directory {Path.cwd()}`"
-    return reason
+    advice = next((advice for cause, advice in ADVICE.items() if cause in reason), "")
+    return f"{reason}; {advice.format(folder=Path.cwd())}" if advice else reason
 
 
 def argument_parser(doc: str | None) -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from pathlib import Path
 from charlm.core.errors import InputError
 from tools.dvc_state import cache_folder
 from tools.experiments import commit_of, find, git, head_commit, overridden
+from tools.program import ADVICE
 from tools.sweep.node import Supervised, one_line, own_folder, run_in_clone, stages_run
 from tools.sweep.runner import Experiments, Outcome, check_errors, run_experiments
 from tools.sweep.transport import fetch, job
@@ -121,7 +122,7 @@ def check_repository() -> None:
     """Check that DVC can save experiments here.
 
     Raises:
-        InputError: it cannot, in a shallow clone or outside of a DVC repository.
+        InputError: it cannot, in a shallow clone, with SHA-256 or outside of a DVC repository.
     """
     if not Path(".dvc").is_dir():
         raise InputError(f"{Path.cwd()}: not the root of a DVC repository; run from there")
@@ -130,6 +131,8 @@ def check_repository() -> None:
             "this is a shallow clone, in which DVC saves no experiments; run "
             "`git fetch --unshallow`"
         )
+    if git("rev-parse", "--show-object-format").strip() != b"sha1":
+        raise InputError(f"this is a SHA-256 repository; {ADVICE['unknown object format']}")
 
 
 def run_all(experiments: Experiments) -> None:
