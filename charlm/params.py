@@ -2,10 +2,13 @@
 
 import re
 import reprlib
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.events import MappingStartEvent, ScalarEvent
 
 from charlm.core.errors import InputError
 from charlm.core.yaml_files import parse_yaml
@@ -186,6 +189,40 @@ def explain(error: ValidationError) -> str:
     return f"{key}: {first['msg']}; found {shown}"
 
 
+def check_anchors(content: bytes) -> None:
+    """Refuse anchors and merge keys of mappings.
+
+    With `a: &one {x: 1}` and `b: *one`, `dvc exp run -S a.x=2` (DVC 3.67) changes nothing and ends
+    with status 0, while `-S b.x=2` changes both.
+
+    Raises:
+        ValueError: there is one; the message is one line.
+    """
+    for event in YAML(typ="safe").parse(content.decode("utf-8")):
+        is_mapping = isinstance(event, MappingStartEvent) and event.anchor
+        if is_mapping or (isinstance(event, ScalarEvent) and event.value == "<<"):
+            found = f"the anchor &{event.anchor}" if is_mapping else "the merge key <<"
+            raise ValueError(
+                f"{found}: with it `dvc exp run -S` loses a change, or makes it elsewhere, too; "
+                "write out the keys and values"
+            )
+
+
+def check_dates(value: Any, key: str = "") -> None:
+    """Refuse dates anywhere in the file: DVC 3.67 stops at them before it runs any stage.
+
+    Raises:
+        ValueError: there is one; the message is one line.
+    """
+    if isinstance(value, date):
+        raise ValueError(
+            f"{key}: {value} is a date, with which DVC runs no stage; quote or remove it"
+        )
+    items = value.items() if isinstance(value, dict) else ()
+    for name, item in enumerate(value) if isinstance(value, list) else items:
+        check_dates(item, f"{key}.{name}" if key else f"{name}")
+
+
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check all of params.yaml.
 
@@ -193,7 +230,10 @@ def load(path: Path = Path("params.yaml")) -> Params:
         InputError: the file is missing, is not YAML, or holds a key or value that is not allowed.
     """
     try:
-        values = parse_yaml(path.read_bytes())
+        content = path.read_bytes()
+        values = parse_yaml(content)
+        check_anchors(content)
+        check_dates(values)
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run from the repository root") from None
     except ValueError as error:

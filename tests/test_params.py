@@ -248,6 +248,45 @@ def test_aliases_that_stand_for_billions_of_values_are_refused(tmp_path: Path):
         params.load(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("mlp:\n", "mlp: &net\n", "the anchor &net"),
+        ("mlp:\n", "mlp:\n  <<: {seed: 1}\n", "the merge key <<"),
+    ],
+)
+def test_mappings_that_dvc_would_not_set_as_asked_are_refused(
+    tmp_path: Path, old: str, new: str, found: str
+):
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text().replace(old, new))
+    with pytest.raises(InputError) as error:
+        params.load(path)
+    assert str(error.value) == (
+        f"{path}: {found}: with it `dvc exp run -S` loses a change, or makes it elsewhere, too; "
+        "write out the keys and values"
+    )
+
+
+def test_anchor_of_a_single_value_is_allowed(tmp_path: Path):
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text()
+    assert text.count("lr: 50") == text.count("lr: 0.04") == 1
+    path.write_text(text.replace("lr: 50", "lr: &rate 50").replace("lr: 0.04", "lr: *rate"))
+    assert params.load(path).mlp.lr == 50
+
+
+@pytest.mark.parametrize("text", ["2024-01-01", "2024-01-01 10:00:00"])
+def test_date_is_named_wherever_it_is(tmp_path: Path, text: str):
+    path = written(tmp_path, mlp__hidden="wide")
+    path.write_text(path.read_text() + f"notes:\n  all:\n  - 1\n  - {text}\n")
+    with pytest.raises(InputError) as error:
+        params.load(path)
+    assert str(error.value) == (
+        f"{path}: notes.all.1: {text} is a date, with which DVC runs no stage; quote or remove it"
+    )
+
+
 def test_long_wrong_value_is_shortened(tmp_path: Path):
     with pytest.raises(InputError) as error:
         params.load(written(tmp_path, mlp__init="x" * 10_000))
