@@ -190,3 +190,27 @@ def test_lock_that_dvc_cannot_read_is_damaged(folder: Path, path: str, content: 
     (folder / "dvc.yaml").write_text("stages:\n  one:\n    cmd: one\n")
     (folder / path).write_text(content)
     assert lock_is_damaged() == damaged
+
+
+def test_queued_experiment_that_git_has_collected_is_removed_from_the_queue(folder: Path):
+    project = Project(folder)
+    (folder / "dvc.yaml").write_text("stages:\n  one:\n    cmd: one\n    params: [split]\n")
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    write_bytes(folder / ".dvc/config", b"")
+    write_bytes(folder / ".dvc/.gitignore", b"/tmp\n")
+    project.commit("first")
+    project.run("dvc", "exp", "run", "--queue", "--name=seed", "--set-param=split.seed=1,2")
+    assert project.call("tools.rescue", "--queue").returncode == 1  # all are there
+    # as git does by itself after 30 days; the newest one has a ref
+    project.run("git", "reflog", "expire", "--all", "--expire-unreachable=now")
+    project.run("git", "gc", "--quiet", "--prune=now")
+    assert "Invalid commit" in project.run("dvc", "queue", "status", check=False).stderr
+    rescued = project.call("tools.rescue", "--queue")
+    assert rescued.returncode == 0
+    assert rescued.stdout == (
+        "rescue: removed from DVC's queue, because git has collected their commits: seed-1; queue "
+        "again those that `dvc exp list -A` does not name\n"
+    )
+    shown = project.run("dvc", "queue", "status").stdout
+    assert "seed-2" in shown
+    assert "seed-1" not in shown

@@ -21,6 +21,7 @@ from charlm.core.yaml_files import has_conflict
 
 WORKSPACE = "workspace"
 PIPELINE, LOCK, PARAMS = "dvc.yaml", "dvc.lock", "params.yaml"
+QUEUE = Path(".dvc/tmp/exps/celery")
 Stages = dict[str, dict[str, Any]]  # of dvc.yaml or dvc.lock, by name
 MAX_CHANGES = 3  # named in a message; the rest are counted
 PARTIAL_S = 5  # age of a file that nobody writes any more
@@ -389,4 +390,32 @@ def remove_partial_runs(cache: Path) -> bool:
             if is_old and not any(folder.iterdir()):
                 folder.rmdir()
                 removed = True
+    return removed
+
+
+def remove_collected_tasks() -> list[str]:
+    """Remove tasks from DVC's queue whose commits git has collected; return their names.
+
+    `dvc queue status` fails as long as there is one, also about other tasks, and `dvc queue remove`
+    leaves those that never ran.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from scmrepo.exceptions import SCMError
+
+    removed: list[str] = []
+    if not QUEUE.is_dir():  # DVC would create it
+        return removed
+    with suppress(DvcException), Repo() as repo:
+        queue, scm = repo.experiments.celery_queue, repo.scm
+        for tasks, remove in (
+            (queue._iter_queued, queue.celery.reject),
+            (queue._iter_processed, queue.celery.purge),
+        ):
+            for message, task in list(tasks()):
+                try:
+                    scm.resolve_commit(task.stash_rev)
+                except SCMError:
+                    remove(message.delivery_tag)
+                    removed.append(task.name or task.stash_rev[:7])
     return removed

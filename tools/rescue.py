@@ -4,8 +4,9 @@
 
 If the network was missing, the pipeline runs on a list of names that needs none; only the lecture's
 list is replaced, never a list of your own. If the disk is full, dvc.lock is damaged, or a file has
-a merge conflict, it says how to repair that. What a killed DVC left partly written in its run cache
-is removed. If `dvc repro` failed for any other reason, this fails too.
+a merge conflict, it says how to repair that. It removes what a killed DVC left partly written in its
+run cache, and what is in DVC's queue although git has collected its commit. If `dvc repro` failed
+for any other reason, this fails too.
 """
 
 import shutil
@@ -24,6 +25,7 @@ from tools.dvc_state import (
     PIPELINE,
     cache_folder,
     conflict_message,
+    remove_collected_tasks,
     remove_partial_runs,
 )
 from tools.program import argument_parser, run_tool
@@ -66,8 +68,23 @@ def main() -> None:
         action="store_true",
         help="only remove what a killed DVC left in its run cache; status 0 if there was something",
     )
-    if parser.parse_args().run_cache:
+    parser.add_argument(
+        "--queue",
+        action="store_true",
+        help="only remove from DVC's queue what git has collected; status 0 if there was something",
+    )
+    options = parser.parse_args()
+    if options.run_cache:
         sys.exit(not remove_partial_runs(cache_folder()))
+    collected = remove_collected_tasks()
+    if collected:
+        print(
+            "rescue: removed from DVC's queue, because git has collected their commits: "
+            f"{', '.join(collected)}; queue again those that `dvc exp list -A` does not name",
+            flush=True,
+        )
+    if options.queue:
+        sys.exit(not collected)
     free = shutil.disk_usage(".").free
     if free < MIN_FREE_BYTES:
         raise InputError(
