@@ -1,10 +1,13 @@
 """What people see who use DVC every day: tables that fit, small diffs, experiments that travel."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+from charlm.core.storage import write_bytes
 from tests.conftest import ROOT, Project, facts
 
 MAX_SHOW_WIDTH = 100  # of `dvc metrics show`
@@ -125,6 +128,37 @@ def test_experiment_travels_to_another_clone_with_all_that_it_made(shared: Proje
         for project in (shared, other)
     )
     assert arrived == made
+
+
+@pytest.mark.faults
+def test_check_of_the_page_on_sharing_fails_until_the_data_is_pushed(tmp_path: Path):
+    project, origin = Project(tmp_path / "project"), tmp_path / "origin"
+    storage = str(tmp_path / "storage")
+    stage = {"cmd": "cp params.yaml out.txt", "params": ["mlp"], "outs": ["out.txt"]}
+    write_bytes(project.root / "dvc.yaml", yaml.safe_dump({"stages": {"one": stage}}).encode())
+    write_bytes(project.root / "params.yaml", b"mlp: {hidden: 200}\n")
+    write_bytes(project.root / ".gitignore", b"/out.txt\n")
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.run("dvc", "init", "--quiet")
+    project.repro()
+    project.commit("first")
+    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
+    project.run("git", "remote", "add", "origin", str(origin))
+    project.run("git", "push", "--quiet", "origin", "main")
+    project.run("dvc", "exp", "run", "--name", "wide", "-S", "mlp.hidden=300")
+    page = (ROOT / "docs/sharing.md").read_text()
+    check = re.search(r"```sh\n(git clone .*?)```", page, re.DOTALL)[1]
+    command = ("sh", "-ec", check.replace("/somewhere/shared", storage))
+
+    pushed = project.run("dvc", "exp", "push", "origin", "wide")
+    assert "Pushed experiment" in pushed.stdout
+    lacking = project.run(*command, check=False)
+    assert lacking.returncode != 0
+    assert "\nout.txt\n" in lacking.stderr
+    shutil.rmtree(tmp_path / "check")
+    project.run("dvc", "remote", "add", "--local", "--default", "storage", storage)
+    project.run("dvc", "exp", "push", "origin", "wide")
+    project.run(*command)
 
 
 @pytest.mark.faults

@@ -4,9 +4,9 @@
 
 If the network was missing, the pipeline runs on a list of names that needs none; only the lecture's
 list is replaced, never a list of your own. If the disk is full, dvc.lock is damaged, or a file has
-a merge conflict, it says how to repair that. It removes what a killed DVC left partly written in its
-run cache, and what is in DVC's queue although git has collected its commit. If `dvc repro` failed
-for any other reason, this fails too.
+a merge conflict, it says how to repair that. It removes what a killed DVC left partly written in
+its run cache, and what is in DVC's queue although git has collected its commit. If `dvc repro`
+failed for any other reason, this fails too.
 """
 
 import shutil
