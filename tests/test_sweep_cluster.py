@@ -31,7 +31,10 @@ from tests.test_sweep import sweep
 
 pytest.importorskip("distributed", reason="needs the extra `cluster`")
 
+from distributed import LocalCluster
+
 from tools.sweep import dask_engine
+from tools.sweep.node import stage_environment
 
 __all__ = ["base", "one_by_one"]  # fixtures
 RUNNING = "names-sweep-*/task-*/clone/data/.lock"  # in a node's folder, while a stage runs
@@ -112,6 +115,28 @@ def processes_in(folder: Path) -> list[str]:
         except psutil.Error:
             pass
     return found
+
+
+@pytest.fixture
+def restored_environment() -> Iterator[None]:
+    """Undo what Dask's LocalCluster sets in this process and leaves for whatever starts later."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.faults
+@pytest.mark.usefixtures("restored_environment")
+def test_stages_started_after_a_local_cluster_are_not_slowed_down():
+    for key in ("MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED"):
+        os.environ.pop(key, None)
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None):
+        pass
+    assert os.environ["MALLOC_TRIM_THRESHOLD_"] == "65536"  # still
+    given = stage_environment()
+    assert "MALLOC_TRIM_THRESHOLD_" not in given
+    assert given["PYTHONHASHSEED"] == "6640"  # no result depends on it
 
 
 @pytest.mark.faults
