@@ -99,7 +99,23 @@ def test_losses_without_dev_have_no_entry_for_it():
 def test_losses_close_to_zero_do_not_stretch_the_picture():
     text = drawn_text(plots.draw_losses(curve(3.0, 2.5), curve(3.0, 0.0), curve(3.0, 0.0)))
     labels = [float(label) for label in text if re.fullmatch(r"[\d.]+", label)]
-    assert min(label for label in labels if label) == 0.03
+    assert min(label for label in labels if label) == 0.05  # the lowest tick above 3 / 100
+
+
+def test_losses_of_several_decades_have_few_ticks():
+    left_out = {"0.7", "1.5", "3"}
+    one = plots.draw_losses(curve(3.0, 0.4), curve(3.0, 2.2), curve(3.0, 2.4))
+    assert left_out <= set(drawn_text(one))
+    more = plots.draw_losses(curve(3.0, 0.2), curve(3.0, 2.2), curve(3.0, 2.4))
+    assert left_out.isdisjoint(drawn_text(more))
+
+
+def test_steps_of_a_long_training_do_not_overlap():
+    long = {"step": np.array([0, 199_999]), "nll": np.array([3.0, 2.0])}
+    text = drawn_text(plots.draw_losses(curve(3.0, 2.5), long, curve()))
+    assert [label for label in text if len(label) > 4 and label.isdigit()] == [
+        *("50000", "100000", "150000", "200000")
+    ]
 
 
 def test_the_lowest_smoothed_loss_is_marked_not_the_lowest_loss():

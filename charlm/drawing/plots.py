@@ -39,6 +39,8 @@ MISSING_WIDTH_EM = 1.25  # of a character that FONT lacks: that of the widest em
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 
 LOSS_TICKS = (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 7)  # of each decade
+FEW_LOSS_TICKS = (1, 2, 5)  # if there is more than one
+MANY_STEPS = 10_000  # the numbers of more would overlap at matplotlib's own ticks
 MAX_LOSS_RATIO = 100  # of the highest loss to the bottom of the picture
 
 PAGE_INCHES = 10  # no picture is wider
@@ -343,12 +345,16 @@ def draw_losses(
             right.plot(*mlp_dev.values(), "o", color="crimson", ms=4, label="dev")
         right.set_title("MLP", fontproperties=FONT)
         left.set_yscale("log")
-        left.set_ylim(max(lowest, highest / MAX_LOSS_RATIO) / 1.05, highest * 1.05)
-        left.yaxis.set_major_locator(LogLocator(subs=LOSS_TICKS, numticks=50))
+        bottom = max(lowest, highest / MAX_LOSS_RATIO)
+        left.set_ylim(bottom / 1.05, highest * 1.05)
+        ticks = LOSS_TICKS if highest < 10 * bottom else FEW_LOSS_TICKS
+        left.yaxis.set_major_locator(LogLocator(subs=ticks, numticks=50))
         left.yaxis.set_minor_locator(NullLocator())
         left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         for axes in (left, right):
             axes.set_xlabel("step", fontproperties=FONT)
+            if axes.get_xlim()[1] > MANY_STEPS:
+                axes.locator_params(axis="x", nbins=5)
             axes.grid(color="whitesmoke")
             axes.set_axisbelow(True)
             _use_font(axes)
