@@ -267,6 +267,71 @@ def test_cluster_is_refused_after_head_has_moved(slow: Project):
     )
 
 
+# --- a node -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def node_cache(slow: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache of a node on this machine."""
+    monkeypatch.setattr(node.tempfile, "gettempdir", lambda: str(tmp_path))
+    return node.node_folder() / "cache"
+
+
+def test_node_returns_the_experiment_and_the_files_that_are_new(slow: Project, node_cache: Path):
+    contents = {hashlib.md5(content).hexdigest(): content for content in (b"old", b"new", b"none")}
+    old, new, _ = contents
+    outs = "".join(f"    - {{path: data/{md5}, md5: {md5}}}\n" for md5 in contents)
+    (slow.root / "dvc.lock").write_text(f"stages:\n  one:\n    outs:\n{outs}")
+    slow.commit("results")
+    head = slow.run("git", "rev-parse", "HEAD").stdout.strip()
+    package = node.Package(transport.git("bundle", "create", "-q", "-", "HEAD"), {old: b"old"}, {})
+    node.place(node_cache, new, b"new")  # as DVC would while the experiment runs
+    job = transport.job("a", ["mlp.lr=1"], head)
+    ended = node.run(job, package)
+    assert (ended["name"], ended["files"], ended["detail"]) == ("a", {new: b"new"}, "")
+    assert ended.keys() == {"name", "node", "bundle", "files", "detail", "seconds"}
+    assert node.cache_path(node_cache, old).read_bytes() == b"old"
+
+    cache = slow.root / ".dvc/cache"
+    transport.receive(ended, job["ref"], cache)
+    assert node.cache_path(cache, new).read_bytes() == b"new"
+    assert set(experiments(slow)) == {"a"}
+    params = slow.run("git", "show", f"{job['ref']}:params.yaml").stdout
+    assert params.endswith("# --set-param=mlp.lr=1\n")
+    settings = slow.run("git", "show", f"{job['ref']}:settings").stdout
+    assert str(node_cache) in settings
+
+    failed = node.run(job | {"head": "0" * 40}, package)
+    assert failed.keys() == {"name", "node", "error", "seconds"}
+    assert failed["error"].startswith("git reset --quiet: ")
+    refused = node.run(job, package._replace(environment={"Python": "2.7"}))
+    assert refused.keys() == {"name", "node", "refused"}
+    assert node.at_work() == {}
+    assert not list(node_cache.parent.glob("task-*"))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "removed", "returned"),
+    [([0], True, 0), ([1, 0], True, 0), ([1, 2], True, 2), ([1], False, 1)],
+)
+def test_failed_experiment_runs_once_more_if_partial_results_were_removed(
+    tmp_path: Path, statuses: list[int], removed: bool, returned: int
+):
+    rescue = tmp_path / "tools/rescue.py"  # whose status says whether it removed some
+    rescue.parent.mkdir()
+    rescue.write_text(
+        f"import sys\nassert sys.argv[1:] == ['--run-cache']\nsys.exit({not removed:d})"
+    )
+    left = iter(statuses)
+
+    def start() -> node.Supervised:
+        code = f"raise SystemExit({next(left)})"
+        return node.Supervised([sys.executable, "-c", code], tmp_path, dict(os.environ))
+
+    assert node.run_dvc(start, tmp_path, dict(os.environ))[0] == returned
+    assert not list(left)
+
+
 # --- the supervisor ---------------------------------------------------------------------------
 
 STARTS_A_CHILD = """
