@@ -4,6 +4,7 @@ And tools.sweep.local with a `dvc` that takes a second where the real one takes 
 """
 
 import argparse
+import errno
 import hashlib
 import os
 import shutil
@@ -401,6 +402,18 @@ def test_file_is_placed_whole_with_the_right_hash_and_protected(tmp_path: Path):
     assert path == tmp_path / "files/md5" / md5[:2] / md5[2:]
     assert path.read_bytes() == b"content"
     assert path.stat().st_mode & 0o777 == 0o444
+
+
+def test_file_that_cannot_be_placed_is_an_error_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(node.os, "chmod", fail)
+    with pytest.raises(OSError, match="No space left"):
+        node.place(tmp_path, hashlib.md5(b"content").hexdigest(), b"content")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_hashes_of_a_lock_include_those_inside_directories(tmp_path: Path):
