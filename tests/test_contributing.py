@@ -110,9 +110,17 @@ def test_new_stage_runs(quick: Project, tmp_path: Path, names: list[str]):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("section", [SECTION, STAGE_SECTION], ids=["model", "stage"])
-def test_tests_of_dvc_yaml_accept_what_is_new(tmp_path: Path, section: str):
+@pytest.mark.parametrize(
+    ("section", "tests"),
+    [
+        (SECTION, ("dvc_yaml", "models", "next", "stored", "sweep_grid")),
+        (STAGE_SECTION, ("dvc_yaml",)),
+    ],
+    ids=["model", "stage"],
+)
+def test_tests_accept_what_is_new(tmp_path: Path, section: str, tests: tuple[str, ...]):
     project = clone(tmp_path / "clone")
     follow_the_steps(project, section)
     options = ("-q", "-n0", "-p", "no:cacheprovider")
-    project.run(sys.executable, "-m", "pytest", *options, "tests/test_dvc_yaml.py")
+    files = [f"tests/test_{name}.py" for name in tests]
+    project.run(sys.executable, "-m", "pytest", *options, *files)

@@ -121,15 +121,15 @@ def test_script_reads_only_the_sections_it_declares(stage: str):
     tree = ast.parse((ROOT / f"stages/{stage}.py").read_text())
     loads = [node for node in ast.walk(tree) if ast.unparse(node) == "params.load()"]
     # settings = params.load().section, or settings = params.load() and settings.section
-    whole = any(
-        isinstance(node, ast.Assign) and ast.unparse(node) == "settings = params.load()"
+    sources = {"params.load()"} | {
+        ast.unparse(node.targets[0])
         for node in ast.walk(tree)
-    )
-    source = "settings" if whole else "params.load()"
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) == "params.load()"
+    }
     sections = {
         node.attr
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == source
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in sources
     }
     declared = set(STAGES[stage].get("params", []))
     assert sections == declared - {deps.ENVIRONMENT}

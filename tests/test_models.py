@@ -4,11 +4,13 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from charlm.core import storage
 from charlm.data.tensors import Arrays, write_tensors
@@ -19,7 +21,7 @@ from charlm.models.mixture import Mixture
 from charlm.models.mlp import ACTIVATIONS, MLP
 from charlm.models.ngram_count import NgramCount
 from charlm.models.registry import FITTED_ON_DEV, MODELS, model_class
-from tests.conftest import ROOT, STAGES
+from tests.conftest import ROOT, STAGES, run_stages
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # of numpy, on stderr
 
@@ -64,8 +66,23 @@ def write_models(folder: Path, P: np.ndarray, mlp_bias: Sequence[float] = (0, 0,
         "ngram_count": ngram_arrays({0: [1, 1, 1]}, {0: [1, 1, 1]}),
         "mixture": {"weight": np.array(0.25)},
     }
-    for name, arrays in models.items():
+    for name, arrays in (models | train_others(models, "ab")).items():
         write_tensors(data / "models" / f"{name}.safetensors", arrays)
+
+
+def train_others(models: Iterable[str], characters: str) -> dict[str, Arrays]:
+    """Train each registered model but these by its stage, on all names of two characters."""
+    names = [name for name in MODELS if name not in set(models)]
+    if not names:
+        return {}
+    stages = dict.fromkeys(model_class(name).stage for name in names)
+    words = "".join(f"{first}{second}\n" for first in characters for second in characters)
+    with tempfile.TemporaryDirectory() as folder:
+        stages_of_data = ["fetch", "split", "build_contexts"]
+        shares = {"split.train": 0.5, "split.dev": 0.25}
+        run_stages(Path(folder), words.encode(), shares, [*stages_of_data, *stages])
+        paths = {name: Path(folder) / storage.model_path(name) for name in names}
+        return {name: safetensors.numpy.load_file(path) for name, path in paths.items()}
 
 
 def random_mlp(

@@ -14,6 +14,7 @@ from charlm.data import tensors
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary
 from charlm.models.bigram_count import BigramCount
+from charlm.models.registry import MODELS
 from tests.conftest import Project
 from tests.test_models import write_models
 from tools.next import Prediction, as_table, count_next, predict
@@ -67,18 +68,18 @@ def test_without_a_prefix_it_is_the_start_of_a_name(trained: Path):
 def test_csv_has_every_symbol_of_every_model(trained: Path):
     printed = run(trained, "a", "--csv", "-n", "1").stdout
     rows = list(csv.DictReader(io.StringIO(printed)))
-    assert [row["model"] for row in rows[::3]] == [
-        *("bigram_count", "bigram_neural", "ngram_count", "mlp", "mixture")
-    ]
-    assert printed.splitlines()[:4] == [
-        "model,context,next,probability,count",
+    assert [row["model"] for row in rows[::3]] == list(MODELS)
+    lines = printed.splitlines()
+    assert lines[0] == "model,context,next,probability,count"
+    first = 1 + 3 * list(MODELS).index("bigram_count")
+    assert lines[first : first + 3] == [
         "bigram_count,a,b,0.750000,2",
         "bigram_count,a,a,0.250000,1",
         "bigram_count,a,.,0.000000,0",
     ]
-    assert printed.splitlines()[10] == "mlp,.a,a,0.500000,"
+    assert lines[1 + 3 * list(MODELS).index("mlp")] == "mlp,.a,a,0.500000,"
     # the mixture has 1/4 of the MLP's 1/2 and 3/4 of 1/3
-    assert printed.splitlines()[13] == "mixture,.a,a,0.375000,"
+    assert lines[1 + 3 * list(MODELS).index("mixture")] == "mixture,.a,a,0.375000,"
 
 
 def prediction(context: list[int]) -> Prediction:

@@ -169,7 +169,7 @@ def test_seed_param_must_be_the_seed_of_a_model(seed_param: str):
 
 def test_unknown_model_is_refused():
     (line,) = refusal("mlp.lr=1", model="gpt")
-    assert line.startswith("sweep: no model gpt; --model is one of bigram_count, ")
+    assert line.startswith(f"sweep: no model gpt; --model is one of {', '.join(MODELS)}")
 
 
 def test_two_settings_of_one_name_are_refused():
