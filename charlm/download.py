@@ -32,7 +32,7 @@ READ_TIMEOUT_S = 15  # for a server to send anything
 TIME_LIMIT_S = 300  # for a server to send everything
 RETRY_PAUSES_S = (0.5, 1, 2)  # before each further request to a server that fails
 MAX_REDIRECTS = 10
-MAX_BYTES = 100_000_000  # of a list
+MAX_BYTES = 200_000_000  # of a list
 CHUNK_BYTES = 2**16
 DVC_TEMPORARY = "/.dvc/tmp/exps/"  # in the working folder of experiments run with --temp or --queue
 

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
@@ -198,18 +199,29 @@ def find_table(lines: list[str], max_share: float = 1) -> Table | None:
         lines: of a file, also those that are blank.
         max_share: of the lines, to be enough for a format that needs more.
     """
-    filled = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-    if not filled:
+    numbers = array("L", (number for number, line in enumerate(lines, start=1) if line.strip()))
+    if not numbers:
         return None
-    if filled[0][1].lstrip().startswith(("[", "{")) and (table := read_json(filled)):
+
+    def numbered(some: Sequence[int]) -> list[Line]:  # of all lines: as large as the lines
+        return [(number, lines[number - 1]) for number in some]
+
+    if lines[numbers[0] - 1].lstrip().startswith(("[", "{")) and (
+        table := read_json(numbered(numbers))
+    ):
         return table
-    sample = filled[:: len(filled) // SAMPLE_SIZE + 1]
+    sample = numbered(numbers[:: len(numbers) // SAMPLE_SIZE + 1])
     for candidate in FORMATS:
         share = min(candidate.min_share, max_share)
-        if candidate.read(sample, MIN_SHARE * share) and (table := candidate.read(filled, share)):
+        if candidate.read(sample, MIN_SHARE * share) and (
+            table := candidate.read(numbered(numbers), share)
+        ):
             return table
-    comments = [number for number, line in filled if line.lstrip().startswith("# ")]
-    names = [(number, [line.strip()]) for number, line in filled] if comments else []
+    comments = [number for number in numbers if lines[number - 1].lstrip().startswith("# ")]
+    if not comments:
+        return None
+    filled = numbered(numbers)
+    names = [(number, [line.strip()]) for number, line in filled]
     names = [row for row in names if not COMMENT.fullmatch(row[1][0])]
     if not names:
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from charlm.core.errors import InputError
-from charlm.core.storage import read_bytes
+from charlm.core.storage import iter_lines
 from charlm.list_formats import Table, find_table, names_column, parse_json
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -69,8 +69,9 @@ def parse_list(content: bytes, source: str, any_lines: bool = False) -> NameList
     lines = split_lines(without_mark)
     mended = {
         "byte_order_mark": int(text != without_mark),
-        "line_ends": len(re.findall("\r\n?", without_mark)),
+        "line_ends": sum(1 for _ in re.finditer("\r\n?", without_mark)),
     }
+    del text, without_mark  # the lines are several times as large
     names, mended_lines = mend(lines)
     if not any(names):
         raise InputError(f"{source}: contains no names; one name per line is needed")
@@ -78,7 +79,7 @@ def parse_list(content: bytes, source: str, any_lines: bool = False) -> NameList
         refuse_table(lines, source)
     refuse_lines(names, f"{source}, line")
     mended = {key: count for key, count in mended.items() if count} | mended_lines
-    return NameList([name for name in names if name], mended)
+    return NameList([name for name in names if name] if "blank" in mended else names, mended)
 
 
 def split_lines(text: str) -> list[str]:
@@ -144,10 +145,10 @@ def mend(lines: list[str]) -> tuple[list[str], dict[str, int]]:
     stripped = [line.strip() for line in composed]
     visible = [line.strip(SPACES + INVISIBLE) for line in stripped]
     mended = {
-        "composed": len(changed(lines, composed)),
+        "composed": sum(map(str.__ne__, lines, composed)),
         "stripped": sum(map(bool, changed(composed, stripped))),
         "invisible": sum(map(bool, changed(stripped, visible))),
-        "blank": sum(not line for line in visible),
+        "blank": visible.count(""),
     }
     return visible, {key: count for key, count in mended.items() if count}
 
@@ -231,8 +232,4 @@ def problem(name: str) -> str:
 
 def read_names(path: Path) -> list[str]:
     """Return the names of a file that a stage wrote; an empty file contains none."""
-    content = read_bytes(path)
-    try:
-        return content.decode("utf-8").removesuffix("\n").split("\n") if content else []
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8; delete it and run `dvc repro`") from None
+    return [name for names in iter_lines(path) for name in names]

@@ -40,7 +40,9 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Iterable[objec
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([cell(value) for value in row] for row in rows)
+        writer.writerows(
+            [cell(value) if isinstance(value, float) else value for value in row] for row in rows
+        )
 
 
 def cell(value: object) -> str:

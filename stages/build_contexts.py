@@ -1,37 +1,35 @@
 """Turn names into examples: a context of characters, and the character that follows it.
 
     python -m stages.build_contexts    data/names.txt, data/splits/*.txt
-        → data/vocabulary.json, data/contexts/{bigram,mlp,ngram}/{train,dev,test}.safetensors
+        → data/vocabulary.json, data/contexts/{bigram,mlp}/{train,dev,test}.safetensors
 
-The contexts of the bigrams are one character long, those of the MLP `contexts.block_size`, and
-those of the counting n-gram model `ngram_count.order` - 1. They are three outputs, so that a
-different length does not rerun the other models.
+The contexts of the bigrams are one character long, those of the MLP `contexts.block_size`. They
+are two outputs, so that a different length does not rerun the bigrams. The n-gram model counts
+names instead.
 """
 
 from charlm import params
 from charlm.core.runtime import run_stage
-from charlm.core.storage import DATA, SPLITS, split_path, write_json
-from charlm.data.examples import FOLDERS, build_examples, check_bigram_memory
+from charlm.core.storage import DATA, SPLITS, iter_lines, write_json
+from charlm.data.examples import FOLDERS, build_split_examples, check_bigram_memory
 from charlm.data.tensors import write_tensors
 from charlm.data.vocabulary import PATH, build_vocabulary
-from charlm.names import read_names
 
 
 def main() -> None:
     settings = params.load()
-    block_sizes = dict(
-        zip(FOLDERS, (1, settings.contexts.block_size, settings.ngram_count.order - 1), strict=True)
-    )
-    vocabulary = build_vocabulary(read_names(DATA / "names.txt"), settings.vocabulary)
+    block_sizes = dict(zip(FOLDERS, (1, settings.contexts.block_size), strict=True))
+    names = iter_lines(DATA / "names.txt")
+    vocabulary = build_vocabulary(map("".join, names), settings.vocabulary)
     check_bigram_memory(len(vocabulary))
-    splits = {split: read_names(split_path(split)) for split in SPLITS}
 
     write_json(PATH, vocabulary.itos)
     for folder, block_size in block_sizes.items():
-        for split, names in splits.items():
-            examples = build_examples(names, vocabulary, block_size)
+        count = 0
+        for split in SPLITS:
+            examples = build_split_examples(split, vocabulary, block_size)
             write_tensors(DATA / "contexts" / folder / f"{split}.safetensors", examples)
-    count = sum(sum(map(len, names)) + len(names) for names in splits.values())
+            count += len(examples["targets"])
     sizes = ", ".join(map(str, block_sizes.values()))
     boundary = " and ".join(
         dict.fromkeys(vocabulary.decode([n]) for n in (vocabulary.start, vocabulary.end))

@@ -1,6 +1,6 @@
 """Evaluate every model on the splits that `evaluate.splits` names.
 
-python -m stages.evaluate    data/models/*, data/contexts/{mlp,ngram}/*, data/splits/*
+python -m stages.evaluate    data/models/*, data/splits/*, data/vocabulary.json
     → metrics/nll/SPLIT.json, metrics/evaluate.csv, plots/positions.csv, data/evaluation.csv
 
 A split such as dev_unseen has the names of dev that do not occur in train.
@@ -8,32 +8,33 @@ A split such as dev_unseen has the names of dev that do not occur in train.
 
 import math
 import sys
-from collections.abc import Iterable
-from itertools import chain
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, compress, repeat
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from charlm import params, stats
 from charlm.core.errors import InputError
 from charlm.core.runtime import run_stage
-from charlm.core.storage import DATA, METRICS, PLOTS, split_path, write_json
-from charlm.data.examples import read_longest_examples
-from charlm.data.tensors import Arrays
-from charlm.data.vocabulary import read_vocabulary
+from charlm.core.storage import DATA, METRICS, PLOTS, SPLITS, iter_lines, split_path, write_json
+from charlm.data.examples import build_examples
+from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.base import Model
 from charlm.models.registry import load_models
-from charlm.names import read_names
 from charlm.scoring import Characters, Scores, score
 from charlm.tables import cells, exact, write_rows
 
 Metrics = dict[str, float]
 Columns = dict[str, np.ndarray]
+Row = tuple[str, ...]  # of data/evaluation.csv, as it is written
 Position = tuple[str, str, int, int, float]  # a row of plots/positions.csv
 POSITION_COLUMNS = ("split", "model", "position", "characters", "nll")
 METRIC_COLUMNS = ("nll", "stderr", "perplexity", "accuracy", "zero_probability")
 NLL = METRICS / "nll"
 UNSEEN = "_unseen"  # behind the name of a split: those of its names that do not occur in train
+SCORED_LENGTH = 2**21  # characters that are scored at once
 MAX_EXPONENT = 700  # exp(710) overflows a float64
 
 
@@ -44,6 +45,62 @@ class Sums(NamedTuple):
     nll: np.ndarray  # float64, nats
     correct: np.ndarray  # int64: how many characters are the most probable one
     zeros: np.ndarray  # int64: how many have probability 0
+
+
+NO_SUMS = Sums(*(np.zeros(0, dtype) for dtype in (np.int64, np.float64, np.int64, np.int64)))
+Read = Callable[[], Iterable[list[str]]]  # yields names, a piece at a time
+
+
+class Names(NamedTuple):
+    """What is known of the names of a split, which are read again whenever they are needed."""
+
+    read: Read
+    unique: np.ndarray  # (names,) int64: the number of each's unique name, in order of appearance
+    characters: np.ndarray  # (names,) int64: with its end
+    in_train: np.ndarray  # (names,) bool
+
+    @classmethod
+    def of(cls, read: Read, train: Read) -> Self:
+        """Number names and look them up in train.
+
+        They are numbered by a hash of 64 bits, as a table of millions of strings takes gigabytes.
+        That any two of 14 million names share theirs has a probability of 3e-6; then one would
+        be scored as the other.
+
+        Args:
+            read: yields the names.
+            train: yields the training names.
+        """
+        hashes = from_pieces(map(hash, names) for names in read())
+        characters = from_pieces(map(len, names) for names in read()) + 1
+        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+        number = np.empty(len(first), dtype=np.int64)
+        number[np.argsort(first)] = np.arange(len(first))
+        in_train = np.full(len(hashes), True)
+        if read != train:
+            seen = set(chain.from_iterable(read())).intersection(chain.from_iterable(train()))
+            in_train = from_pieces(map(seen.__contains__, names) for names in read()).astype(bool)
+        return cls(read, number[inverse], characters, in_train)
+
+    def iter_unique(self) -> Iterator[list[str]]:
+        """Yield each unique name once, in order, in pieces of about SCORED_LENGTH characters."""
+        is_first = np.diff(np.maximum.accumulate(self.unique), prepend=-1) > 0
+        piece: list[str] = []
+        first = 0
+        for names in self.read():
+            piece += compress(names, is_first[first : first + len(names)])
+            first += len(names)
+            if sum(map(len, piece)) >= SCORED_LENGTH:
+                yield piece
+                piece = []
+        if piece:
+            yield piece
+
+
+def from_pieces(pieces: Iterable[Iterable[int]]) -> np.ndarray:
+    """Return all numbers of all pieces: (numbers,) int64."""
+    arrays = [np.fromiter(piece, dtype=np.int64) for piece in pieces]
+    return np.concatenate([np.empty(0, dtype=np.int64), *arrays])
 
 
 def add_up(scores: Scores, groups: np.ndarray, weights: np.ndarray | int = 1) -> Sums:
@@ -89,71 +146,76 @@ def summarise(sums: Sums) -> Metrics:
 
 
 def evaluate_split(
-    split: str,
-    names: list[str],
-    examples: Arrays,
-    train: set[str],
-    models: dict[str, Model],
-    end: int,
+    split: str, names: Names, models: dict[str, Model], vocabulary: Vocabulary
 ) -> tuple[Columns, list[Position], dict[str, dict[str, Metrics]]]:
-    """Evaluate all models on one split.
+    """Evaluate all models on one split; each of its unique names is scored once, a piece at a time.
 
     Args:
         split: its name.
-        names: its names, in the order of its examples.
-        examples: its `contexts` and `targets`.
-        train: the training names.
+        names: its names.
         models: the trained models, by name.
-        end: the symbol that ends a name.
+        vocabulary: of the names.
 
     Returns:
-        The columns of data/evaluation.csv, one entry per name: its summed NLL under each model,
-        NaN where it is infinite; the average NLL at each position in the name, where it is
-        finite; and {split: {model: metrics}}, of the split and of those of its names that do not
-        occur in train, if there are any.
+        The columns of data/evaluation.csv that follow the names, one entry per name: its summed
+        NLL under each model, NaN where it is infinite; the average NLL at each position in the
+        name, where it is finite; and {split: {model: metrics}}, of the split and of those of its
+        names that do not occur in train, if there are any.
 
     Raises:
-        InputError: the split contains no names, or the examples belong to other names.
+        InputError: the split contains no names.
     """
-    if not names:
+    if not len(names.unique):
         raise InputError(
             f"evaluate: evaluate.splits has {split}, which is empty; remove it there, or "
             "change split.train and split.dev"
         )
-    numbers: dict[str, int] = {}
-    unique_name = np.array([numbers.setdefault(name, len(numbers)) for name in names])
-    columns: Columns = {
-        "split": np.full(len(names), split),
-        "name": np.array(names, dtype=object),
-        "characters": np.array([len(name) + 1 for name in names]),
-        "in_train": np.array([name in train for name in names]),
-    }
-    lengths = np.diff(np.flatnonzero(examples["targets"] == end), prepend=-1)
-    if not np.array_equal(lengths, columns["characters"]):
-        raise InputError(
-            f"evaluate: data/splits/{split}.txt and data/contexts/*/{split}.safetensors "
-            "are of different names; run `dvc repro`"
-        )
-    _, first, repeats = np.unique(unique_name, return_index=True, return_counts=True)
-    in_train = columns["in_train"][first]
-    characters = Characters.of(examples, unique_name, end)
-    del names, examples, numbers  # everything that follows is smaller, except for the columns
-    parts = {split: np.full(len(in_train), True), f"{split}{UNSEEN}": ~in_train}
+    block_size = max(model.block_size for model in models.values())
+    repeats = np.bincount(names.unique)
+    by_name: dict[str, list[Sums]] = {name: [] for name in models}
+    by_position = dict.fromkeys(models, NO_SUMS)
+    first = 0
+    for piece in names.iter_unique():
+        examples = build_examples(piece, vocabulary, block_size)
+        characters = Characters.of(examples, np.arange(len(piece)), vocabulary.end)
+        weights = repeats[first + characters.name]
+        for name, model in models.items():
+            scores = score(model, characters.contexts, characters.targets)
+            by_name[name].append(add_up(scores, characters.name))
+            sums = add_up(scores, characters.position, weights)
+            by_position[name] = add_positions(by_position[name], sums)
+        first += len(piece)
+
+    columns = {"characters": names.characters, "in_train": names.in_train}
+    positions = []
+    is_seen = np.zeros(len(repeats), dtype=bool)
+    is_seen[names.unique] = names.in_train
+    parts = {split: np.full(len(repeats), True), f"{split}{UNSEEN}": ~is_seen}
     metrics: dict[str, dict[str, Metrics]] = {
         part: {} for part, is_in_it in parts.items() if is_in_it.any()
     }
-    positions = []
-    for name, model in models.items():
-        scores = score(model, characters.contexts, characters.targets)
-        by_name = add_up(scores, characters.name)
-        columns[name] = np.where(by_name.zeros > 0, math.nan, by_name.nll)[unique_name]
+    for name, pieces in by_name.items():
+        all_sums = Sums(*map(np.concatenate, zip(*pieces, strict=True)))
+        pieces.clear()
+        columns[name] = np.where(all_sums.zeros > 0, math.nan, all_sums.nll)[names.unique]
         for part, by_model in metrics.items():
+            is_in_it = parts[part]
             by_model[name] = summarise(
-                Sums(*((column * repeats)[parts[part]] for column in by_name))
+                Sums(*(column[is_in_it] * repeats[is_in_it] for column in all_sums))
             )
-        by_position = add_up(scores, characters.position, characters.repeats)
-        positions += average_by_position(split, name, by_position)
+        positions += average_by_position(split, name, by_position[name])
     return columns, positions, metrics
+
+
+def add_positions(first: Sums, second: Sums) -> Sums:
+    """Add sums by position, of which one may have more positions than the other."""
+    size = max(len(first.nll), len(second.nll))
+    return Sums(
+        *(
+            np.pad(one, (0, size - len(one))) + np.pad(other, (0, size - len(other)))
+            for one, other in zip(first, second, strict=True)
+        )
+    )
 
 
 def average_by_position(split: str, model: str, sums: Sums) -> list[Position]:
@@ -169,6 +231,26 @@ def average_by_position(split: str, model: str, sums: Sums) -> list[Position]:
         for position, (characters, nll, _, zeros) in enumerate(zip(*sums, strict=True), start=1)
         if not zeros
     ]
+
+
+def iter_rows(split: str, pieces: Iterable[list[str]], columns: Columns) -> Iterator[Row]:
+    """Yield the rows of data/evaluation.csv for one split.
+
+    Args:
+        split: its name.
+        pieces: its names.
+        columns: what `evaluate_split` returned.
+    """
+    first = 0
+    for names in pieces:
+        last = first + len(names)
+        yield from zip(
+            repeat(split, len(names)),
+            names,
+            *(cells(column[first:last]) for column in columns.values()),
+            strict=True,
+        )
+        first = last
 
 
 def write_metrics(metrics: dict[str, dict[str, Metrics]]) -> None:
@@ -215,22 +297,26 @@ def main() -> None:
     settings = params.load().evaluate
     vocabulary = read_vocabulary()
     symbols = len(vocabulary)
+    reads: dict[str, Read] = {split: partial(iter_lines, split_path(split)) for split in SPLITS}
+    names: dict[str, Names] = {
+        split: Names.of(reads[split], reads["train"]) for split in settings.splits
+    }
     models = load_models(symbols)
-    train = set(read_names(split_path("train")))
-    tables: list[Columns] = []
+    tables: dict[str, Columns] = {}
     positions: list[Position] = []
     metrics: dict[str, dict[str, Metrics]] = {}
     for split in settings.splits:
-        names, examples = read_names(split_path(split)), read_longest_examples(split, symbols)
-        columns, positions_of_split, metrics_of_split = evaluate_split(
-            split, names, examples, train, models, vocabulary.end
+        tables[split], positions_of_split, metrics_of_split = evaluate_split(
+            split, names[split], models, vocabulary
         )
-        tables.append(columns)
         positions += positions_of_split
         metrics |= metrics_of_split
 
-    rows = chain.from_iterable(zip(*map(cells, table.values()), strict=True) for table in tables)
-    write_rows(DATA / "evaluation.csv", [*tables[0]], rows)
+    columns = ("split", "name", *tables[settings.splits[0]])
+    rows = chain.from_iterable(
+        iter_rows(split, names[split].read(), table) for split, table in tables.items()
+    )
+    write_rows(DATA / "evaluation.csv", columns, rows)
     write_rows(PLOTS / "positions.csv", POSITION_COLUMNS, positions)
     write_metrics(metrics)
     for warning in warnings(metrics, symbols):

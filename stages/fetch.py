@@ -27,14 +27,13 @@ MENDED = {  # what was done to a list, by the key in its facts
 
 def describe(found: NameList, url: str, sha256: str) -> dict[str, str | int]:
     """Return facts of a list: its file name and hash, its size, and the lines that were mended."""
-    lengths = [len(name) for name in found.names]
     return {
         "dataset": file_name(url),
         "sha256": sha256[:12],
         "lines": len(found.names),
         "distinct": len(set(found.names)),
-        "shortest": min(lengths),
-        "longest": max(lengths),
+        "shortest": min(map(len, found.names)),
+        "longest": max(map(len, found.names)),
         **{f"mended {kind}": count for kind, count in found.mended.items()},
     }
 
@@ -58,12 +57,12 @@ def main() -> None:
     content = read_url(settings.url)
     sha256 = verify_hash(content, settings.sha256, settings.url)
     found = parse_list(content, settings.url, any_lines=settings.lines == "any")
-    facts = describe(found, settings.url, sha256)
-
     if found.mended:
         write_lines(DATA / "names.txt", found.names)
     else:
         write_bytes(DATA / "names.txt", content)
+    del content  # makes room for the set of unique names
+    facts = describe(found, settings.url, sha256)
     write_facts(METRICS / "fetch.csv", facts)
     print(
         f"fetch: {facts['lines']:,} names, {facts['distinct']:,} of them unique, "

@@ -1,6 +1,6 @@
 """Mix the MLP with the counting n-gram model: find the weight that is best on the dev names.
 
-python -m stages.fit_mixture    data/models/{mlp,ngram_count}.safetensors, data/contexts/*/dev,
+python -m stages.fit_mixture    data/models/{mlp,ngram_count}.safetensors, data/splits/dev.txt,
     data/vocabulary.json    → data/models/mixture.safetensors, metrics/mixture.csv
 
 The mixture is fitted on dev, so its loss on dev is biased; only its loss on test is not.
@@ -10,7 +10,7 @@ import numpy as np
 
 from charlm.core.runtime import run_stage
 from charlm.core.storage import METRICS, model_path
-from charlm.data.examples import read_longest_examples
+from charlm.data.examples import build_split_examples
 from charlm.data.tensors import write_tensors
 from charlm.data.vocabulary import read_vocabulary
 from charlm.models.mixture import Mixture
@@ -39,11 +39,12 @@ def fit(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def main() -> None:
-    symbols = len(read_vocabulary())
-    examples = read_longest_examples("dev", symbols)
+    vocabulary = read_vocabulary()
+    components = [component.load(len(vocabulary)) for component in Mixture.components]
+    block_size = max(component.block_size for component in components)
+    examples = build_split_examples("dev", vocabulary, block_size)
     first, second = (
-        score(component.load(symbols), examples["contexts"], examples["targets"]).nll
-        for component in Mixture.components
+        score(component, examples["contexts"], examples["targets"]).nll for component in components
     )
     weight = fit(np.exp(-first), np.exp(-second))
 

@@ -66,13 +66,14 @@ def describe(splits: dict[str, list[str]]) -> list[tuple[str, int, int, float | 
     >>> describe({"train": ["ava", "mia"], "dev": ["ava", "zoe"], "test": []})
     [('train', 2, 8, None), ('dev', 2, 8, 0.5), ('test', 0, 0, None)]
     """
-    train = set(splits["train"])
+    # those of the smaller splits: a set of all training names would be as large as the list
+    in_train = {*splits["dev"], *splits["test"]}.intersection(splits["train"])
     return [
         (
             split,
             len(names),
             sum(map(len, names)) + len(names),
-            sum(name in train for name in names) / len(names)
+            sum(name in in_train for name in names) / len(names)
             if names and split != "train"
             else None,
         )
@@ -83,7 +84,9 @@ def describe(splits: dict[str, list[str]]) -> list[tuple[str, int, int, float | 
 def main() -> None:
     settings = params.load().split
     names = select(read_names(DATA / "names.txt"), settings.unique, settings.limit)
-    splits = cut(shuffle(names, settings.seed), settings.train, settings.dev)
+    names = shuffle(names, settings.seed)
+    splits = cut(names, settings.train, settings.dev)
+    del names  # the splits have them
     described = describe(splits)
 
     for split, members in splits.items():

@@ -1,33 +1,131 @@
 """Train the counting n-gram model: interpolated modified Kneser-Ney (Chen & Goodman 1998).
 
-python -m stages.train_ngram_count    data/contexts/ngram/train.safetensors
+python -m stages.train_ngram_count    data/splits/train.txt, data/vocabulary.json
     → data/models/ngram_count.safetensors, metrics/ngram_count.csv
 
 It is the counting bigram with longer contexts. A long context occurs a few times at most, so part
 of its counts is taken away and redistributed according to the context without its first symbol.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from charlm import params
 from charlm.core.runtime import run_stage
-from charlm.core.storage import METRICS, model_path
-from charlm.data.examples import SparseTable, count_next, read_examples, unique_contexts
+from charlm.core.storage import METRICS, PIECE_LENGTH, damaged, iter_lines, model_path, split_path
+from charlm.data.examples import SparseTable, build_examples, sort_rows
+from charlm.data.memory import check_table_memory
 from charlm.data.tensors import Arrays, write_tensors
-from charlm.data.vocabulary import read_vocabulary
+from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.tables import write_facts
+
+
+class Ngrams(NamedTuple):
+    """The different n-grams of some names, in ascending order, and how often each occurs."""
+
+    symbols: np.ndarray  # (n-grams, order): the context, its last symbol first, and what follows
+    counts: np.ndarray  # (n-grams,) int32
 
 
 class Level(NamedTuple):
     """The unique contexts of one length, and what follows them."""
 
-    contexts: np.ndarray  # (contexts, length), the last symbol first, in ascending order
-    shorter: np.ndarray  # (contexts,) int64: row of the next level, without the first symbol
-    counts: SparseTable  # (contexts, symbols) int64: how often each symbol follows each
+    keys: np.ndarray  # (contexts,) int64, ascending; see `charlm.models.ngram_count`
+    counts: SparseTable  # (contexts, symbols) int32: how often each symbol follows each
 
 
-def count_levels(examples: Arrays, symbols: int) -> list[Level]:
+def count_names(pieces: Iterable[list[str]]) -> Iterator[Counter[str]]:
+    """Yield how often each name occurs, in tables of at least PIECE_LENGTH characters.
+
+    Names that are repeated often are in one table; in a long list of different ones, a name that
+    is repeated far away is in two.
+
+    >>> [*count_names([["ava", "mia"], ["ava"]])]
+    [Counter({'ava': 2, 'mia': 1})]
+    """
+    counts: Counter[str] = Counter()
+    for names in pieces:
+        counts.update(names)
+        if sum(map(len, counts)) >= PIECE_LENGTH:
+            yield counts
+            counts = Counter()
+    if counts:
+        yield counts
+
+
+def count_ngrams(tables: Iterable[Counter[str]], vocabulary: Vocabulary, order: int) -> Ngrams:
+    """Count the n-grams of all names, those of each different name once.
+
+    The n-grams of a table of names are counted together. Two results are merged once the earlier
+    is not twice as large as the later, so that all n-grams are sorted few times.
+
+    Args:
+        tables: how often each name occurs; the sums of all tables count.
+        vocabulary: of the names.
+        order: length of the n-grams.
+
+    Raises:
+        InputError: so many n-grams need too much memory.
+        ValueError: there are no names, or a character is not in the vocabulary.
+    """
+    counted: list[Ngrams] = []
+    for table in tables:
+        counted.append(ngrams_of(table, vocabulary, order))
+        while len(counted) > 1 and len(counted[-2].counts) < 2 * len(counted[-1].counts):
+            counted.append(merge(counted.pop(), counted.pop()))
+    if not counted:
+        raise ValueError("contains no names")
+    while len(counted) > 1:
+        counted.append(merge(counted.pop(), counted.pop()))
+    return counted[0]
+
+
+def ngrams_of(names: Counter[str], vocabulary: Vocabulary, order: int) -> Ngrams:
+    """Count the n-grams of a table of names.
+
+    >>> ngrams_of(Counter({"a": 2, "aa": 1}), Vocabulary.of([".", "a"]), order=2).symbols.tolist()
+    [[0, 1], [1, 0], [1, 1]]
+    >>> ngrams_of(Counter({"a": 2, "aa": 1}), Vocabulary.of([".", "a"]), order=2).counts.tolist()
+    [3, 3, 1]
+    """
+    contexts, targets = build_examples([*names], vocabulary, order - 1).values()
+    lengths = np.fromiter(map(len, names), dtype=np.int64, count=len(names))
+    counts = np.fromiter(names.values(), dtype=np.int32, count=len(names))
+    symbols = np.column_stack((contexts[:, ::-1], targets))
+    return add_equal(Ngrams(symbols, np.repeat(counts, lengths + 1)))
+
+
+def merge(first: Ngrams, second: Ngrams) -> Ngrams:
+    """Return the n-grams of both; those that both have are counted together.
+
+    Raises:
+        InputError: so many n-grams need too much memory.
+    """
+    rows, order = len(first.counts) + len(second.counts), first.symbols.shape[1]
+    check_table_memory(
+        f"{rows:,} n-grams of order {order}",
+        rows=rows,
+        columns=order,
+        itemsize_bytes=first.symbols.itemsize,
+        advice="lower ngram_count.order, or use fewer names",
+    )
+    both = Ngrams(*map(np.concatenate, zip(first, second, strict=True)))
+    del first, second  # before sorting needs as much memory again
+    return add_equal(both)
+
+
+def add_equal(ngrams: Ngrams) -> Ngrams:
+    """Sort n-grams, and add the counts of equal ones."""
+    ascending, is_new = sort_rows(ngrams.symbols)
+    first = np.flatnonzero(is_new)
+    counts = np.add.reduceat(ngrams.counts[ascending], first)
+    return Ngrams(ngrams.symbols[ascending[first]], counts)
+
+
+def count_levels(ngrams: Ngrams, symbols: int) -> list[Level]:
     """Count what follows each context, from those of full length down to the empty one.
 
     The longest contexts have plain counts. Shorter ones have continuation counts: how many
@@ -36,19 +134,31 @@ def count_levels(examples: Arrays, symbols: int) -> list[Level]:
     (Kneser & Ney 1995).
 
     Args:
-        examples: `contexts` (examples, length) and `targets` (examples,), symbol numbers.
+        ngrams: of the highest order.
         symbols: size of the vocabulary.
     """
-    contexts, inverse = unique_contexts(examples["contexts"][:, ::-1])
-    counts = count_next(inverse, examples["targets"], symbols)
+    # of the contexts of each length: their keys, and the row of that of each n-gram
+    keys = [np.zeros(1, dtype=np.int64)]
+    row = np.zeros(len(ngrams.counts), dtype=np.int64)
+    is_new = np.arange(len(row)) == 0
+    for symbol in ngrams.symbols[:, :-1].T:
+        is_new[1:] |= symbol[1:] != symbol[:-1]
+        first = np.flatnonzero(is_new)
+        keys.append(row[first] * symbols + symbol[first])
+        row = is_new.cumsum() - 1
+    following, counts = ngrams.symbols[:, -1], ngrams.counts
     levels = []
-    while contexts.shape[1]:
-        shorter, inverse = unique_contexts(contexts[:, :-1])
-        levels.append(Level(contexts, inverse, counts))
-        contexts = shorter
+    while True:
+        offsets = np.append(0, np.bincount(row).cumsum())
+        levels.append(Level(keys[-1], SparseTable(offsets, following, counts, symbols)))
+        if len(keys) == 1:
+            return levels
         # every n-gram is counted once after its shorter context
-        counts = count_next(np.repeat(inverse, np.diff(counts.offsets)), counts.next, symbols)
-    return [*levels, Level(contexts, np.zeros(1, dtype=np.int64), counts)]
+        pairs = keys.pop()[row] // symbols * symbols + following
+        pairs.sort()
+        first = np.flatnonzero(np.diff(pairs, prepend=-1))
+        counts = np.diff(first, append=len(pairs)).astype(np.int32)
+        row, following = np.divmod(pairs[first], symbols)
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:
@@ -86,8 +196,7 @@ def train(levels: list[Level], symbols: int) -> Arrays:
     D = np.stack([discounts(level.counts.values) for level in reversed(levels)])
     tensors = {"size": np.array(symbols), "D": D}
     for length, level in enumerate(reversed(levels)):
-        first = level.contexts[:, -1] if length else 0
-        tensors[f"keys{length}"] = level.shorter * symbols + first
+        tensors[f"keys{length}"] = level.keys
         tensors[f"ngrams{length}"] = np.diff(level.counts.offsets).astype(np.int32)
         tensors[f"next{length}"] = level.counts.next.astype(np.int32)
         tensors[f"counts{length}"] = level.counts.values.astype(np.int32)
@@ -95,14 +204,19 @@ def train(levels: list[Level], symbols: int) -> Arrays:
 
 
 def main() -> None:
-    symbols = len(read_vocabulary())
-    levels = count_levels(read_examples("ngram", "train", symbols), symbols)
+    order = params.load().ngram_count.order
+    vocabulary, path = read_vocabulary(), split_path("train")
+    try:
+        ngrams = count_ngrams(count_names(iter_lines(path)), vocabulary, order)
+    except ValueError as error:
+        raise damaged(path, str(error), "split") from None
+    levels = count_levels(ngrams, len(vocabulary))
     facts = {
-        "contexts": sum(len(level.contexts) for level in levels),
+        "contexts": sum(len(level.keys) for level in levels),
         "ngrams": sum(len(level.counts.next) for level in levels),
     }
 
-    write_tensors(model_path("ngram_count"), train(levels, symbols))
+    write_tensors(model_path("ngram_count"), train(levels, len(vocabulary)))
     write_facts(METRICS / "ngram_count.csv", facts)
     shown = ", ".join(f"{D:.2f}" for D in discounts(levels[0].counts.values)[1:])
     print(

@@ -2,12 +2,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from charlm.core.errors import InputError
 from charlm.core.storage import SPLITS
-from charlm.data.examples import FOLDERS, read_examples, read_longest_examples
+from charlm.data.examples import FOLDERS, read_examples
 from charlm.data.vocabulary import read_vocabulary
 from tests.conftest import ROOT, limit_memory, run_stages
 
@@ -30,26 +29,21 @@ def test_every_folder_has_every_split_with_contexts_of_its_length(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     content = b"ava\nbo\nada\nbea\nabe\noda\nana\nbob\neve\nmae\n"
-    changes = {"split.seed": None, "contexts.block_size": 2, "ngram_count.order": 4}
+    changes = {"split.seed": None, "contexts.block_size": 2}
     run_stages(tmp_path, content, changes, ["fetch", "split", "build_contexts"])
     # 10 names of 28 characters altogether, and an end mark each
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "build_contexts: 9 symbols, of which . for start and end, 39 examples at block sizes "
-        "1, 2, 3"
+        "build_contexts: 9 symbols, of which . for start and end, 39 examples at block sizes 1, 2"
     )
     monkeypatch.chdir(tmp_path)
     vocabulary = read_vocabulary()
     assert vocabulary.itos == [".", *"abdemnov"]
-    for folder, block_size in zip(FOLDERS, (1, 2, 3), strict=True):
+    for folder, block_size in zip(FOLDERS, (1, 2), strict=True):
         for split in SPLITS:
             examples = read_examples(folder, split, len(vocabulary))
             names = Path(f"data/splits/{split}.txt").read_text().split()
             assert examples["contexts"].shape[1] == block_size
             assert vocabulary.decode(examples["targets"]) == "".join(f"{name}." for name in names)
-    longest = read_longest_examples("dev", len(vocabulary))
-    np.testing.assert_array_equal(
-        longest["contexts"], read_examples("ngram", "dev", len(vocabulary))["contexts"]
-    )
 
 
 def test_two_boundary_symbols_are_named(

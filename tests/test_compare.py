@@ -694,16 +694,11 @@ class Lab:
             for size in (1, 3, 5)
         }
 
-    def score(self, name: str, block_size: int, model: Model) -> Run:
-        evaluation, _, _ = evaluate.evaluate_split(
-            "dev",
-            self.splits["dev"],
-            self.built[block_size]["dev"],
-            set(self.splits["train"]),
-            {name: model},
-            self.vocabulary.end,
-        )
-        return run(pd.DataFrame(evaluation))
+    def score(self, name: str, model: Model) -> Run:
+        dev, train = self.splits["dev"], self.splits["train"]
+        names = evaluate.Names.of(lambda: [dev], lambda: [train])
+        columns, _, _ = evaluate.evaluate_split("dev", names, {name: model}, self.vocabulary)
+        return run(pd.DataFrame({"split": "dev", "name": dev} | columns))
 
     def mlp(self, block_size: int = 3, **changes: int) -> Run:
         settings = SETTINGS.mlp.model_copy(update=changes)
@@ -716,13 +711,13 @@ class Lab:
         network = networks.MLP(symbols, block_size, settings.embedding, settings.hidden)
         network.initialise(settings.init, generator)
         train_mlp.train(network, train, dev, settings, generator)
-        return self.score("mlp", block_size, MLP(network.arrays(), symbols))
+        return self.score("mlp", MLP(network.arrays(), symbols))
 
     def bigram_count(self, smoothing: float) -> Run:
         symbols = len(self.vocabulary)
         counts = examples.bigram_counts(self.built[1]["train"], symbols)
         P = train_bigram_count.normalise(counts, smoothing)
-        return self.score("bigram_count", 1, BigramCount({"P": P}, symbols))
+        return self.score("bigram_count", BigramCount({"P": P}, symbols))
 
 
 def in_docs(arguments: str, row: Row) -> bool:

@@ -168,7 +168,7 @@ def test_content_may_be_as_large_as_the_limit(
 
 
 def test_endless_content_is_refused(server: str):
-    assert "more than 100 MB; a list must be smaller" in refused(f"{server}/endless/names.txt")
+    assert "more than 200 MB; a list must be smaller" in refused(f"{server}/endless/names.txt")
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_file_that_is_too_large_is_refused(tmp_path: Path):
     large = tmp_path / "names.txt"
     with large.open("wb") as file:
         file.truncate(download.MAX_BYTES + 1)  # takes no room
-    assert "more than 100 MB; a list must be smaller" in refused(str(large))
+    assert "more than 200 MB; a list must be smaller" in refused(str(large))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import math
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 from charlm.core.errors import InputError
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary
+from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
 from charlm.models.bigram_neural import BigramNeural
 from charlm.scoring import Characters, score
 from stages import evaluate
-from stages.evaluate import Sums
+from stages.evaluate import Names, Sums
 from tests.conftest import losses
 
 VOCABULARY = Vocabulary.of([".", "a", "b"])
@@ -34,11 +36,18 @@ def scores(names: list[str], block_size: int = 1) -> Sums:
     return evaluate.add_up(score(COUNTED, found.contexts, found.targets), found.name)
 
 
+def evaluate_names(
+    names: list[str], train: set[str], models: dict[str, Model], vocabulary: Vocabulary = VOCABULARY
+) -> tuple[dict, list, dict]:
+    """Evaluate models on the names of dev."""
+    described = Names.of(lambda: [names], lambda: [[*train]])
+    return evaluate.evaluate_split("dev", described, models, vocabulary)
+
+
 def metrics_by_split(names: list[str], train: set[str] = frozenset()) -> dict[str, dict]:
     """Return the metrics of the counting bigram on dev, and on the names not in train."""
-    examples = build_examples(names, VOCABULARY, 1)
     models = {"bigram_count": COUNTED}
-    _, _, found = evaluate.evaluate_split("dev", names, examples, train, models, 0)
+    _, _, found = evaluate_names(names, train, models)
     assert all(by_model.keys() == models.keys() for by_model in found.values())
     return {split: by_model["bigram_count"] for split, by_model in found.items()}
 
@@ -108,41 +117,27 @@ def test_model_whose_perplexity_overflows_has_only_a_loss():
 
 
 def test_split_without_names_is_refused():
-    examples = build_examples([], VOCABULARY, 1)
     with pytest.raises(InputError) as error:
-        evaluate.evaluate_split("test", [], examples, set(), {"bigram_count": COUNTED}, 0)
+        evaluate_names([], set(), {"bigram_count": COUNTED})
     assert str(error.value) == (
-        "evaluate: evaluate.splits has test, which is empty; remove it there, or change "
+        "evaluate: evaluate.splits has dev, which is empty; remove it there, or change "
         "split.train and split.dev"
-    )
-
-
-def test_examples_of_other_names_are_refused():
-    examples = build_examples(["ab", "b"], VOCABULARY, 1)
-    with pytest.raises(InputError) as error:
-        evaluate.evaluate_split("dev", ["b", "ab"], examples, set(), {"bigram_count": COUNTED}, 0)
-    assert str(error.value) == (
-        "evaluate: data/splits/dev.txt and data/contexts/*/dev.safetensors are of different names; "
-        "run `dvc repro`"
     )
 
 
 def test_table_has_one_row_per_name_and_empty_cells_for_infinity():
     names = ["ab", "aab"]
-    examples = build_examples(names, VOCABULARY, 1)
-    table, _, metrics = evaluate.evaluate_split(
-        "dev", names, examples, {"ab"}, {"bigram_count": COUNTED, "bigram_neural": UNIFORM}, 0
+    table, _, metrics = evaluate_names(
+        names, {"ab"}, {"bigram_count": COUNTED, "bigram_neural": UNIFORM}
     )
     assert [*table] == [
-        "split",
-        "name",
         "characters",
         "in_train",
         "bigram_count",
         "bigram_neural",
     ]
-    assert table["split"].tolist() == ["dev", "dev"]
-    assert table["name"].tolist() == ["ab", "aab"]
+    rows = [*evaluate.iter_rows("dev", [["ab"], ["aab"]], table)]
+    assert [row[:4] for row in rows] == [("dev", "ab", "3", "True"), ("dev", "aab", "4", "False")]
     assert table["characters"].tolist() == [3, 4]
     assert table["in_train"].tolist() == [True, False]
     assert np.isnan(table["bigram_count"]).tolist() == [False, True]
@@ -155,9 +150,8 @@ def test_positions_count_from_one_and_only_finite_losses_are_given():
     # the second character of aab follows a, after which only b is possible
     names = ["ab", "b", "aab"]
     assert characters(names).position.tolist() == [0, 1, 2, 0, 1, 0, 1, 2, 3]
-    examples = build_examples(names, VOCABULARY, 1)
-    _, positions, _ = evaluate.evaluate_split(
-        "dev", names, examples, set(), {"bigram_count": COUNTED, "bigram_neural": UNIFORM}, 0
+    _, positions, _ = evaluate_names(
+        names, set(), {"bigram_count": COUNTED, "bigram_neural": UNIFORM}
     )
     assert [row[:4] for row in positions] == [
         ("dev", "bigram_count", 1, 3),
@@ -179,10 +173,7 @@ def test_name_that_occurs_twice_is_scored_once_and_counts_twice():
     assert found.name.tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert found.repeats.tolist() == [2, 2, 2, 1, 1, 1, 1]
 
-    examples = build_examples(names, VOCABULARY, 1)
-    table, positions, metrics = evaluate.evaluate_split(
-        "dev", names, examples, {"ab"}, {"bigram_count": COUNTED}, 0
-    )
+    table, positions, metrics = evaluate_names(names, {"ab"}, {"bigram_count": COUNTED})
     ab, bab = -math.log(0.5 * 0.75), -math.log(0.5 * 0.25 * 0.75)
     assert table["bigram_count"].tolist() == pytest.approx([ab, bab, ab])
     assert metrics["dev"]["bigram_count"] == {
@@ -204,6 +195,24 @@ def test_name_that_occurs_twice_is_scored_once_and_counts_twice():
     third = -(2 * math.log(0.75) + math.log(1)) / 3
     expected = [math.log(2), -math.log(0.25) / 3, third, -math.log(0.75)]
     assert [nll for *_, nll in positions] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("length", [1, 3, 6, 100])
+def test_pieces_of_names_give_what_all_names_give(monkeypatch: pytest.MonkeyPatch, length: int):
+    names = ["ab", "bab", "ab", "b", "b", "aab", "bab", "ab"]
+    models = {"bigram_count": COUNTED, "bigram_neural": UNIFORM}
+    table, positions, metrics = evaluate_names(names, {"b", "ab"}, models)
+    assert table["in_train"].tolist() == [True, False, True, True, True, False, False, True]
+    monkeypatch.setattr(evaluate, "SCORED_LENGTH", length)
+    described = Names.of(lambda: [names[:3], names[3:4], names[4:]], lambda: [["b"], ["a", "ab"]])
+    assert described.unique.tolist() == [0, 1, 0, 2, 2, 3, 1, 0]
+    assert [*chain(*described.iter_unique())] == ["ab", "bab", "b", "aab"]
+    found = evaluate.evaluate_split("dev", described, models, VOCABULARY)
+    for key, column in table.items():
+        np.testing.assert_array_equal(found[0][key], column)
+    assert [row[:4] for row in found[1]] == [row[:4] for row in positions]
+    assert [row[4] for row in found[1]] == pytest.approx([row[4] for row in positions], rel=1e-15)
+    assert found[2] == metrics
 
 
 def test_losses_are_in_one_file_per_split_and_all_metrics_in_a_table_with_nine_decimals(
@@ -278,9 +287,9 @@ def test_uniform_guess_is_not_worse_than_itself(symbols: int):
     letters = [chr(0x4E00 + number) for number in range(symbols - 1)]
     generator = np.random.default_rng(symbols)
     names = ["".join(generator.choice(letters, size=n)) for n in generator.integers(1, 9, size=50)]
-    examples = build_examples(names, Vocabulary.of([".", *letters]), 1)
+    vocabulary = Vocabulary.of([".", *letters])
     model = BigramNeural({"W": np.zeros((symbols, symbols), np.float32)}, symbols)
-    _, _, found = evaluate.evaluate_split("dev", names, examples, set(), {"uniform": model}, 0)
+    _, _, found = evaluate_names(names, set(), {"uniform": model}, vocabulary)
     assert found["dev"]["uniform"]["nll"] > math.log(symbols)
     assert [*evaluate.warnings(found, symbols)] == []
 
@@ -289,11 +298,8 @@ def test_uniform_guess_is_not_worse_than_itself(symbols: int):
 def test_loss_by_name_wherever_the_boundary_is(itos: list[str]):
     vocabulary, names = Vocabulary.of(itos), ["ab", "b", "ab"]
     symbols = len(itos)
-    examples = build_examples(names, vocabulary, 1)
     model = BigramNeural({"W": np.zeros((symbols, symbols), np.float32)}, symbols)
-    table, positions, found = evaluate.evaluate_split(
-        "dev", names, examples, {"b"}, {"uniform": model}, vocabulary.end
-    )
+    table, positions, found = evaluate_names(names, {"b"}, {"uniform": model}, vocabulary)
     ln = math.log(symbols)
     assert table["uniform"].tolist() == pytest.approx([3 * ln, 2 * ln, 3 * ln])
     assert [row[2:4] for row in positions] == [(1, 3), (2, 3), (3, 2)]

@@ -95,7 +95,7 @@ def test_list_from_a_mirror(tmp_path: Path):
         ("lists/other.txt", "404"),
         ("page/names.txt", "beginning b'<!DOCTYPE html>\\n<html><"),
         ("cut/names.txt", "cut off ("),
-        ("endless/names.txt", "more than 100 MB"),
+        ("endless/names.txt", "more than 200 MB"),
         ("loop/names.txt", "more than 10 redirects"),
         ("redirect/file%3A%2F%2F%2Fetc%2Fpasswd", "less secure; refused"),
     ],

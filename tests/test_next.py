@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.data import tensors
+from charlm.core.storage import split_path, write_lines
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary
 from charlm.models.bigram_count import BigramCount
@@ -28,11 +28,9 @@ P = np.array([[0.0, 0.75, 0.25], [0.0, 0.25, 0.75], [1.0, 0.0, 0.0]])
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
-    """A folder with contexts of NAMES, a counting bigram, and an MLP that prefers a."""
+    """A folder with NAMES, a counting bigram, and an MLP that prefers a."""
     write_models(tmp_path, P, mlp_bias=[0, math.log(2), 0])  # to the MLP a has 1/2
-    for folder in ("mlp", "ngram"):
-        examples = build_examples(NAMES, ONE, 2)
-        tensors.write_tensors(tmp_path / f"data/contexts/{folder}/train.safetensors", examples)
+    write_lines(tmp_path / split_path("train"), NAMES)
     return tmp_path
 
 
@@ -129,6 +127,7 @@ def test_space_is_made_visible():
 
 def test_prefix_may_be_typed_with_accents_apart(trained: Path):
     (trained / "data/vocabulary.json").write_text(json.dumps([".", "a", "ë"]))
+    write_lines(trained / split_path("train"), ["a"])
     assert "after ë\n" in run(trained, "e\u0308", "--model", "bigram_count").stdout
 
 

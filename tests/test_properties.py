@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from charlm import params
 from charlm.core.errors import InputError
 from charlm.core.storage import SPLITS
+from charlm.data.examples import build_examples
+from charlm.data.vocabulary import Vocabulary
 from charlm.models.registry import model_class
 from charlm.names import read_names
 from charlm.tables import parse_rows
@@ -117,7 +119,7 @@ def test_names_are_split_and_contexts_give_them_back(content: bytes, **values: o
         is_first = values["boundary_place"] == "first"
         assert itos == (boundary + characters if is_first else characters + boundary)
         start, end = boundary[0], boundary[-1]
-        lengths = {"bigram": 1, "mlp": values["block_size"], "ngram": values["order"] - 1}
+        lengths = {"bigram": 1, "mlp": values["block_size"]}
         for kind, block_size in lengths.items():
             for split, members in splits.items():
                 path = folder / f"data/contexts/{kind}/{split}.safetensors"
@@ -201,10 +203,10 @@ def test_models_are_finite_and_their_rows_sum_to_one(words: list[str], **values:
         assert not list(folder.rglob("*.tmp"))
         for path in folder.glob("data/models/*_count.safetensors"):
             cls = model_class(path.stem)
-            symbols = len(json.loads((folder / "data/vocabulary.json").read_text()))
-            model = cls(safetensors.numpy.load_file(path), symbols)
-            examples = folder / "data/contexts/ngram/train.safetensors"
-            contexts = safetensors.numpy.load_file(examples)["contexts"]
+            names = read_names(folder / "data/splits/train.txt")
+            vocabulary = Vocabulary.of(json.loads((folder / "data/vocabulary.json").read_text()))
+            contexts = build_examples(names, vocabulary, values["order"] - 1)["contexts"]
+            model = cls(safetensors.numpy.load_file(path), len(vocabulary))
             P = np.exp(model.logits(np.concatenate((contexts, contexts[::-1, ::-1]))))
             assert (P >= 0).all()
             assert abs(P.sum(axis=1) - 1).max() < 1e-9

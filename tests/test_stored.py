@@ -11,7 +11,7 @@ from charlm.core import storage
 from charlm.core.errors import InputError
 from charlm.core.storage import DATA, model_path
 from charlm.data import vocabulary
-from charlm.data.examples import read_examples, read_longest_examples
+from charlm.data.examples import build_examples, build_split_examples, read_examples
 from charlm.data.tensors import Arrays
 from charlm.data.vocabulary import Vocabulary
 from charlm.models.base import Model
@@ -414,14 +414,33 @@ def test_bigram_contexts_of_two_symbols_and_no_examples_at_all_are_refused():
     assert len(read_examples("mlp", "dev", SYMBOLS)["targets"]) == 0
 
 
-def test_longest_examples_are_those_of_the_longest_contexts():
-    longer = {"contexts": np.tile(EXAMPLES["contexts"], 2), "targets": EXAMPLES["targets"]}
-    other = DATA / "contexts/ngram/train.safetensors"
-    for arrays, expected in ((longer, longer), ({**EXAMPLES}, EXAMPLES)):
-        write(other, arrays)
-        assert lists(read_longest_examples("train", SYMBOLS)) == lists(expected)
-    write(other, {key: array[:, :1] if array.ndim == 2 else array for key, array in longer.items()})
-    assert lists(read_longest_examples("train", SYMBOLS)) == lists(EXAMPLES)
+def test_examples_of_a_split_are_built_in_pieces_as_if_at_once(monkeypatch: pytest.MonkeyPatch):
+    stored = vocabulary.read_vocabulary()
+    names = ["ab", "c", "cab", "b", "ab"]
+    storage.write_lines(storage.split_path("dev"), names)
+    at_once = lists(build_examples(names, stored, 2))
+    for length in (1, 3, 7, 100):  # characters that are read at once, line ends counted
+        monkeypatch.setattr(storage, "PIECE_LENGTH", length)
+        assert lists(build_split_examples("dev", stored, 2)) == at_once
+    storage.write_lines(storage.split_path("dev"), [])
+    assert build_split_examples("dev", stored, 2)["contexts"].shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"ab\nbad\n", "'d' is not among the characters 'abc'; split writes it: delete it"),
+        (b"ab\n\xff\n", "not UTF-8; delete it and run `dvc repro`"),
+        (None, "not found; run `dvc repro` to create it"),
+    ],
+)
+def test_names_of_another_vocabulary_are_refused(content: bytes | None, problem: str):
+    path = storage.split_path("dev")
+    if content is not None:
+        storage.write_bytes(path, content)
+    with pytest.raises(InputError) as error:
+        build_split_examples("dev", vocabulary.read_vocabulary(), 2)
+    assert str(error.value).startswith(f"{path}: {problem}")
 
 
 @pytest.mark.parametrize(

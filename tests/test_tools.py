@@ -356,7 +356,7 @@ def test_stale_code_is_named_and_a_copy_without_dvc_says_nothing(project: Projec
     assert project.call("tools.score", "ab", "--model", "mlp").stderr == ""
 
 
-@pytest.mark.parametrize("tool", [("next",), ("generate", "--prefix")])
+@pytest.mark.parametrize("tool", [("next", "--model", "mlp"), ("generate", "--prefix")])
 def test_beginning_in_other_case_gets_the_one_of_the_list(project: Project, tool: tuple[str, ...]):
     train = project.root / "data/splits/train.txt"
     content = "Carla\nBianca\n"

@@ -1,25 +1,29 @@
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
+from charlm.core.errors import InputError
+from charlm.core.storage import split_path, write_bytes, write_json
 from charlm.data.examples import build_examples
 from charlm.data.tensors import Arrays
-from charlm.data.vocabulary import Vocabulary, build_vocabulary
+from charlm.data.vocabulary import PATH, Vocabulary, build_vocabulary
 from charlm.models.ngram_count import NgramCount
 from charlm.scoring import score
 from stages import split, train_ngram_count
-from stages.train_ngram_count import count_levels, discounts
-from tests.conftest import SETTINGS
+from stages.train_ngram_count import count_levels, count_names, count_ngrams, discounts
+from tests.conftest import ROOT, SETTINGS, limit_memory
 from tests.test_models import ngram_arrays
 
 VOCABULARY = Vocabulary.of([".", "a", "b"])
 
 
 def tensors(names: list[str], vocabulary: Vocabulary, order: int) -> Arrays:
-    levels = count_levels(build_examples(names, vocabulary, order - 1), len(vocabulary))
-    return train_ngram_count.train(levels, len(vocabulary))
+    ngrams = count_ngrams(count_names([names]), vocabulary, order)
+    return train_ngram_count.train(count_levels(ngrams, len(vocabulary)), len(vocabulary))
 
 
 def train(names: list[str], vocabulary: Vocabulary, order: int) -> NgramCount:
@@ -62,12 +66,78 @@ def reference(names: list[str], vocabulary: Vocabulary, order: int) -> dict[tupl
 
 def test_counts_of_shorter_contexts_are_of_different_predecessors():
     # .a and .b, ab, twice b.
-    longest, empty = count_levels(build_examples(["ab", "b"], VOCABULARY, 1), 3)
-    assert longest.contexts.tolist() == [[0], [1], [2]]
+    ngrams = count_ngrams([Counter(["ab", "b"])], VOCABULARY, 2)
+    longest, empty = count_levels(ngrams, 3)
+    assert longest.keys.tolist() == [0, 1, 2]
     assert longest.counts.dense(np.arange(3)).tolist() == [[0, 1, 1], [0, 0, 1], [2, 0, 0]]
-    assert longest.shorter.tolist() == [0, 0, 0]
     # b follows the boundary and a; the end, though it occurs twice, follows only b
     assert empty.counts.dense(np.arange(1)).tolist() == [[1, 1, 2]]
+
+
+def test_ngrams_of_a_repeated_name_are_counted_as_often():
+    # aab twice: ..a .aa aab ab.; b once: ..b .b. - the last symbol of the context comes first
+    table = Counter({"aab": 2, "b": 1})
+    for tables in ([table], [Counter(["aab"]), Counter(["b"]), Counter(["aab"])]):
+        found = count_ngrams(tables, VOCABULARY, 3)
+        assert found.symbols.tolist() == [
+            [0, 0, 1],
+            [0, 0, 2],
+            [1, 0, 1],
+            [1, 1, 2],
+            [2, 0, 0],
+            [2, 1, 0],
+        ]
+        assert found.counts.tolist() == [2, 1, 2, 2, 1, 2]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 8, 50])
+@pytest.mark.parametrize("symbols", [2, 300])
+def test_names_counted_in_pieces_give_the_tensors_of_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, length: int, symbols: int
+):
+    generator = np.random.default_rng(symbols)
+    letters = [chr(0x4E00 + number) for number in range(symbols)]
+    names = ["".join(generator.choice(letters[:9], size=size)) for size in [1, 2, 3, 4, 5] * 8]
+    vocabulary = build_vocabulary(letters, SETTINGS.vocabulary)
+    expected = tensors(names, vocabulary, order=6)
+    monkeypatch.setattr(train_ngram_count, "PIECE_LENGTH", length)
+    tables = [*count_names([name] for name in names)]
+    assert len(tables) >= sum(map(len, names)) // (length + 5)
+    assert sum(tables, Counter()) == Counter(names)
+    levels = count_levels(count_ngrams(tables, vocabulary, 6), len(vocabulary))
+    found = train_ngram_count.train(levels, len(vocabulary))
+    assert found.keys() == expected.keys()
+    for key, tensor in expected.items():
+        np.testing.assert_array_equal(found[key], tensor, strict=True)
+
+
+def test_ngrams_that_need_too_much_memory_are_refused(monkeypatch: pytest.MonkeyPatch):
+    tables = [Counter(["ab"]), Counter(["b"])]  # .a ab b. and .b b.
+    limit_memory(monkeypatch, 6 * 5 * 2)
+    assert len(count_ngrams(tables, VOCABULARY, 2).counts) == 4
+    limit_memory(monkeypatch, 6 * 5 * 2 - 1)
+    with pytest.raises(
+        InputError,
+        match=r"^5 n-grams of order 2 would take about .*; lower ngram_count\.order, or ",
+    ):
+        count_ngrams(tables, VOCABULARY, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("", "contains no names"), ("abc\n", "'c' is not among the characters")],
+)
+def test_names_that_split_did_not_write_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, problem: str
+):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    write_json(PATH, VOCABULARY.itos)
+    write_bytes(split_path("train"), content.encode())
+    with pytest.raises(InputError) as error:
+        train_ngram_count.main()
+    assert str(error.value).startswith(f"data/splits/train.txt: {problem}")
+    assert str(error.value).endswith("; split writes it: delete it and run `dvc repro`")
 
 
 def test_discounts_by_hand():

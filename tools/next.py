@@ -20,7 +20,7 @@ from tabulate import tabulate
 
 from charlm.core.errors import InputError
 from charlm.core.storage import model_path, split_path
-from charlm.data.examples import build_examples, read_longest_examples
+from charlm.data.examples import build_examples, build_split_examples
 from charlm.data.tensors import Arrays
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.base import Model, log_probabilities
@@ -132,7 +132,8 @@ def main() -> None:
     prefix = unicodedata.normalize("NFC", arguments.prefix)
     predictions = {name: predict(prefix, model, vocabulary) for name, model in models.items()}
     if counting := [name for name in predictions if name in COUNTING]:
-        examples = read_longest_examples("train", len(vocabulary))
+        block_size = max(models[name].block_size for name in counting)
+        examples = build_split_examples("train", vocabulary, block_size)
         for name in counting:
             predictions[name] = count_next(predictions[name], examples, COUNTING[name])
     if arguments.csv:

@@ -10,6 +10,7 @@ from charlm.core.errors import InputError
 
 DATA, METRICS, PLOTS = Path("data"), Path("metrics"), Path("plots")
 SPLITS = ("train", "dev", "test")
+PIECE_LENGTH = 2**20  # characters of a long file that are read at once
 # run before a file gets its name; a running stage refuses here if its inputs have changed
 pre_write_checks: list[Callable[[], None]] = []
 
@@ -30,8 +31,15 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         InputError: there is no such file, or it cannot be read.
     """
-    try:
+    with read_errors(path):
         return path.read_bytes()
+
+
+@contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of reading a file into an InputError that says what to do."""
+    try:
+        yield
     except FileNotFoundError:
         raise missing(path) from None
     except OSError as error:
@@ -86,6 +94,20 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_lines(path: Path, lines: list[str]) -> None:
     """Write lines, each with a newline at its end."""
     write_bytes(path, "\n".join([*lines, ""]).encode("utf-8"))
+
+
+def iter_lines(path: Path) -> Iterator[list[str]]:
+    """Yield the lines that `write_lines` wrote, PIECE_LENGTH characters or little more at a time.
+
+    Raises:
+        InputError: there is no such file, it cannot be read, or it is not UTF-8.
+    """
+    try:
+        with read_errors(path), path.open(encoding="utf-8", newline="\n") as file:
+            while text := file.read(PIECE_LENGTH):
+                yield (text + file.readline()).removesuffix("\n").split("\n")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8; delete it and run `dvc repro`") from None
 
 
 def read_json(path: Path) -> Any:

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from charlm.core.storage import DATA, damaged
+from charlm.core.storage import DATA, damaged, iter_lines, split_path
 from charlm.data.memory import check_table_memory
 from charlm.data.tensors import Arrays, read_tensors
 from charlm.data.vocabulary import Vocabulary
 
 MAX_CELLS = 27 * 2**16  # contexts times symbols that are computed at once
-FOLDERS = ("bigram", "mlp", "ngram")  # of data/contexts: one per length of context
+FOLDERS = ("bigram", "mlp")  # of data/contexts: one per length of context
 
 
 def build_examples(names: list[str], vocabulary: Vocabulary, block_size: int) -> Arrays:
@@ -29,13 +29,7 @@ def build_examples(names: list[str], vocabulary: Vocabulary, block_size: int) ->
         InputError: so many contexts need too much memory.
     """
     characters = sum(map(len, names)) + len(names)
-    check_table_memory(
-        f"contexts of {block_size} symbols for {characters:,} characters",
-        rows=characters,
-        columns=block_size + 1,
-        itemsize_bytes=vocabulary.dtype.itemsize,
-        advice="lower contexts.block_size or ngram_count.order, or use fewer names",
-    )
+    check_examples_memory(characters, vocabulary, block_size)
     lengths = np.fromiter(map(len, names), dtype=np.int64, count=len(names))
     targets = np.insert(vocabulary.encode("".join(names)), lengths.cumsum(), vocabulary.end)
     # before the first name and after each, as many starts as a context has symbols
@@ -45,6 +39,47 @@ def build_examples(names: list[str], vocabulary: Vocabulary, block_size: int) ->
     text[block_size:][is_target] = targets
     contexts = sliding_window_view(text, block_size)[:-1][is_target]
     return {"contexts": contexts, "targets": targets}
+
+
+def build_split_examples(split: str, vocabulary: Vocabulary, block_size: int) -> Arrays:
+    """Return all examples of a split, in order, from its names; see `build_examples`.
+
+    Only a piece of the names is in memory at once.
+
+    Raises:
+        InputError: the file of names is missing or damaged, or so many contexts need too much
+            memory.
+    """
+    path = split_path(split)
+    rows = sum(sum(map(len, names)) + len(names) for names in iter_lines(path))
+    check_examples_memory(rows, vocabulary, block_size)
+    contexts = np.empty((rows, block_size), dtype=vocabulary.dtype)
+    targets = np.empty(rows, dtype=vocabulary.dtype)
+    first = 0
+    for names in iter_lines(path):
+        try:
+            piece = build_examples(names, vocabulary, block_size)
+        except ValueError as error:
+            raise damaged(path, str(error), "split") from None
+        last = first + len(piece["targets"])
+        contexts[first:last], targets[first:last] = piece["contexts"], piece["targets"]
+        first = last
+    return {"contexts": contexts, "targets": targets}
+
+
+def check_examples_memory(characters: int, vocabulary: Vocabulary, block_size: int) -> None:
+    """Refuse examples that need too much memory.
+
+    Raises:
+        InputError: they do.
+    """
+    check_table_memory(
+        f"contexts of {block_size} symbols for {characters:,} characters",
+        rows=characters,
+        columns=block_size + 1,
+        itemsize_bytes=vocabulary.dtype.itemsize,
+        advice="lower contexts.block_size or ngram_count.order, or use fewer names",
+    )
 
 
 class UniqueContexts(NamedTuple):
@@ -60,25 +95,39 @@ def unique_contexts(contexts: np.ndarray) -> UniqueContexts:
     Args:
         contexts: (examples, block size), symbol numbers of any unsigned type.
     """
-    width = contexts.itemsize * contexts.shape[1]
-    if not width:  # if there are examples, they share the empty context
-        return UniqueContexts(contexts[:1], np.zeros(len(contexts), dtype=np.int64))
-    # a row as one string of bytes, most significant first: 7 times faster than by columns
-    big_endian = contexts.dtype.newbyteorder(">")
-    rows = np.ascontiguousarray(contexts, dtype=big_endian).view(np.uint8).reshape(-1, width)
-    if width > 8:
-        keys = rows.view(np.dtype((np.void, width))).ravel()
-        unique, inverse = np.unique(keys, return_inverse=True)
-    else:  # as one integer: 4 to 10 times faster again
-        padded = np.zeros((len(rows), 8), dtype=np.uint8)
-        padded[:, -width:] = rows
-        keys = padded.view(">u8").ravel().astype(np.uint64)
-        unique, inverse = np.unique(keys, return_inverse=True)
-        unique = unique.astype(">u8")
-    rows = unique.view(np.uint8).reshape(len(unique), max(8, width))[:, -width:]
-    return UniqueContexts(
-        np.ascontiguousarray(rows).view(big_endian).astype(contexts.dtype), inverse
-    )
+    order, is_new = sort_rows(contexts)
+    inverse = np.empty(len(contexts), dtype=np.int64)
+    inverse[order] = is_new.cumsum() - 1
+    return UniqueContexts(contexts[order[is_new]], inverse)
+
+
+def sort_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort rows of symbols.
+
+    >>> sort_rows(np.array([[1, 0], [0, 255], [1, 0]], dtype=np.uint8))
+    (array([1, 0, 2]), array([ True,  True, False]))
+
+    Equal rows are in any order.
+
+    Args:
+        rows: (rows, columns), symbol numbers of any unsigned type.
+
+    Returns:
+        (rows,) int64, the order that sorts them; and (rows,) bool, whether each row, in this
+        order, differs from the one before it.
+    """
+    # a row as the fewest 64-bit numbers, most significant byte first: far fewer comparisons
+    big_endian = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder(">"))
+    row_bytes = rows.itemsize * rows.shape[1]
+    words = np.zeros((len(rows), max(1, -(-row_bytes // 8))), dtype=">u8")
+    words.view(np.uint8)[:, :row_bytes] = big_endian.view(np.uint8).reshape(len(rows), row_bytes)
+    columns = words.T.astype(np.uint64, order="C")
+    # lexsort begins with its last key; one key alone is sorted several times faster
+    order = np.lexsort(columns[::-1]) if len(columns) > 1 else columns[0].argsort()
+    columns = columns[:, order]
+    is_new = np.ones(len(rows), dtype=bool)
+    is_new[1:] = (columns[:, 1:] != columns[:, :-1]).any(axis=0)
+    return order, is_new
 
 
 class Group(NamedTuple):
@@ -96,11 +145,13 @@ def context_groups(contexts: np.ndarray, symbols: int) -> Iterator[Group]:
         contexts: (examples, block size), symbol numbers of any unsigned type.
         symbols: size of the vocabulary.
     """
-    unique, inverse = unique_contexts(contexts)
+    order, is_new = sort_rows(contexts)
+    starts = np.append(np.flatnonzero(is_new), len(order))
     size = max(1, MAX_CELLS // symbols)
-    for first in range(0, len(unique), size):
-        rows = np.flatnonzero((inverse >= first) & (inverse < first + size))
-        yield Group(unique[first : first + size], rows, inverse[rows] - first)
+    for first in range(0, len(starts) - 1, size):
+        bounds = starts[first : first + size + 1]
+        rows = order[bounds[0] : bounds[-1]]
+        yield Group(contexts[order[bounds[:-1]]], rows, is_new[bounds[0] : bounds[-1]].cumsum() - 1)
 
 
 class SparseTable(NamedTuple):
@@ -217,9 +268,3 @@ def read_examples(folder: str, split: str, symbols: int) -> Arrays:
         problem = f"contains numbers above those of the {symbols} symbols of data/vocabulary.json"
         raise damaged(path, problem, "build_contexts")
     return examples
-
-
-def read_longest_examples(split: str, symbols: int) -> Arrays:
-    """Return the examples of a split with the longest contexts; each model uses their end."""
-    both = [read_examples(folder, split, symbols) for folder in ("mlp", "ngram")]
-    return max(both, key=lambda examples: examples["contexts"].shape[1])

@@ -7,7 +7,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from charlm.core.errors import InputError
-from charlm.core.storage import damaged, missing, write_bytes
+from charlm.core.storage import atomic_write, damaged, missing
 
 Arrays = dict[str, np.ndarray]
 
@@ -48,4 +48,5 @@ def write_tensors(path: Path, tensors: Arrays) -> None:
         if not np.isfinite(tensor).all():
             raise InputError(f"{path}: not written: {name} is not finite; lower the learning rate")
     contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-    write_bytes(path, safetensors.numpy.save(contiguous))
+    with atomic_write(path) as temporary:
+        safetensors.numpy.save_file(contiguous, temporary)

@@ -118,7 +118,10 @@ def build_vocabulary(names: Iterable[str], settings: "Settings") -> Vocabulary:
     Raises:
         InputError: there are too many of them.
     """
-    characters = sorted(set().union(*names))
+    found: set[str] = set()
+    for name in names:
+        found.update(name)
+    characters = sorted(found)
     if settings.boundary == "two":
         boundary = [START, END]
     else:
