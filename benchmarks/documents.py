@@ -27,6 +27,8 @@ TABLES: dict[str, Make] = {
     "sweep-times": lambda: benchmark(sweeps.RESULTS, sweeps.table),
     "sweep-overhead": lambda: benchmark(sweeps.RESULTS, sweeps.overhead_table),
     "alphabet": lambda: benchmark(scale.RESULTS, scale.alphabet_table),
+    "counting": lambda: benchmark(scale.RESULTS, scale.counting_table),
+    "long-lists": lambda: benchmark(scale.RESULTS, scale.long_table),
 }
 
 

@@ -30,6 +30,7 @@ class Run(NamedTuple):
 
     seconds: float
     megabytes: float  # peak of resident memory
+    cpu: float  # seconds, of all its threads
 
 
 class Cost(NamedTuple):
@@ -62,13 +63,14 @@ def run(*command: str, folder: Path, **variables: str) -> str:
     ).stdout
 
 
-def run_stage(stage: str, folder: Path, imports_only: bool = False) -> Run:
-    """Run a stage in a separate process, or only its imports."""
+def run_stage(stage: str, folder: Path, imports_only: bool = False, before: str = "") -> Run:
+    """Run a stage in a separate process, or only its imports, after the code `before`."""
     run_name = "imported" if imports_only else "__main__"
-    command = (sys.executable, "-c", RUN_MODULE, f"stages.{stage}", run_name)
-    start = time.perf_counter()
+    command = (sys.executable, "-c", before + RUN_MODULE, f"stages.{stage}", run_name)
+    start, cpu = time.perf_counter(), cpu_of_children()
     printed = run(*command, folder=folder, PYTHONPATH=str(ROOT))
-    return Run(time.perf_counter() - start, int(printed.split()[-1]) / 1024)
+    megabytes = int(printed.split()[-1]) / 1024
+    return Run(time.perf_counter() - start, megabytes, cpu_of_children() - cpu)
 
 
 def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:

