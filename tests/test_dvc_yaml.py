@@ -110,9 +110,7 @@ def test_missing_deps_are_written_and_nothing_else_is_changed(tmp_path: Path):
         after = after.replace(f"    - {path}\n", "", 1)
     (tmp_path / "dvc.yaml").write_text(before + title + after)
     ran = Project(tmp_path).run(sys.executable, "-m", "tools.deps", PYTHONPATH=str(ROOT))
-    assert (
-        ran.stdout == "deps: dvc.yaml: fit_mixture, evaluate, sample changed\n"
-    )
+    assert ran.stdout == "deps: dvc.yaml: fit_mixture, evaluate, sample changed\n"
     assert (tmp_path / "dvc.yaml").read_text() == text
 
 

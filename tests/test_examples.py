@@ -172,9 +172,8 @@ def test_counts_after_contexts_of_two_by_hand():
     assert counts.values.tolist() == [2, 1, 1, 1, 2]
     assert counts.dense(np.array([3, 1, 1])).tolist() == [[2, 0, 0], [0, 1, 1], [0, 1, 1]]
     assert counts.dense(np.array([], dtype=np.int64)).shape == (0, 3)
-    table = np.full((2, 3), 0.5)
-    counts._replace(values=counts.values / 4).add_to(table, np.array([0, 2]))
-    assert table.tolist() == [[0.5, 1.0, 0.5], [0.5, 0.5, 0.75]]
+    row, entry = counts.entries(np.array([3, 1]))
+    assert (row.tolist(), entry.tolist()) == ([0, 1, 1], [4, 1, 2])
 
 
 def test_no_examples_have_no_counts():

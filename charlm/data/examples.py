@@ -174,17 +174,25 @@ class SparseTable(NamedTuple):
             rows: (rows,) int64, their numbers.
         """
         table = np.zeros((len(rows), self.symbols), dtype=self.values.dtype)
-        self.add_to(table, rows)
+        row, ngram = self.entries(rows)
+        table[row, self.next[ngram]] = self.values[ngram]
         return table
 
-    def add_to(self, table: np.ndarray, rows: np.ndarray) -> None:
-        """Add some rows to those of a dense table, (rows, symbols), in place."""
+    def entries(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the entries of some rows are.
+
+        Args:
+            rows: (rows,) int64, their numbers.
+
+        Returns:
+            (entries,) int64, the position in `rows` of each, ascending; and (entries,) int64, its
+            position in `next` and `values`.
+        """
         ends = self.offsets[rows + 1]
         sizes = ends - self.offsets[rows]
         row = np.repeat(np.arange(len(rows)), sizes)
         # the n-grams of a context follow each other
-        ngram = np.arange(len(row)) + (ends - sizes.cumsum())[row]
-        table[row, self.next[ngram]] += self.values[ngram]
+        return row, np.arange(len(row)) + (ends - sizes.cumsum())[row]
 
 
 def count_next(inverse: np.ndarray, targets: np.ndarray, symbols: int) -> SparseTable:

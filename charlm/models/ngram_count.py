@@ -16,7 +16,8 @@ class Level(NamedTuple):
     """What follows the contexts of one length, ready to compute probabilities."""
 
     keys: np.ndarray  # (contexts,) int64
-    discounted: SparseTable  # (contexts, symbols) float64: the counts, less their discounts
+    counts: SparseTable  # (contexts, symbols) int32
+    D: np.ndarray  # (4,) float64, the discount of a count of 0, of 1, of 2 and of 3 or more
     discount_mass: np.ndarray  # (contexts,) float64: the sum of the discounts of each
     total: np.ndarray  # (contexts,) float64: the sum of the counts of each
 
@@ -62,16 +63,15 @@ class NgramCount(Model):
         levels = []
         for length in self.lengths:
             keys, ngrams, symbols, counts = self.stored(length)
-            rows = np.repeat(np.arange(len(keys)), ngrams)
-            capped = np.minimum(counts, MAX_COUNT)
             D = self.arrays["D"][length]
+            offsets = np.append(0, ngrams.cumsum(dtype=np.int64))
             discount_mass = np.zeros(len(keys))
             for count in range(1, MAX_COUNT + 1):
-                discount_mass += D[count] * np.bincount(rows[capped == count], minlength=len(keys))
-            total = np.bincount(rows, weights=counts)
-            offsets = np.append(0, ngrams.cumsum(dtype=np.int64))
-            table = SparseTable(offsets, symbols, counts - D[capped], self.symbols)
-            levels.append(Level(keys, table, discount_mass, total))
+                has_count = counts >= count if count == MAX_COUNT else counts == count
+                discount_mass += D[count] * np.add.reduceat(has_count, offsets[:-1], dtype=np.int32)
+            total = np.add.reduceat(counts, offsets[:-1], dtype=np.float64)
+            table = SparseTable(offsets, symbols, counts, self.symbols)
+            levels.append(Level(keys, table, D, discount_mass, total))
         return levels
 
     def logits(self, contexts: np.ndarray) -> np.ndarray:
@@ -149,8 +149,9 @@ class NgramCount(Model):
                 )
             if symbols.min() < 0 or symbols.max() >= self.symbols or (counts < 1).any():
                 raise ValueError(f"next{length} or counts{length} are out of range")
-            pairs = np.repeat(np.arange(len(keys)), ngrams) * self.symbols + symbols
-            if (np.diff(pairs) <= 0).any():
+            is_first = np.zeros(len(symbols), dtype=bool)  # of its context
+            is_first[ngrams.cumsum(dtype=np.int64)[:-1]] = True
+            if not (is_first[1:] | (symbols[1:] > symbols[:-1])).all():
                 raise ValueError(f"next{length} are not ascending after each context")
             shorter = len(keys)
 
@@ -167,5 +168,7 @@ def interpolate_(P: np.ndarray, level: Level, rows: np.ndarray) -> None:
         rows: (rows,) int64, the contexts.
     """
     P *= level.discount_mass[rows, None]
-    level.discounted.add_to(P, rows)
+    row, ngram = level.counts.entries(rows)
+    counts = level.counts.values[ngram]
+    P[row, level.counts.next[ngram]] += counts - level.D[np.minimum(counts, MAX_COUNT)]
     P /= level.total[rows, None]
