@@ -9,7 +9,7 @@ minutes.
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +53,7 @@ def experiment(folder: Path, number: int) -> Cost:
 def cold(folder: Path, number: int) -> Cost:
     """Run the whole pipeline without cached results."""
     run("rm", "-rf", "data", ".dvc/cache", folder=folder)
+    run("git", "restore", ".", folder=folder)  # in BASELINE, data/.gitignore is in git
     return cost_of("dvc", "repro", "--quiet", folder=folder)
 
 
@@ -92,21 +93,19 @@ ROWS = {
 }
 
 
-def compare(folder: Path) -> dict[str, dict[str, Any]]:
-    """Measure every row in pairs."""
+def compare(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Measure every row in pairs, and yield its name and results."""
     before, after = clone(BASELINE, folder / "before"), clone("HEAD", folder / "after")
-    results: dict[str, dict[str, Any]] = {}
     for name, row in ROWS.items():
         pairs = []
         for number in range(row.pairs):
             against = row.measure(before, number)
             pairs.append((row.measure(after, number), against))
-        results[name] = {"what": row.what, "reach": row.reach}
+        result: dict[str, Any] = {"what": row.what, "reach": row.reach}
         for key in Cost._fields:
             times = [(getattr(ours, key), getattr(theirs, key)) for ours, theirs in pairs]
-            results[name][key] = summarise_pairs(times)
-        print(f"{name}: done", file=sys.stderr)
-    return results
+            result[key] = summarise_pairs(times)
+        yield name, result
 
 
 def table(results: dict[str, dict[str, Any]], style: str) -> str:
@@ -128,9 +127,12 @@ def table(results: dict[str, dict[str, Any]], style: str) -> str:
 
 
 def main() -> None:
+    rows = {}
     with tempfile.TemporaryDirectory() as folder:
-        rows = compare(Path(folder))
-    write_json(RESULTS, {"machine": machine(), "baseline": BASELINE, "rows": rows})
+        for name, result in compare(Path(folder)):
+            rows[name] = result
+            write_json(RESULTS, {"machine": machine(), "baseline": BASELINE, "rows": rows})
+            print(f"{name}: {result['cpu']['ratio']:.2f}", file=sys.stderr)
     print(table(rows, "simple"))
 
 
