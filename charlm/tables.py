@@ -34,15 +34,21 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Iterable[objec
         columns: their names.
         rows: of text, numbers and bools, also numpy's.
     """
+    cells_of = (
+        [cell(value) if isinstance(value, float) else value for value in row] for row in rows
+    )
+    write_cells(path, columns, cells_of)
+
+
+def write_cells(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write rows whose values are as they are written, but for the quoting of text."""
     with (
         atomic_write(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(
-            [cell(value) if isinstance(value, float) else value for value in row] for row in rows
-        )
+        writer.writerows(rows)
 
 
 def cell(value: object) -> str:

@@ -24,7 +24,7 @@ from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.base import Model
 from charlm.models.registry import load_models
 from charlm.scoring import Characters, Scores, score
-from charlm.tables import cells, exact, write_rows
+from charlm.tables import cells, exact, write_cells, write_rows
 
 Metrics = dict[str, float]
 Columns = dict[str, np.ndarray]
@@ -316,7 +316,7 @@ def main() -> None:
     rows = chain.from_iterable(
         iter_rows(split, names[split].read(), table) for split, table in tables.items()
     )
-    write_rows(DATA / "evaluation.csv", columns, rows)
+    write_cells(DATA / "evaluation.csv", columns, rows)
     write_rows(PLOTS / "positions.csv", POSITION_COLUMNS, positions)
     write_metrics(metrics)
     for warning in warnings(metrics, symbols):

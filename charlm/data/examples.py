@@ -141,11 +141,13 @@ class Group(NamedTuple):
 def context_groups(contexts: np.ndarray, symbols: int) -> Iterator[Group]:
     """Yield the unique contexts in groups so small that a row of all symbols fits for each.
 
+    Contexts that end alike are neighbours, as models of the end of a context compute them together.
+
     Args:
         contexts: (examples, block size), symbol numbers of any unsigned type.
         symbols: size of the vocabulary.
     """
-    order, is_new = sort_rows(contexts)
+    order, is_new = sort_rows(contexts[:, ::-1])
     starts = np.append(np.flatnonzero(is_new), len(order))
     size = max(1, MAX_CELLS // symbols)
     for first in range(0, len(starts) - 1, size):
