@@ -29,7 +29,7 @@ from tools.program import argument_parser, run_tool
 from tools.recipes import bands
 from tools.recipes.bands import Band, numbers
 from tools.recipes.catalog import RECIPES, Group, Recipe, load, read_sections
-from tools.recipes.figures import Row
+from tools.recipes.figures import Result
 
 SOURCE, FOLDER, PIPELINE = Path("audit/notebooks.yaml"), Path("audit/pages"), Path("dvc.yaml")
 SUBJECTS = ("what", "question", "plot")
@@ -47,7 +47,7 @@ Figures = Annotated[
     Field(min_length=1),
 ]
 Loops = dict[str, bands.Entry]  # by name
-Rows = dict[tuple[str, str], Row]  # by recipe and figure
+Rows = dict[tuple[str, str], Result]  # by recipe and figure
 HEADERS = (
     *("what", "notebook", "here", "plain loop", "ours is", "the notebook", "kind"),
     "how to get it",
@@ -286,7 +286,7 @@ def how(item: Item, loops: Loops) -> str:
     return f"`{loops[item.loop].command}`" if item.loop else escaped(item.command or "")
 
 
-def rows_of(item: Item, rows: Rows) -> list[Row]:
+def rows_of(item: Item, rows: Rows) -> list[Result]:
     """Return the rows of audit/NOTEBOOKS.md that an item shows."""
     figures = [figure for recipe, figure in rows if recipe == item.recipe]
     return [rows[item.recipe or "", figure] for figure in matching(item.figure or [], figures)]

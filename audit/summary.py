@@ -16,14 +16,14 @@ from tools.documents import Make, fill_in, rewrite
 from tools.experiments import file_of, found
 from tools.program import argument_parser, run_tool
 from tools.recipes.catalog import Group, experiments, load
-from tools.recipes.figures import Row, results, table
+from tools.recipes.figures import Result, results, table
 from tools.sweep.local import run_all
 
 NOTEBOOKS, PICTURES = Path("audit/NOTEBOOKS.md"), Path("audit/pictures")
 PERFORMANCE = Path("docs/performance.md")
 
 
-def section(group: Group, rows: list[Row]) -> str:
+def section(group: Group, rows: list[Result]) -> str:
     """Return one group's part of audit/NOTEBOOKS.md: questions, table, notes and pictures."""
     names: dict[str, list[str]] = {}
     for name, recipe in group.recipes.items():
@@ -49,15 +49,15 @@ def picture_path(name: str, picture: str) -> Path:
     return PICTURES / f"{name}_{Path(picture).name}"
 
 
-def written(name: str, group: Group, text: str) -> list[Row]:
+def written(name: str, group: Group, text: str) -> list[Result]:
     """Return the rows of a group that are in the text of audit/NOTEBOOKS.md."""
     content = text.partition(f"<!-- table: {name} -->")[2].partition("<!-- end -->")[0]
     lines = [line.split("|") for line in content.splitlines() if line.startswith("|")][2:]
     figures = [(key, item) for key, recipe in group.recipes.items() for item in recipe.figures]
-    return [Row(*figure, line[4].strip()) for figure, line in zip(figures, lines, strict=True)]
+    return [Result(*figure, line[4].strip()) for figure, line in zip(figures, lines, strict=True)]
 
 
-def write(groups: dict[str, Group], rows: dict[str, list[Row]]) -> None:
+def write(groups: dict[str, Group], rows: dict[str, list[Result]]) -> None:
     """Put the results of these groups into audit/NOTEBOOKS.md, and their pictures beside it."""
     text = read_bytes(NOTEBOOKS).decode()
     for name, group in groups.items():

@@ -73,7 +73,7 @@ def tool(*command: str) -> Callable[[Path, int], Cost]:
     return lambda folder, number: cost_of("python", "-m", *command, folder=folder)
 
 
-class Row(NamedTuple):
+class Command(NamedTuple):
     """A command of both commits, and how small the ratio of its times should be."""
 
     what: str
@@ -83,13 +83,13 @@ class Row(NamedTuple):
 
 
 ROWS = {
-    "experiment": Row("`dvc exp run -S mlp.hidden=300`", 0.68, experiment),
-    "cold": Row("`dvc repro` from nothing", 0.7, cold),
-    "nothing": Row("`dvc repro`, nothing changed", 0.9, nothing),
-    "sweep": Row(f"`tools.sweep` of {POINTS} points", 0.68, sweep, pairs=2),
-    "score": Row("`python -m tools.score emma`", 0.35, tool("tools.score", "emma")),
-    "next": Row("`python -m tools.next a`", 0.35, tool("tools.next", "a")),
-    "generate": Row("`python -m tools.generate`", 0.35, tool("tools.generate")),
+    "experiment": Command("`dvc exp run -S mlp.hidden=300`", 0.68, experiment),
+    "cold": Command("`dvc repro` from nothing", 0.7, cold),
+    "nothing": Command("`dvc repro`, nothing changed", 0.9, nothing),
+    "sweep": Command(f"`tools.sweep` of {POINTS} points", 0.68, sweep, pairs=2),
+    "score": Command("`python -m tools.score emma`", 0.35, tool("tools.score", "emma")),
+    "next": Command("`python -m tools.next a`", 0.35, tool("tools.next", "a")),
+    "generate": Command("`python -m tools.generate`", 0.35, tool("tools.generate")),
 }
 
 

@@ -27,7 +27,7 @@ from tools.compare.comparison import Difference
 from tools.compare.runs import EVALUATION as SCORES_PATH
 from tools.compare.runs import (
     FETCH,
-    Row,
+    Comparison,
     Run,
     caveats,
     compare_runs,
@@ -432,7 +432,7 @@ def test_what_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 def test_numbers_keep_their_zeros_and_signs():
-    row = Row("mlp", "dev", False, 1.5, 2.0, 0.5, 0.25, 0.75, 1234, "worse")
+    row = Comparison("mlp", "dev", False, 1.5, 2.0, 0.5, 0.25, 0.75, 1234, "worse")
     assert compare.as_text([row], "simple").splitlines()[2].split() == [
         *("mlp", "dev", "1.5000", "2.0000", "+0.50000"),
         *("+0.25000", "to", "+0.75000", "1,234", "B", "is", "worse"),
@@ -720,7 +720,7 @@ class Lab:
         return self.score("bigram_count", BigramCount({"P": P}, symbols))
 
 
-def in_docs(arguments: str, row: Row) -> bool:
+def in_docs(arguments: str, row: Comparison) -> bool:
     """Whether docs/comparing.md has the row that a comparison gives."""
     numbers = (f"{row.a:.4f}", f"{row.b:.4f}", f"{row.difference:+.5f}")
     interval = f"{row.low:+.5f} to {row.high:+.5f}"

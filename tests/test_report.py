@@ -17,7 +17,7 @@ from charlm.core.errors import InputError
 from charlm.data.vocabulary import Vocabulary
 from charlm.drawing import symbols
 from tests.conftest import ROOT, Project
-from tools.compare.runs import Row, Run
+from tools.compare.runs import Comparison, Run
 from tools.report import charts, page, playground, results, text
 from tools.report.results import Loss, Results, losses_of_names, read_pairs, read_results
 
@@ -197,7 +197,7 @@ def test_verdict_on_two_models(verdict: str, difference: float | None, detail: s
     values = (
         (None,) * 3 if difference is None else (difference, difference - 0.002, difference + 0.002)
     )
-    row = Row("a\nb", "dev", False, 2.0, 2.0, *values, 40, verdict, detail)
+    row = Comparison("a\nb", "dev", False, 2.0, 2.0, *values, 40, verdict, detail)
     assert text.model_sentence(row) == sentence
 
 
@@ -232,9 +232,11 @@ def test_models_are_ranked_by_their_loss_on_names_not_in_train():
 
 
 def test_verdict_on_two_revisions():
-    row = Row("mlp", "dev", False, 2.0, 1.99, -0.01, -0.013, -0.007, 40, "better")
+    row = Comparison("mlp", "dev", False, 2.0, 1.99, -0.01, -0.013, -0.007, 40, "better")
     assert text.revision_sentence(row) == "mlp on dev: B is better by 0.0100 ± 0.0030."
-    zeros = Row("mlp", "dev", False, 2.0, None, None, None, None, 40, "worse", ": probability 0")
+    zeros = Comparison(
+        "mlp", "dev", False, 2.0, None, None, None, None, 40, "worse", ": probability 0"
+    )
     assert text.revision_sentence(zeros) == "mlp on dev: B is worse: probability 0."
 
 

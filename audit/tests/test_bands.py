@@ -179,7 +179,7 @@ def test_no_value_is_outside_its_band():
 def test_each_difference_of_a_notebook_is_explained():
     for recipe in RECIPES.values():
         for figure in recipe.figures:
-            assert not figures.Row("", figure, "").agreement.endswith("None"), figure.what
+            assert not figures.Result("", figure, "").agreement.endswith("None"), figure.what
     for page in notebooks.FOLDER.glob("0*.md"):
         for line in page.read_text().splitlines():
             assert not re.search(r"\| differs[^:|]*\|", line), line

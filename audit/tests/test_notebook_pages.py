@@ -78,9 +78,9 @@ LOOPS = {
 }
 
 
-def row(figure: str, ours: str, band: Band | None = None) -> figures.Row:
+def row(figure: str, ours: str, band: Band | None = None) -> figures.Result:
     found = catalog.Figure(what=figure, file="metrics/evaluate.json", key="nll", band=band)
-    return figures.Row("small", found, ours)
+    return figures.Result("small", found, ours)
 
 
 def rows(**ours: str) -> notebooks.Rows:

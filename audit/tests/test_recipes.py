@@ -37,7 +37,7 @@ from tools.recipes import __main__ as program
 from tools.recipes import catalog, figures
 from tools.recipes.bands import Band
 from tools.recipes.catalog import Figure, Recipe
-from tools.recipes.figures import Row
+from tools.recipes.figures import Result
 
 GROUPS = catalog.load(ROOT / "audit/recipes.yaml")
 RECIPES = {name: recipe for group in GROUPS.values() for name, recipe in group.recipes.items()}
@@ -314,9 +314,9 @@ def test_verdict_is_about_the_four_decimals_that_are_shown(
     ours: list[float], shown: str, verdict: str
 ):
     band = Band(mean=2.05, sd=0.05 / 3, values=[2.05] * 5)  # 2.0 to 2.1
-    row = Row.of("a", figure(band=band), ours)
+    row = Result.of("a", figure(band=band), ours)
     assert (row.ours, row.verdict) == (shown, verdict)
-    assert Row.of("a", figure(), ours).verdict == ""
+    assert Result.of("a", figure(), ours).verdict == ""
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_verdict_is_about_the_four_decimals_that_are_shown(
     ],
 )
 def test_counts_and_texts_are_shown_as_they_are(ours: list[float | str], shown: str):
-    assert Row.of("a", figure(), ours).ours == shown
+    assert Result.of("a", figure(), ours).ours == shown
 
 
 @pytest.mark.parametrize(
@@ -347,14 +347,14 @@ def test_counts_and_texts_are_shown_as_they_are(ours: list[float | str], shown: 
 )
 def test_agreement_is_about_the_notebook(changes: dict[str, object], agreement: str):
     band = Band(mean=2.1, sd=0.025, values=[2.1] * 5)
-    assert Row.of("a", figure(**{"band": band} | changes), [9.0]).agreement == agreement
+    assert Result.of("a", figure(**{"band": band} | changes), [9.0]).agreement == agreement
 
 
 def test_table_by_hand():
     band = Band(mean=2.1, sd=0.025, values=[2.1] * 5)
     rows = [
-        Row("a", figure(notebook=2.4, why="more steps", band=band), "2.1500"),
-        Row("a", figure(what="test NLL"), "2.2500"),
+        Result("a", figure(notebook=2.4, why="more steps", band=band), "2.1500"),
+        Result("a", figure(what="test NLL"), "2.2500"),
     ]
     assert [
         [cell.strip() for cell in line.split("|")[1:-1]]
@@ -368,7 +368,7 @@ def test_table_by_hand():
 # --- audit/NOTEBOOKS.md -------------------------------------------------------------------------
 
 
-def written(name: str) -> list[Row]:
+def written(name: str) -> list[Result]:
     return summary.written(name, GROUPS[name], NOTEBOOKS)
 
 
@@ -455,7 +455,7 @@ def test_five_names_start_at_the_loss_of_the_notebook(tmp_path: Path, names: lis
     run_stages(tmp_path, "\n".join(names).encode(), changes, stages)
     first = recipe.figures[0]
     ours = figures.value(first, (tmp_path / first.file).read_bytes())
-    assert (Row.of("five-names", first, [ours]).ours, first.notebook) == ("17.7697", "17.7697")
+    assert (Result.of("five-names", first, [ours]).ours, first.notebook) == ("17.7697", "17.7697")
 
 
 def test_recipes_run_aside_under_their_names_and_only_once(

@@ -16,12 +16,19 @@ import sys
 from tabulate import tabulate
 
 from charlm.core.errors import InputError
-from tools.compare.runs import Row, add_options, caveats, compare_runs, known_models, read_run
+from tools.compare.runs import (
+    Comparison,
+    add_options,
+    caveats,
+    compare_runs,
+    known_models,
+    read_run,
+)
 from tools.dvc_state import WORKSPACE
 from tools.program import argument_parser, run_tool
 
 
-def as_text(rows: list[Row], style: str) -> str:
+def as_text(rows: list[Comparison], style: str) -> str:
     """Return the rows as a table in one of tabulate's styles."""
 
     def number(value: float | None, form: str) -> str:
@@ -45,9 +52,9 @@ def as_text(rows: list[Row], style: str) -> str:
     return tabulate(cells, headers, tablefmt=style, disable_numparse=True, colalign=align)
 
 
-def as_json(rows: list[Row]) -> str:
+def as_json(rows: list[Comparison]) -> str:
     """Return the rows as a list for programs."""
-    fields = [field for field in Row._fields if field != "detail"]
+    fields = [field for field in Comparison._fields if field != "detail"]
     return json.dumps([{field: getattr(row, field) for field in fields} for row in rows], indent=2)
 
 

@@ -49,7 +49,7 @@ class Run(NamedTuple):
     commit: str = ""  # of the revision; empty for the workspace
 
 
-class Row(NamedTuple):
+class Comparison(NamedTuple):
     """One line of a comparison: the second side, B, against the first."""
 
     model: str
@@ -117,7 +117,7 @@ def compare(
     characters: np.ndarray,
     negligible: float,
     fitted: bool = False,
-) -> Row:
+) -> Comparison:
     """Compare two sides on one split.
 
     Args:
@@ -137,12 +137,14 @@ def compare(
         )
         verdict: Verdict = "cannot be compared" if all(zeros) else "worse" if zeros[1] else "better"
         detail = f": probability 0 for {zeros[0]} names under A, {zeros[1]} under B"
-        return Row(model, split, fitted, mean_a, mean_b, None, None, None, names, verdict, detail)
+        return Comparison(
+            model, split, fitted, mean_a, mean_b, None, None, None, names, verdict, detail
+        )
     found = difference(a, b, characters)
     verdict = judge(found, negligible)
     values = (found.a, found.b, found.value, *found.interval)
     detail = explain(verdict, found, negligible)
-    return Row(model, split, fitted, *values, names, verdict, detail)
+    return Comparison(model, split, fitted, *values, names, verdict, detail)
 
 
 def held_out(evaluation: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -257,7 +259,7 @@ def check_runs(a: list[Run], b: list[Run], models: dict[str, tuple[str, str]]) -
 
 def compare_runs(
     a: list[Run], b: list[Run], models: dict[str, tuple[str, str]], negligible: float
-) -> list[Row]:
+) -> list[Comparison]:
     """Compare two sides, each one run or several, on every split that all of them hold out.
 
     Args:

@@ -24,7 +24,7 @@ from charlm.core.yaml_files import parse_yaml
 from tools.experiments import PARAMS, estimate_s, git_name, overridden
 from tools.program import argument_parser, run_tool
 from tools.recipes.catalog import RECIPES, Recipe, experiments, load
-from tools.recipes.figures import Row, commits_of, results, table, values
+from tools.recipes.figures import Result, commits_of, results, table, values
 from tools.sweep.local import run_all
 
 
@@ -68,9 +68,9 @@ def compare(recipes: dict[str, Recipe], changes: list[str]) -> str:
         own = commits_of(recipe, name)
         changed = commits_of(recipe.changed(changes), name_of_change(name, changes))
         for number, figure in enumerate(recipe.figures):
-            before = Row.of(name, figure, values(figure, own))
+            before = Result.of(name, figure, values(figure, own))
             try:
-                after = Row.of(name, figure, values(figure, changed)).ours
+                after = Result.of(name, figure, values(figure, changed)).ours
             except InputError:
                 after = "none"
             rows.append(

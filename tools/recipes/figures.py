@@ -16,7 +16,7 @@ from tools.recipes.catalog import Figure, Recipe
 Value = float | str
 
 
-class Row(NamedTuple):
+class Result(NamedTuple):
     """One line of a table of results."""
 
     recipe: str
@@ -103,12 +103,12 @@ def value_in_csv(figure: Figure, content: bytes) -> float:
     return int(cell) if cell.isdecimal() else float(cell)
 
 
-def results(recipes: dict[str, Recipe]) -> Iterator[Row]:
+def results(recipes: dict[str, Recipe]) -> Iterator[Result]:
     """Yield the figures of recipes whose experiments exist."""
     for name, recipe in recipes.items():
         commits = commits_of(recipe, name)
         for figure in recipe.figures:
-            yield Row.of(name, figure, values(figure, commits))
+            yield Result.of(name, figure, values(figure, commits))
 
 
 def commits_of(recipe: Recipe, name: str) -> list[str]:
@@ -125,7 +125,7 @@ def values(figure: Figure, commits: list[str]) -> list[Value]:
     return [value(figure, file_of(commit, figure.file)) for commit in commits]
 
 
-def table(rows: list[Row], style: str) -> str:
+def table(rows: list[Result], style: str) -> str:
     """Return results as a table in one of tabulate's styles."""
     cells = [
         (

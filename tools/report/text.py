@@ -10,7 +10,7 @@ from charlm.drawing.symbols import symbol_label
 from charlm.models.registry import FITTED_ON_DEV
 from tools.compare.runs import (
     NEGLIGIBLE,
-    Row,
+    Comparison,
     Settings,
     caveats,
     compare_runs,
@@ -223,7 +223,7 @@ def rank_models(side: Results) -> list[str]:
     return sorted(side.losses, key=nll)
 
 
-def model_sentence(row: Row) -> str:
+def model_sentence(row: Comparison) -> str:
     """Return the verdict on two models of one run.
 
     Args:
@@ -242,7 +242,7 @@ def model_sentence(row: Row) -> str:
     return f"{winner} beats {loser}{by}{but}."
 
 
-def revision_sentence(row: Row) -> str:
+def revision_sentence(row: Comparison) -> str:
     """Return the verdict on a model of two revisions."""
     is_significant = row.verdict in ("better", "worse", "significant but negligible")
     by = f" by {amount(row)}" if is_significant and row.difference is not None else row.detail
@@ -252,7 +252,7 @@ def revision_sentence(row: Row) -> str:
     return f"{row.model} on {row.split}: {row.verdict}{comma}{by}."
 
 
-def amount(row: Row) -> str:
+def amount(row: Comparison) -> str:
     """Return the size of a difference with half of its 95 % interval."""
     if row.difference is None or row.high is None or row.low is None:
         return ""

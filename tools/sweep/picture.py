@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from tools.sweep.grid import Plan
-from tools.sweep.verdicts import Row
+from tools.sweep.verdicts import SettingResult
 
 BAR_DISTANCE = 0.012  # of the width of the picture
 LOG_RATIO = 10  # of the largest to the smallest value, from which on the scale is logarithmic
@@ -37,7 +37,7 @@ def shifted(place: float, share: float, places: list[float], is_log: bool) -> fl
     return place + share * (high - low)
 
 
-def draw(plan: Plan, rows: list[Row]) -> bytes:
+def draw(plan: Plan, rows: list[SettingResult]) -> bytes:
     """Draw the losses of a sweep as SVG.
 
     The bars are the joint intervals of the difference from the base, drawn around the loss: a bar
@@ -47,7 +47,7 @@ def draw(plan: Plan, rows: list[Row]) -> bytes:
     labels = list(dict.fromkeys(plan.axes[axis]))
     places = numbers(labels)
     place = dict(zip(labels, places or range(len(labels)), strict=True))
-    lines: dict[str, list[Row]] = {}
+    lines: dict[str, list[SettingResult]] = {}
     by_setting = {row.setting: row for row in rows}
     for setting in plan.settings:  # in the order of the axes, which the base may not have
         row = by_setting[setting.name]

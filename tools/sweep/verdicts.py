@@ -29,7 +29,7 @@ class Losses(NamedTuple):
     characters: np.ndarray  # (names,)
 
 
-class Row(NamedTuple):
+class SettingResult(NamedTuple):
     """One setting beside the base."""
 
     setting: str
@@ -81,7 +81,7 @@ def losses(model: str, runs: dict[str, list[Run]], split: str = SPLIT) -> Losses
 
 def judge_settings(
     plan: Plan, found: Losses, failed: dict[str, int], negligible: float
-) -> list[Row]:
+) -> list[SettingResult]:
     """Compare every setting with the base, with joint intervals.
 
     Args:
@@ -100,7 +100,9 @@ def judge_settings(
         if nll is None:
             count = failed[setting.name]
             verdict = f"{count} of {len(plan.experiments(setting))} runs failed"
-            row = Row(setting.name, setting.values, 0, None, None, None, None, None, verdict)
+            row = SettingResult(
+                setting.name, setting.values, 0, None, None, None, None, None, verdict
+            )
         else:
             row = compare(setting, nll, base, found.characters, comparisons, negligible)
             if setting is plan.base:
@@ -118,7 +120,7 @@ def compare(
     characters: np.ndarray,
     comparisons: int,
     negligible: float,
-) -> Row:
+) -> SettingResult:
     """Compare one setting with the base.
 
     Args:
@@ -131,24 +133,26 @@ def compare(
     runs = len(nll)
     if zeros := int(np.isnan(nll).any(axis=0).sum()):
         verdict = f"probability 0 for {zeros:,} names"
-        return Row(setting.name, setting.values, runs, None, None, None, None, None, verdict)
+        return SettingResult(
+            setting.name, setting.values, runs, None, None, None, None, None, verdict
+        )
     means = [stats.average(run, characters) for run in nll]
     loss = stats.average(nll.mean(axis=0), characters)
     sd = float(np.std(means, ddof=1)) if runs > 1 else None
     if base is None or np.isnan(base).any():
         why = "no base to compare with"
-        return Row(setting.name, setting.values, runs, loss, sd, None, None, None, why)
+        return SettingResult(setting.name, setting.values, runs, loss, sd, None, None, None, why)
     gap = difference(base, nll, characters, comparisons)
     verdict = judge(gap, negligible)
     detail = explain(verdict, gap, negligible)
-    return Row(
+    return SettingResult(
         *(setting.name, setting.values, runs, loss, sd, gap.value, *gap.interval),
         verdict=verdict,
         detail=detail,
     )
 
 
-def choose_best(rows: list[Row], found: Losses) -> Best | None:
+def choose_best(rows: list[SettingResult], found: Losses) -> Best | None:
     """Return the setting with the lowest loss, the candidates, and the cost of choosing."""
     scored = [row for row in rows if row.loss is not None]
     if len(scored) < 2:
@@ -227,7 +231,7 @@ def expected_maximum(count: int) -> float:
     return float(quad(weighted, -10, 10)[0])
 
 
-def as_text(axes: Iterable[str], rows: list[Row], style: str) -> str:
+def as_text(axes: Iterable[str], rows: list[SettingResult], style: str) -> str:
     """Return the rows as a table in one of tabulate's styles.
 
     Args:
@@ -255,7 +259,7 @@ def as_text(axes: Iterable[str], rows: list[Row], style: str) -> str:
     return tabulate(cells, headers, tablefmt=style, disable_numparse=True, colalign=align)
 
 
-def explain_best(plan: Plan, rows: list[Row], best: Best | None) -> list[str]:
+def explain_best(plan: Plan, rows: list[SettingResult], best: Best | None) -> list[str]:
     """Return the lines below the table: the best setting, and how sure that is."""
     if best is None:
         return ["Fewer than two settings have a loss, so there is nothing to choose from."]
@@ -300,7 +304,11 @@ def notes(plan: Plan, names: int) -> list[str]:
 
 
 def as_json(
-    plan: Plan, rows: list[Row], best: Best | None, lines: list[str], errors: dict[str, str]
+    plan: Plan,
+    rows: list[SettingResult],
+    best: Best | None,
+    lines: list[str],
+    errors: dict[str, str],
 ) -> str:
     """Return everything for programs; see `from_json`.
 
@@ -335,7 +343,10 @@ def as_json(
 def table_of_json(content: dict[str, Any], style: str) -> str:
     """Return the table that a sweep printed, and what was below it, from what --json printed."""
     rows = [
-        Row(**{field: one[field] for field in Row._fields} | {"values": (*one["values"].values(),)})
+        SettingResult(
+            **{field: one[field] for field in SettingResult._fields}
+            | {"values": (*one["values"].values(),)}
+        )
         for one in content["settings"]
     ]
     table = as_text(content["settings"][0]["values"], rows, style)
