@@ -18,7 +18,7 @@ from tabulate import tabulate
 from benchmarks.processes import Cost, machine, run, summarise_pairs
 from charlm.core.storage import write_json
 
-BASELINE = "0e779fd"  # the last commit in which every stage but those that count imported torch
+BASELINE = "0e779fd"  # the last commit in which evaluation and tools imported torch
 RESULTS = Path("benchmarks/commits.json")
 POINTS = 8  # of a sweep
 
