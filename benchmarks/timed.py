@@ -19,7 +19,7 @@ from charlm.models.base import log_probabilities
 from charlm.models.mlp import MLP
 from charlm.names import read_names
 from charlm.sampling import Uniforms, sample_names
-from charlm.scoring import Characters, score
+from charlm.scoring import score
 
 Work = Callable[[], object]
 REPEATS = 20  # of what is too short to be timed once
@@ -52,13 +52,10 @@ def full_loss(names: list[str], vocabulary: Vocabulary) -> tuple[Work, Work, int
 def scores(names: list[str], vocabulary: Vocabulary) -> tuple[Work, Work, int]:
     """Score all training names under the MLP."""
     model = MLP.load(len(vocabulary))
-    number: dict[str, int] = {}
-    unique_name = [number.setdefault(name, len(number)) for name in names]
-    examples = build_examples(names, vocabulary, model.block_size)
-    characters = Characters.of(examples, np.array(unique_name), vocabulary.end)
+    examples = build_examples([*dict.fromkeys(names)], vocabulary, model.block_size)
 
     def work() -> None:
-        score(model, characters.contexts, characters.targets)
+        score(model, **examples)
 
     return work, work, 1
 

@@ -6,43 +6,25 @@ import numpy as np
 
 from charlm.core.errors import InputError
 from charlm.data.examples import context_groups
-from charlm.data.tensors import Arrays
-from charlm.models.base import Model, log_probabilities
+from charlm.models.base import Model
 
 
 class Characters(NamedTuple):
-    """The characters of the unique names of a split; the end of a name is one of its characters."""
+    """Where the characters of names are; the end of a name is one of its characters."""
 
-    contexts: np.ndarray  # (characters, block size): what comes before each
-    targets: np.ndarray  # (characters,): the symbols themselves
-    name: np.ndarray  # (characters,) int64: number of the unique name
+    name: np.ndarray  # (characters,) int64: number of the name
     position: np.ndarray  # (characters,) int64: how many characters of the name come before
-    repeats: np.ndarray  # (characters,) int64: how often the name occurs in the split
 
     @classmethod
-    def of(cls, examples: Arrays, unique_name: np.ndarray, end: int) -> Self:
-        """Take the examples of each unique name once.
+    def of(cls, names: list[str]) -> Self:
+        """Locate all characters, in order.
 
-        Args:
-            examples: `contexts` and `targets` of all names, in their order.
-            unique_name: (names,), the number of each name's unique name, in order of appearance.
-            end: the symbol that ends a name.
+        >>> Characters.of(["ab", "b"])
+        Characters(name=array([0, 0, 0, 1, 1]), position=array([0, 1, 2, 0, 1]))
         """
-        lengths = np.diff(np.flatnonzero(examples["targets"] == end), prepend=-1)
-        is_first = np.zeros(len(unique_name), dtype=bool)
-        is_first[np.unique(unique_name, return_index=True)[1]] = True
-        rows = np.repeat(is_first, lengths)
-        targets = examples["targets"][rows]
-        is_end = targets == end
-        name = np.cumsum(is_end) - is_end
-        start = np.flatnonzero(np.diff(name, prepend=-1))
-        return cls(
-            contexts=examples["contexts"][rows],
-            targets=targets,
-            name=name,
-            position=np.arange(len(targets)) - start[name],
-            repeats=np.bincount(unique_name)[name],
-        )
+        lengths = np.fromiter(map(len, names), dtype=np.int64, count=len(names)) + 1
+        name = np.repeat(np.arange(len(names)), lengths)
+        return cls(name, np.arange(len(name)) - (lengths.cumsum() - lengths)[name])
 
 
 class Scores(NamedTuple):
@@ -70,8 +52,7 @@ def score(model: Model, contexts: np.ndarray, targets: np.ndarray) -> Scores:
         )
     nll, is_correct = np.empty(len(targets)), np.empty(len(targets), dtype=bool)
     for group in context_groups(contexts[:, -model.block_size :], model.symbols):
-        logs = log_probabilities(model.logits(group.contexts))
-        expected = targets[group.rows]
-        nll[group.rows] = -logs[group.inverse, expected]
-        is_correct[group.rows] = logs.argmax(axis=1)[group.inverse] == expected
+        nll[group.rows], is_correct[group.rows] = model.score(
+            group.contexts, group.inverse, targets[group.rows]
+        )
     return Scores(nll, is_correct)

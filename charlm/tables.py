@@ -70,9 +70,10 @@ def cells(column: "np.ndarray") -> list[str]:
     (['2.000000', ''], ['ava'])
     """
     values = column.tolist()
-    if column.dtype.kind == "f":
-        return ["" if math.isnan(value) else f"{value:z.6f}" for value in values]
-    return [*map(str, values)]
+    if column.dtype.kind != "f":
+        return [*map(str, values)]
+    texts = [*map("{:z.6f}".format, values)]
+    return ["" if text == "nan" else text for text in texts] if "nan" in texts else texts
 
 
 def exact(value: object) -> str:

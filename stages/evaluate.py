@@ -41,13 +41,17 @@ MAX_EXPONENT = 700  # exp(710) overflows a float64
 class Sums(NamedTuple):
     """Scores of characters, summed per name or per position in the name."""
 
-    characters: np.ndarray  # int64
+    characters: np.ndarray  # int
     nll: np.ndarray  # float64, nats
-    correct: np.ndarray  # int64: how many characters are the most probable one
-    zeros: np.ndarray  # int64: how many have probability 0
+    correct: np.ndarray  # int: how many characters are the most probable one
+    zeros: np.ndarray  # int: how many have probability 0
+
+    @classmethod
+    def empty(cls, size: int) -> Self:
+        """Return uninitialised sums of names, or none: a name has fewer than 2**31 characters."""
+        return cls(*(np.empty(size, dtype) for dtype in (np.int32, np.float64, np.int32, np.int32)))
 
 
-NO_SUMS = Sums(*(np.zeros(0, dtype) for dtype in (np.int64, np.float64, np.int64, np.int64)))
 Read = Callable[[], Iterable[list[str]]]  # yields names, a piece at a time
 
 
@@ -86,13 +90,15 @@ class Names(NamedTuple):
         """Yield each unique name once, in order, in pieces of about SCORED_LENGTH characters."""
         is_first = np.diff(np.maximum.accumulate(self.unique), prepend=-1) > 0
         piece: list[str] = []
-        first = 0
+        first = length = 0
         for names in self.read():
-            piece += compress(names, is_first[first : first + len(names)])
+            new = [*compress(names, is_first[first : first + len(names)])]
+            piece += new
             first += len(names)
-            if sum(map(len, piece)) >= SCORED_LENGTH:
+            length += sum(map(len, new))
+            if length >= SCORED_LENGTH:
                 yield piece
-                piece = []
+                piece, length = [], 0
         if piece:
             yield piece
 
@@ -103,19 +109,27 @@ def from_pieces(pieces: Iterable[Iterable[int]]) -> np.ndarray:
     return np.concatenate([np.empty(0, dtype=np.int64), *arrays])
 
 
-def add_up(scores: Scores, groups: np.ndarray, weights: np.ndarray | int = 1) -> Sums:
+def add_up(scores: Scores, groups: np.ndarray, weights: np.ndarray | None = None) -> Sums:
     """Add up the scores of the characters of each name, or at each position.
 
     Args:
         scores: of each character.
         groups: (characters,), the name or position of each.
-        weights: (characters,), how often each counts.
+        weights: (characters,) int64, how often each counts; None: once.
     """
-    characters, nll, correct, zeros = (
-        np.bincount(groups, values * weights)
-        for values in (np.ones(len(groups)), scores.nll, scores.is_correct, np.isinf(scores.nll))
+    size = groups.max(initial=-1) + 1
+
+    def count(rows: np.ndarray | slice) -> np.ndarray:
+        repeats = None if weights is None else weights[rows]
+        return np.bincount(groups[rows], repeats, size).astype(np.int64)
+
+    nll = scores.nll if weights is None else scores.nll * weights
+    return Sums(
+        count(slice(None)),
+        np.bincount(groups, nll),
+        count(np.flatnonzero(scores.is_correct)),
+        count(np.flatnonzero(np.isinf(nll))),
     )
-    return Sums(characters.astype(int), nll, correct.astype(int), zeros.astype(int))
 
 
 def summarise(sums: Sums) -> Metrics:
@@ -172,16 +186,18 @@ def evaluate_split(
         )
     block_size = max(model.block_size for model in models.values())
     repeats = np.bincount(names.unique)
-    by_name: dict[str, list[Sums]] = {name: [] for name in models}
-    by_position = dict.fromkeys(models, NO_SUMS)
+    by_name = {name: Sums.empty(len(repeats)) for name in models}
+    by_position = dict.fromkeys(models, Sums.empty(0))
     first = 0
     for piece in names.iter_unique():
         examples = build_examples(piece, vocabulary, block_size)
-        characters = Characters.of(examples, np.arange(len(piece)), vocabulary.end)
+        characters = Characters.of(piece)
         weights = repeats[first + characters.name]
         for name, model in models.items():
-            scores = score(model, characters.contexts, characters.targets)
-            by_name[name].append(add_up(scores, characters.name))
+            scores = score(model, **examples)
+            sums = add_up(scores, characters.name)
+            for column, values in zip(by_name[name], sums, strict=True):
+                column[first : first + len(piece)] = values
             sums = add_up(scores, characters.position, weights)
             by_position[name] = add_positions(by_position[name], sums)
         first += len(piece)
@@ -194,9 +210,7 @@ def evaluate_split(
     metrics: dict[str, dict[str, Metrics]] = {
         part: {} for part, is_in_it in parts.items() if is_in_it.any()
     }
-    for name, pieces in by_name.items():
-        all_sums = Sums(*map(np.concatenate, zip(*pieces, strict=True)))
-        pieces.clear()
+    for name, all_sums in by_name.items():
         columns[name] = np.where(all_sums.zeros > 0, math.nan, all_sums.nll)[names.unique]
         for part, by_model in metrics.items():
             is_in_it = parts[part]
@@ -233,8 +247,8 @@ def average_by_position(split: str, model: str, sums: Sums) -> list[Position]:
     ]
 
 
-def iter_rows(split: str, pieces: Iterable[list[str]], columns: Columns) -> Iterator[Row]:
-    """Yield the rows of data/evaluation.csv for one split.
+def iter_rows(split: str, pieces: Iterable[list[str]], columns: Columns) -> Iterator[Iterable[Row]]:
+    """Yield the rows of data/evaluation.csv for one split, a piece at a time.
 
     Args:
         split: its name.
@@ -244,12 +258,8 @@ def iter_rows(split: str, pieces: Iterable[list[str]], columns: Columns) -> Iter
     first = 0
     for names in pieces:
         last = first + len(names)
-        yield from zip(
-            repeat(split, len(names)),
-            names,
-            *(cells(column[first:last]) for column in columns.values()),
-            strict=True,
-        )
+        columns_of_piece = (cells(column[first:last]) for column in columns.values())
+        yield zip(repeat(split, len(names)), names, *columns_of_piece, strict=True)
         first = last
 
 
@@ -313,10 +323,10 @@ def main() -> None:
         metrics |= metrics_of_split
 
     columns = ("split", "name", *tables[settings.splits[0]])
-    rows = chain.from_iterable(
+    pieces = chain.from_iterable(
         iter_rows(split, names[split].read(), table) for split, table in tables.items()
     )
-    write_cells(DATA / "evaluation.csv", columns, rows)
+    write_cells(DATA / "evaluation.csv", columns, chain.from_iterable(pieces))
     write_rows(PLOTS / "positions.csv", POSITION_COLUMNS, positions)
     write_metrics(metrics)
     for warning in warnings(metrics, symbols):

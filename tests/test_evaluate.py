@@ -23,17 +23,10 @@ COUNTED = BigramCount({"P": P}, 3)
 UNIFORM = BigramNeural({"W": np.zeros((3, 3), np.float32)}, 3)
 
 
-def characters(names: list[str], block_size: int = 1) -> Characters:
-    examples = build_examples(names, VOCABULARY, block_size)
-    unique = list(dict.fromkeys(names))
-    unique_name = np.array([unique.index(name) for name in names])
-    return Characters.of(examples, unique_name, VOCABULARY.end)
-
-
 def scores(names: list[str], block_size: int = 1) -> Sums:
-    """Return one entry per unique name."""
-    found = characters(names, block_size)
-    return evaluate.add_up(score(COUNTED, found.contexts, found.targets), found.name)
+    """Return one entry per name."""
+    found = score(COUNTED, **build_examples(names, VOCABULARY, block_size))
+    return evaluate.add_up(found, Characters.of(names).name)
 
 
 def evaluate_names(
@@ -136,7 +129,7 @@ def test_table_has_one_row_per_name_and_empty_cells_for_infinity():
         "bigram_count",
         "bigram_neural",
     ]
-    rows = [*evaluate.iter_rows("dev", [["ab"], ["aab"]], table)]
+    rows = [*chain.from_iterable(evaluate.iter_rows("dev", [["ab"], ["aab"]], table))]
     assert [row[:4] for row in rows] == [("dev", "ab", "3", "True"), ("dev", "aab", "4", "False")]
     assert table["characters"].tolist() == [3, 4]
     assert table["in_train"].tolist() == [True, False]
@@ -149,7 +142,7 @@ def test_table_has_one_row_per_name_and_empty_cells_for_infinity():
 def test_positions_count_from_one_and_only_finite_losses_are_given():
     # the second character of aab follows a, after which only b is possible
     names = ["ab", "b", "aab"]
-    assert characters(names).position.tolist() == [0, 1, 2, 0, 1, 0, 1, 2, 3]
+    assert Characters.of(names).position.tolist() == [0, 1, 2, 0, 1, 0, 1, 2, 3]
     _, positions, _ = evaluate_names(
         names, set(), {"bigram_count": COUNTED, "bigram_neural": UNIFORM}
     )
@@ -168,11 +161,6 @@ def test_positions_count_from_one_and_only_finite_losses_are_given():
 
 def test_name_that_occurs_twice_is_scored_once_and_counts_twice():
     names = ["ab", "bab", "ab"]
-    found = characters(names)
-    assert found.targets.tolist() == [1, 2, 0, 2, 1, 2, 0]
-    assert found.name.tolist() == [0, 0, 0, 1, 1, 1, 1]
-    assert found.repeats.tolist() == [2, 2, 2, 1, 1, 1, 1]
-
     table, positions, metrics = evaluate_names(names, {"ab"}, {"bigram_count": COUNTED})
     ab, bab = -math.log(0.5 * 0.75), -math.log(0.5 * 0.25 * 0.75)
     assert table["bigram_count"].tolist() == pytest.approx([ab, bab, ab])
@@ -313,5 +301,5 @@ def test_loss_of_a_name_does_not_depend_on_the_others():
         "".join(generator.choice(["a", "b"], size=generator.integers(1, 9))) for _ in range(50)
     ]
     together = scores(names).nll
-    separately = [scores([name]).nll[0] for name in dict.fromkeys(names)]
+    separately = [scores([name]).nll[0] for name in names]
     np.testing.assert_array_equal(together, separately)

@@ -3,7 +3,6 @@ import pytest
 
 from charlm.core.errors import InputError
 from charlm.data import examples
-from charlm.data.vocabulary import Vocabulary
 from charlm.models.base import log_probabilities
 from charlm.models.bigram_neural import BigramNeural
 from charlm.scoring import Characters, score
@@ -45,19 +44,9 @@ def test_no_characters_have_no_scores():
     assert (found.nll.shape, found.is_correct.shape) == ((0,), (0,))
 
 
-@pytest.mark.parametrize(
-    "itos", [[".", "a", "b"], ["a", "b", "."], ["<START>", "<END>", "a", "b"], ["<.>", "a", "b"]]
-)
-def test_characters_of_unique_names_wherever_the_boundary_is(itos: list[str]):
-    vocabulary = Vocabulary.of(itos)
-    built = examples.build_examples(["ab", "bab", "ab"], vocabulary, 2)
-    found = Characters.of(built, np.array([0, 1, 0]), vocabulary.end)
-    end = itos[vocabulary.end]
-    assert vocabulary.decode(found.targets) == f"ab{end}bab{end}"
-    assert found.name.tolist() == [0, 0, 0, 1, 1, 1, 1]
-    assert found.position.tolist() == [0, 1, 2, 0, 1, 2, 3]
-    assert found.repeats.tolist() == [2, 2, 2, 1, 1, 1, 1]
-    assert vocabulary.decode(found.contexts[-1]) == "ab"
+def test_no_names_have_no_characters():
+    found = Characters.of([])
+    assert (found.name.tolist(), found.position.tolist()) == ([], [])
 
 
 def test_contexts_shorter_than_the_block_size_are_refused():

@@ -260,6 +260,17 @@ def test_unknown_context_has_the_probabilities_of_its_longest_known_end():
     assert probabilities(model, 1, 0, 0, 1) == found == pytest.approx(expected[0, 0, 1])
 
 
+def test_scores_are_those_of_all_probabilities():
+    model = train(["ab", "ab", "b"], VOCABULARY, order=3)
+    contexts = np.array([[0, 0], [0, 1], [1, 1]])  # the last one is not in train
+    inverse, targets = np.array([0, 0, 1, 2, 2]), np.array([1, 2, 2, 0, 2])
+    logs = model.log_probabilities(contexts)
+    nll, is_correct = model.score(contexts, inverse, targets)
+    assert nll.tolist() == (-logs[inverse, targets]).tolist()
+    assert is_correct.tolist() == (logs.argmax(axis=1)[inverse] == targets).tolist()
+    assert is_correct.tolist()[:3] == [True, False, True]
+
+
 def test_no_probability_is_zero():
     generator = np.random.default_rng(1)
     contexts = np.array([*np.ndindex(3, 3, 3)])

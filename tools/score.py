@@ -18,7 +18,7 @@ from charlm.core.errors import InputError
 from charlm.core.storage import model_path, read_bytes
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
-from charlm.models.base import Model, log_probabilities
+from charlm.models.base import Model
 from charlm.models.registry import MODELS, load_models
 from charlm.names import parse_list, parse_names
 from tools.dvc_state import warn_if_stale
@@ -48,7 +48,7 @@ def score(name: str, model: Model, vocabulary: Vocabulary) -> list[Step]:
     except ValueError as error:
         raise InputError(f"{name!r}: {error}{lower_case_hint(name, vocabulary)}") from None
     contexts, targets = examples["contexts"], examples["targets"].tolist()
-    rows = log_probabilities(model.logits(contexts))
+    rows = model.log_probabilities(contexts)
     return [
         Step(vocabulary.decode(context), vocabulary.itos[target], row[target].item())
         for context, target, row in zip(contexts, targets, rows, strict=True)

@@ -122,9 +122,17 @@ def sort_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     words = np.zeros((len(rows), max(1, -(-row_bytes // 8))), dtype=">u8")
     words.view(np.uint8)[:, :row_bytes] = big_endian.view(np.uint8).reshape(len(rows), row_bytes)
     columns = words.T.astype(np.uint64, order="C")
-    # lexsort begins with its last key; one key alone is sorted several times faster
-    order = np.lexsort(columns[::-1]) if len(columns) > 1 else columns[0].argsort()
-    columns = columns[:, order]
+    index_bits = len(rows).bit_length()
+    if 8 * row_bytes + index_bits <= 64:  # the index fits beside the row: sorted at once
+        columns = columns | np.arange(len(rows), dtype=np.uint64)
+        columns.sort()
+        mask = np.uint64(2**index_bits - 1)
+        order = (columns[0] & mask).astype(np.int64)
+        columns &= ~mask
+    else:
+        # lexsort begins with its last key; one key alone is sorted several times faster
+        order = np.lexsort(columns[::-1]) if len(columns) > 1 else columns[0].argsort()
+        columns = columns[:, order]
     is_new = np.ones(len(rows), dtype=bool)
     is_new[1:] = (columns[:, 1:] != columns[:, :-1]).any(axis=0)
     return order, is_new

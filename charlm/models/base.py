@@ -72,6 +72,34 @@ class Model:
         """
         raise NotImplementedError
 
+    def log_probabilities(self, contexts: np.ndarray) -> np.ndarray:
+        """Return the logs of the probabilities of the next symbol.
+
+        Args:
+            contexts: as of `logits`.
+
+        Returns:
+            (rows, symbols) float64; minus infinity where the probability is 0.
+        """
+        return log_probabilities(self.logits(contexts))
+
+    def score(
+        self, contexts: np.ndarray, inverse: np.ndarray, targets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Score symbols that follow contexts.
+
+        Args:
+            contexts: as of `logits`.
+            inverse: (examples,) int64, the row of each example's context.
+            targets: (examples,), the symbol that follows each.
+
+        Returns:
+            (examples,) float64, the NLL of each, in nats; and (examples,) bool, whether it is the
+            most probable symbol.
+        """
+        logs = self.log_probabilities(contexts)
+        return -logs[inverse, targets], logs.argmax(axis=1)[inverse] == targets
+
     def expected_shapes(self) -> Shapes:
         """Return what arrays such a model has, given the sizes that they imply.
 

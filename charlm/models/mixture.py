@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from charlm.data.tensors import Arrays
-from charlm.models.base import Model, Shapes, log_probabilities
+from charlm.models.base import Model, Shapes
 from charlm.models.mlp import MLP
 from charlm.models.ngram_count import NgramCount
 
@@ -27,7 +27,7 @@ class Mixture(Model):
 
     def logits(self, contexts: np.ndarray) -> np.ndarray:
         """Return the logs of the mixed probabilities, float64."""
-        first, second = (log_probabilities(model.logits(contexts)) for model in self.mixed)
+        first, second = (model.log_probabilities(contexts) for model in self.mixed)
         weight = self.arrays["weight"]
         with np.errstate(divide="ignore"):  # a weight of 0 or 1 leaves one model out
             logs: np.ndarray = np.logaddexp(first + np.log(weight), second + np.log(1 - weight))
