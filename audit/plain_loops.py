@@ -149,17 +149,25 @@ def counts() -> Found:
     }
 
 
+def from_start(context: list[int]) -> tuple[int, ...]:
+    """Drop all but one of the dots before a name."""
+    dots = next((i for i, symbol in enumerate(context) if symbol), len(context))
+    return tuple(context[max(0, dots - 1) :])
+
+
 class KneserNey:
     """Interpolated modified Kneser-Ney (Chen & Goodman 1998), with dictionaries."""
 
     def __init__(self, part: str, order: int) -> None:
         X, Y = examples(part, order - 1)
-        follow: Counter[tuple[tuple[int, ...], int]] = Counter(
-            zip(map(tuple, X.tolist()), Y.tolist(), strict=True)
-        )
+        whole = Counter(zip(map(from_start, X.tolist()), Y.tolist(), strict=True))
+        follow: Counter[tuple[tuple[int, ...], int]] = Counter()
         self.after: dict[tuple[int, ...], dict[int, int]] = {}
         self.discounts: dict[int, list[float]] = {}
         for length in range(order - 1, -1, -1):
+            # how many different symbols precede, or how often it occurs where none can
+            follow = Counter((context[1:], symbol) for context, symbol in follow)
+            follow.update({key: n for key, n in whole.items() if len(key[0]) == length})
             after: defaultdict[tuple[int, ...], dict[int, int]] = defaultdict(dict)
             for (context, symbol), count in follow.items():
                 after[context][symbol] = count
@@ -171,8 +179,6 @@ class KneserNey:
             except ZeroDivisionError:  # few symbols, with large counts
                 taken = [0.0, 0.0, 0.0]
             self.discounts[length] = [0.0, *(max(0.0, D) for D in taken)]
-            # how many different symbols precede
-            follow = Counter((context[1:], symbol) for context, symbol in follow if context)
 
     def probability(self, context: tuple[int, ...], symbol: int) -> float:
         """Return the probability of a symbol after a context."""
@@ -188,7 +194,7 @@ class KneserNey:
     def probabilities(self, part: str, order: int) -> list[float]:
         """Return the probability of each character of some names."""
         X, Y = examples(part, order - 1)
-        pairs = zip(map(tuple, X.tolist()), Y.tolist(), strict=True)
+        pairs = zip(map(from_start, X.tolist()), Y.tolist(), strict=True)
         return [self.probability(context, symbol) for context, symbol in pairs]
 
 

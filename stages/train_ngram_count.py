@@ -125,49 +125,65 @@ def add_equal(ngrams: Ngrams) -> Ngrams:
     return Ngrams(ngrams.symbols[ascending[first]], counts)
 
 
-def count_levels(ngrams: Ngrams, symbols: int) -> list[Level]:
+def count_levels(ngrams: Ngrams, vocabulary: Vocabulary) -> list[Level]:
     """Count what follows each context, from those of full length down to the empty one.
 
-    The longest contexts have plain counts. Shorter ones have continuation counts: how many
+    A context reaches back to the start of its name, and no further. The longest contexts and those
+    that begin with the start have plain counts. The others have continuation counts: how many
     different symbols come before the context and the next symbol. A character that follows
     everywhere is a better guess than one that follows often, but always in the same place
-    (Kneser & Ney 1995).
+    (Kneser & Ney 1995; at the start nothing comes before, as in KenLM, Heafield et al. 2013).
 
     Args:
         ngrams: of the highest order.
-        symbols: size of the vocabulary.
+        vocabulary: its start comes before a name.
     """
+    symbols = len(vocabulary)
+    contexts, following = ngrams.symbols[:, :-1].T, ngrams.symbols[:, -1]
+    # of each n-gram: the length of its context, and whether it has one of the length in question
+    length = np.full(len(following), len(contexts))
+    has_context = np.ones(len(following), dtype=bool)
     # of the contexts of each length: their keys, and the row of that of each n-gram
     keys = [np.zeros(1, dtype=np.int64)]
-    row = np.zeros(len(ngrams.counts), dtype=np.int64)
-    is_new = np.arange(len(row)) == 0
-    for symbol in ngrams.symbols[:, :-1].T:
+    rows = [np.zeros(len(following), dtype=np.int64)]
+    is_new = np.arange(len(following)) == 0
+    for number, symbol in enumerate(contexts, start=1):
         is_new[1:] |= symbol[1:] != symbol[:-1]
-        first = np.flatnonzero(is_new)
-        keys.append(row[first] * symbols + symbol[first])
-        row = is_new.cumsum() - 1
-    following, counts = ngrams.symbols[:, -1], ngrams.counts
+        first = np.flatnonzero(is_new & has_context)
+        keys.append(rows[-1][first] * symbols + symbol[first])
+        rows.append((is_new & has_context).cumsum() - 1)
+        is_start = has_context & (symbol == vocabulary.start)
+        length[is_start] = number
+        has_context &= ~is_start
+    shortened = np.empty(0, dtype=np.int64)  # the n-grams of the last level, with shorter contexts
     levels = []
-    while True:
-        offsets = np.append(0, np.bincount(row).cumsum())
-        levels.append(Level(keys[-1], SparseTable(offsets, following, counts, symbols)))
-        if len(keys) == 1:
-            return levels
-        # every n-gram is counted once after its shorter context
-        pairs = keys.pop()[row] // symbols * symbols + following
-        pairs.sort()
+    for number in reversed(range(len(keys))):
+        plain = length == number
+        pairs = np.concatenate((shortened, rows[number][plain] * symbols + following[plain]))
+        counts = np.concatenate((np.ones(len(shortened), np.int32), ngrams.counts[plain]))
+        ascending = pairs.argsort()
+        pairs = pairs[ascending]
         first = np.flatnonzero(np.diff(pairs, prepend=-1))
-        counts = np.diff(first, append=len(pairs)).astype(np.int32)
-        row, following = np.divmod(pairs[first], symbols)
+        row, after = np.divmod(pairs[first], symbols)
+        table = SparseTable(
+            np.append(0, np.bincount(row).cumsum()),
+            after,
+            np.add.reduceat(counts[ascending], first),
+            symbols,
+        )
+        levels.append(Level(keys[number], table))
+        # every n-gram is counted once after its shorter context
+        shortened = keys[number][row] // symbols * symbols + after
+    return levels
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:
     """Estimate what to take away from a count of 0, of 1, of 2 and of 3 or more.
 
     With n_i n-grams that were counted i times and Y = n_1 / (n_1 + 2 n_2), the discount is
-    i - (i + 1) Y n_(i+1) / n_i (Chen & Goodman 1998). Unusual counts can make it negative or
-    undefined: it is at least a tenth of i, so that something is left for unseen pairs, and half
-    of i where there are too few counts to estimate it.
+    i - (i + 1) Y n_(i+1) / n_i (Chen & Goodman 1998). Few or unusual counts can give nothing or
+    all of i: it is at least a tenth of i, so that something is left for unseen pairs, and at most
+    nine tenths. Without n-grams that were counted once or i times, it is half of i.
 
     Args:
         counts: (n-grams,) int64, at least 1.
@@ -178,9 +194,10 @@ def discounts(counts: np.ndarray) -> np.ndarray:
     n = np.bincount(np.minimum(counts, 5), minlength=6)
     D = [0.0]
     for i in (1, 2, 3):
-        if n[1] and n[2] and n[i] and n[i + 1]:
+        if n[1] and n[i]:
             Y = n[1] / (n[1] + 2 * n[2])
-            D.append(float(max(i - (i + 1) * Y * n[i + 1] / n[i], i / 10)))
+            estimate = i - (i + 1) * Y * n[i + 1] / n[i]
+            D.append(min(max(float(estimate), i / 10), 9 * i / 10))
         else:
             D.append(i / 2)
     return np.array(D)
@@ -210,18 +227,23 @@ def main() -> None:
         ngrams = count_ngrams(count_names(iter_lines(path)), vocabulary, order)
     except ValueError as error:
         raise damaged(path, str(error), "split") from None
-    levels = count_levels(ngrams, len(vocabulary))
+    levels = count_levels(ngrams, vocabulary)
     facts = {
         "contexts": sum(len(level.keys) for level in levels),
         "ngrams": sum(len(level.counts.next) for level in levels),
     }
 
-    write_tensors(model_path("ngram_count"), train(levels, len(vocabulary)))
+    tensors = train(levels, len(vocabulary))
+
+    write_tensors(model_path("ngram_count"), tensors)
     write_facts(METRICS / "ngram_count.csv", facts)
-    shown = ", ".join(f"{D:.2f}" for D in discounts(levels[0].counts.values)[1:])
+    D = tensors["D"][:, 1:]
+    shown = ", ".join(f"{discount:.2f}" for discount in D[-1])
+    replaced = np.isin((D / (1, 2, 3)).round(6), (0.1, 0.5, 0.9)).sum()
+    note = f"; {replaced} of all {D.size} set for want of counts" if replaced else ""
     print(
-        f"train_ngram_count: discounts {shown} (D1, D2, D3+); {facts['ngrams']:,} n-grams up to "
-        f"order {len(levels)}"
+        f"train_ngram_count: discounts {shown} (D1, D2, D3+{note}); {facts['ngrams']:,} n-grams "
+        f"up to order {len(levels)}"
     )
 
 

@@ -23,7 +23,7 @@ VOCABULARY = Vocabulary.of([".", "a", "b"])
 
 def tensors(names: list[str], vocabulary: Vocabulary, order: int) -> Arrays:
     ngrams = count_ngrams(count_names([names]), vocabulary, order)
-    return train_ngram_count.train(count_levels(ngrams, len(vocabulary)), len(vocabulary))
+    return train_ngram_count.train(count_levels(ngrams, vocabulary), len(vocabulary))
 
 
 def train(names: list[str], vocabulary: Vocabulary, order: int) -> NgramCount:
@@ -39,20 +39,21 @@ def reference(names: list[str], vocabulary: Vocabulary, order: int) -> dict[tupl
 
     Counts are kept in tables with zeros, by the text of the context.
     """
-    symbols, padding = len(vocabulary), [vocabulary.start] * (order - 1)
-    counts: dict[tuple[int, ...], np.ndarray] = {}
+    symbols = len(vocabulary)
+    counts: dict[tuple[int, ...], np.ndarray] = {}  # after contexts that reach back to the start
     for name in names:
-        text = [*padding, *vocabulary.encode(name).tolist(), vocabulary.end]
-        for end in range(order - 1, len(text)):
-            context = tuple(text[end - order + 1 : end])
+        text = [vocabulary.start, *vocabulary.encode(name).tolist(), vocabulary.end]
+        for end in range(1, len(text)):
+            context = tuple(text[max(0, end - order + 1) : end])
             counts.setdefault(context, np.zeros(symbols, dtype=int))[text[end]] += 1
-    levels = [counts]
-    while () not in levels[-1]:
-        continuations: dict[tuple[int, ...], np.ndarray] = {}
+    levels: list[dict[tuple[int, ...], np.ndarray]] = [{}]
+    for length in reversed(range(order)):
+        level = {context: row for context, row in counts.items() if len(context) == length}
         for context, following in levels[-1].items():
-            continuations.setdefault(context[1:], np.zeros(symbols, dtype=int))
-            continuations[context[1:]] += following > 0
-        levels.append(continuations)
+            level.setdefault(context[1:], np.zeros(symbols, dtype=int))
+            level[context[1:]] += following > 0
+        levels.append(level)
+    del levels[0]
     found: dict[tuple[int, ...], np.ndarray] = {}
     for level in reversed(levels):
         D = discounts(np.concatenate([row[row > 0] for row in level.values()]))
@@ -67,7 +68,7 @@ def reference(names: list[str], vocabulary: Vocabulary, order: int) -> dict[tupl
 def test_counts_of_shorter_contexts_are_of_different_predecessors():
     # .a and .b, ab, twice b.
     ngrams = count_ngrams([Counter(["ab", "b"])], VOCABULARY, 2)
-    longest, empty = count_levels(ngrams, 3)
+    longest, empty = count_levels(ngrams, VOCABULARY)
     assert longest.keys.tolist() == [0, 1, 2]
     assert longest.counts.dense(np.arange(3)).tolist() == [[0, 1, 1], [0, 0, 1], [2, 0, 0]]
     # b follows the boundary and a; the end, though it occurs twice, follows only b
@@ -104,7 +105,7 @@ def test_names_counted_in_pieces_give_the_tensors_of_all_at_once(
     tables = [*count_names([name] for name in names)]
     assert len(tables) >= sum(map(len, names)) // (length + 5)
     assert sum(tables, Counter()) == Counter(names)
-    levels = count_levels(count_ngrams(tables, vocabulary, 6), len(vocabulary))
+    levels = count_levels(count_ngrams(tables, vocabulary, 6), vocabulary)
     found = train_ngram_count.train(levels, len(vocabulary))
     assert found.keys() == expected.keys()
     for key, tensor in expected.items():
@@ -151,9 +152,12 @@ def test_discounts_by_hand():
 @pytest.mark.parametrize(
     ("counts", "expected"),
     [
-        ([1, 1, 3], [0, 0.5, 1, 1.5]),  # nothing twice
+        (
+            [1, 1, 3],
+            [0, 0.9, 1, 2.7],
+        ),  # nothing twice: all of 1 and of 3, were it not for the limit
         ([2, 2, 3, 4], [0, 0.5, 1, 1.5]),  # nothing once
-        ([1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4], [0, 1 - 2 / 7 * 3, 1, 3 - 4 / 7 / 7]),
+        ([1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4], [0, 1 - 2 / 7 * 3, 1, 2.7]),
         ([1] * 9 + [2] + [3] * 9 + [4], [0, 1 - 2 * 9 / 11 / 9, 0.2, 3 - 4 * 9 / 11 / 9]),
     ],
 )
@@ -164,7 +168,7 @@ def test_discounts_where_counts_are_few_or_strange(counts: list[int], expected: 
 
 def test_probabilities_of_two_names_by_hand():
     model = train(["ab", "b"], VOCABULARY, order=2)
-    # empty context: counts 1, 1, 2 with discounts 0.5 and 1, and 2 of 4 redistributed evenly
+    # empty context: counts 1, 1, 2 with discounts 0.5 and 1.8, and 2.8 of 4 redistributed evenly
     shorter = NgramCount(
         {
             key: tensor[:1] if key == "D" else tensor
@@ -173,9 +177,9 @@ def test_probabilities_of_two_names_by_hand():
         },
         3,
     )
-    assert probabilities(shorter, 0) == pytest.approx([3.5 / 12, 3.5 / 12, 5 / 12])
-    # discounts 0.6 and 1
-    expected = [[0.175, 0.375, 0.45], [0.175, 0.175, 0.65], [0.6458333, 0.1458333, 0.2083333]]
+    assert probabilities(shorter, 0) == pytest.approx([4.3 / 12, 4.3 / 12, 3.4 / 12])
+    # discounts 0.6 and 1.8
+    expected = [[0.215, 0.415, 0.37], [0.215, 0.215, 0.57], [0.4225, 0.3225, 0.255]]
     every = np.exp(model.logits(np.array([[0], [1], [2]])))
     np.testing.assert_allclose(every, expected, atol=1e-6)
     some = np.exp(model.logits(np.array([[2], [0]])))
@@ -197,7 +201,21 @@ def test_tensors_of_two_names_by_hand():
         "counts1": [1, 1, 1, 2],
     }
     # two pairs once, one twice, none three times; then three once, one twice
-    assert found["D"].tolist() == [[0, 0.5, 1, 1.5], [0, pytest.approx(0.6), 1, 1.5]]
+    assert found["D"].tolist() == [[0, 0.5, 1.8, 1.5], [0, pytest.approx(0.6), 1.8, 1.5]]
+
+
+def test_contexts_reach_back_to_one_start_whose_counts_are_plain():
+    # .a twice, .b; .ab and ab. twice, .b. once: no context has two starts
+    found = tensors(["ab", "ab", "b"], VOCABULARY, order=3)
+    assert found["keys1"].tolist() == [0, 1, 2]
+    # after the start the plain counts 2 and 1; b after a has one predecessor, the end after b two
+    assert found["next1"].tolist() == [1, 2, 2, 0]
+    assert found["counts1"].tolist() == [2, 1, 1, 2]
+    assert found["keys2"].tolist() == [1 * 3 + 0, 2 * 3 + 0, 2 * 3 + 1]  # .a, .b and ab
+    assert found["next2"].tolist() == [2, 0, 0]
+    assert found["counts2"].tolist() == [2, 1, 2]
+    model = NgramCount(found, 3)
+    assert probabilities(model, 0, 0) == probabilities(model, 2, 0)  # that of . alone
 
 
 @pytest.mark.parametrize("order", [2, 3, 4, 5])
@@ -257,7 +275,7 @@ def test_unknown_context_has_the_probabilities_of_its_longest_known_end():
     assert probabilities(model, 1, 1, 1) == pytest.approx(expected[(1,)])
     # symbols before the last three change nothing
     found = probabilities(model, 0, 0, 1)
-    assert probabilities(model, 1, 0, 0, 1) == found == pytest.approx(expected[0, 0, 1])
+    assert probabilities(model, 1, 0, 0, 1) == found == pytest.approx(expected[0, 1])
 
 
 def test_scores_are_those_of_all_probabilities():
@@ -268,7 +286,6 @@ def test_scores_are_those_of_all_probabilities():
     nll, is_correct = model.score(contexts, inverse, targets)
     assert nll.tolist() == (-logs[inverse, targets]).tolist()
     assert is_correct.tolist() == (logs.argmax(axis=1)[inverse] == targets).tolist()
-    assert is_correct.tolist()[:3] == [True, False, True]
 
 
 def test_no_probability_is_zero():
@@ -323,11 +340,17 @@ def test_file_has_at_most_20_bytes_per_ngram():
     assert len(content) - header <= 20 * ngrams
 
 
-@pytest.mark.parametrize(("order", "reference"), [(4, 2.056), (5, 1.984), (6, 1.975)])
-def test_reference_losses_on_the_lectures_split(names: list[str], order: int, reference: float):
+@pytest.mark.parametrize(
+    ("order", "kenlm"),
+    [(2, 2.452831), (3, 2.218532), (4, 2.056368), (5, 1.984135), (6, 1.974602)],
+)
+def test_losses_on_the_lectures_split_are_those_of_kenlm(
+    names: list[str], order: int, kenlm: float
+):
     vocabulary, chosen = build_vocabulary(names, SETTINGS.vocabulary), SETTINGS.split
     splits = split.cut(split.shuffle(names, chosen.seed), chosen.train, chosen.dev)
     model = train(splits["train"], vocabulary, order)
     dev = build_examples(splits["dev"], vocabulary, order - 1)
     nll = score(model, dev["contexts"], dev["targets"]).nll
-    assert nll.mean() == pytest.approx(reference, abs=0.003)
+    # KenLM's vocabulary has an <unk> more, which costs it 5e-6 to 8e-6
+    assert nll.mean() == pytest.approx(kenlm - 6.5e-6, abs=5e-6)
