@@ -7,6 +7,7 @@ import numpy as np
 
 from charlm.data.examples import MAX_CELLS, unique_contexts
 from charlm.data.memory import check_table_memory
+from charlm.models.base import context_size
 
 if TYPE_CHECKING:
     from charlm.data.vocabulary import Vocabulary
@@ -67,14 +68,15 @@ def sample_names(
         InputError: so many names need too much memory.
     """
     max_drawn = max_length - len(prefix)
+    size = context_size([model], longest=max_length)
     check_table_memory(
         f"{count:,} names of up to {max_length:,} characters",
         rows=count,
-        columns=max_length + model.block_size,
+        columns=max_length + size,
         advice="lower the count or the length",
     )
-    padding = np.full(model.block_size, vocabulary.start, dtype=vocabulary.dtype)
-    start = np.concatenate((padding, vocabulary.encode(prefix)))[-model.block_size :]
+    padding = np.full(size, vocabulary.start, dtype=vocabulary.dtype)
+    start = np.concatenate((padding, vocabulary.encode(prefix)))[-size:]
     contexts = np.tile(start, (count, 1))
     unfinished = np.arange(count)
     lengths = np.full(count, max_drawn)

@@ -47,11 +47,12 @@ def score(model: Model, contexts: np.ndarray, targets: np.ndarray) -> Scores:
     """
     if model.block_size > contexts.shape[1]:
         raise InputError(
-            f"{model.name} needs contexts of {model.block_size} symbols; found "
-            f"{contexts.shape[1]}; run `dvc repro`"
+            f"{model.name} needs contexts of {model.block_size} symbols; found {contexts.shape[1]}"
         )
+    if not model.reads_whole_names:
+        contexts = contexts[:, -model.block_size :]
     nll, is_correct = np.empty(len(targets)), np.empty(len(targets), dtype=bool)
-    for group in context_groups(contexts[:, -model.block_size :], model.symbols):
+    for group in context_groups(contexts, model.symbols):
         nll[group.rows], is_correct[group.rows] = model.score(
             group.contexts, group.inverse, targets[group.rows]
         )

@@ -21,7 +21,7 @@ from charlm.core.runtime import run_stage
 from charlm.core.storage import DATA, METRICS, PLOTS, SPLITS, iter_lines, split_path, write_json
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
-from charlm.models.base import Model
+from charlm.models.base import Model, context_size
 from charlm.models.registry import load_models
 from charlm.scoring import Characters, Scores, score
 from charlm.tables import cells, exact, write_cells, write_rows
@@ -184,13 +184,13 @@ def evaluate_split(
             f"evaluate: evaluate.splits has {split}, which is empty; remove it there, or "
             "change split.train and split.dev"
         )
-    block_size = max(model.block_size for model in models.values())
+    size = context_size(models.values(), longest=int(names.characters.max()) - 1)
     repeats = np.bincount(names.unique)
     by_name = {name: Sums.empty(len(repeats)) for name in models}
     by_position = dict.fromkeys(models, Sums.empty(0))
     first = 0
     for piece in names.iter_unique():
-        examples = build_examples(piece, vocabulary, block_size)
+        examples = build_examples(piece, vocabulary, size)
         characters = Characters.of(piece)
         weights = repeats[first + characters.name]
         for name, model in models.items():

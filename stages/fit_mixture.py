@@ -6,13 +6,16 @@ python -m stages.fit_mixture    data/models/{mlp,ngram_count}.safetensors, data/
 The mixture is fitted on dev, so its loss on dev is biased; only its loss on test is not.
 """
 
+from itertools import chain
+
 import numpy as np
 
 from charlm.core.runtime import run_stage
-from charlm.core.storage import METRICS, model_path
+from charlm.core.storage import METRICS, iter_lines, model_path, split_path
 from charlm.data.examples import build_split_examples
 from charlm.data.tensors import write_tensors
 from charlm.data.vocabulary import read_vocabulary
+from charlm.models.base import context_size
 from charlm.models.mixture import Mixture
 from charlm.scoring import score
 from charlm.tables import write_facts
@@ -41,8 +44,9 @@ def fit(first: np.ndarray, second: np.ndarray) -> float:
 def main() -> None:
     vocabulary = read_vocabulary()
     components = [component.load(len(vocabulary)) for component in Mixture.components]
-    block_size = max(component.block_size for component in components)
-    examples = build_split_examples("dev", vocabulary, block_size)
+    names = chain.from_iterable(iter_lines(split_path("dev")))
+    size = context_size(components, longest=max(map(len, names), default=0))
+    examples = build_split_examples("dev", vocabulary, size)
     first, second = (
         score(component, examples["contexts"], examples["targets"]).nll for component in components
     )

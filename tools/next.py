@@ -23,7 +23,7 @@ from charlm.core.storage import model_path, split_path
 from charlm.data.examples import build_examples, build_split_examples
 from charlm.data.tensors import Arrays
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
-from charlm.models.base import Model
+from charlm.models.base import Model, context_size
 from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
 from charlm.tables import cell
@@ -56,7 +56,8 @@ def predict(prefix: str, model: Model, vocabulary: Vocabulary) -> Prediction:
         InputError: a character of it is not in the vocabulary.
     """
     try:
-        contexts = build_examples([prefix], vocabulary, model.block_size)["contexts"]
+        size = context_size([model], len(prefix))
+        contexts = build_examples([prefix], vocabulary, size)["contexts"]
     except ValueError as error:
         raise InputError(f"{prefix!r}: {error}{lower_case_hint(prefix, vocabulary)}") from None
     (logs,) = model.log_probabilities(contexts[-1:])

@@ -9,6 +9,7 @@ python -m tools.score -f my_names.txt --json
 import argparse
 import json
 import math
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from charlm.core.errors import InputError
 from charlm.core.storage import model_path, read_bytes
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
-from charlm.models.base import Model
+from charlm.models.base import Model, context_size
 from charlm.models.registry import MODELS, load_models
 from charlm.names import parse_list, parse_names
 from tools.dvc_state import warn_if_stale
@@ -44,14 +45,15 @@ def score(name: str, model: Model, vocabulary: Vocabulary) -> list[Step]:
         InputError: a character of the name is not in the vocabulary.
     """
     try:
-        examples = build_examples([name], vocabulary, model.block_size)
+        examples = build_examples([name], vocabulary, context_size([model], len(name)))
     except ValueError as error:
         raise InputError(f"{name!r}: {error}{lower_case_hint(name, vocabulary)}") from None
     contexts, targets = examples["contexts"], examples["targets"].tolist()
     rows = model.log_probabilities(contexts)
+    sizes = range(1, len(name) + 2) if model.reads_whole_names else repeat(model.block_size)
     return [
-        Step(vocabulary.decode(context), vocabulary.itos[target], row[target].item())
-        for context, target, row in zip(contexts, targets, rows, strict=True)
+        Step(vocabulary.decode(context[-size:]), vocabulary.itos[target], row[target].item())
+        for context, size, target, row in zip(contexts, sizes, targets, rows, strict=False)
     ]
 
 

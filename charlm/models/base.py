@@ -1,5 +1,6 @@
 """What every model has: logits from contexts, and arrays that are checked when they are read."""
 
+from collections.abc import Iterable
 from typing import ClassVar, Self
 
 import numpy as np
@@ -19,6 +20,16 @@ def log_probabilities(logits: np.ndarray) -> np.ndarray:
     return logs
 
 
+def context_size(models: Iterable["Model"], longest: int) -> int:
+    """Return how many symbols of context all models need to predict each character of names.
+
+    Args:
+        models: trained models.
+        longest: the length of the longest name.
+    """
+    return max(max(model.block_size, model.reads_whole_names * (1 + longest)) for model in models)
+
+
 def check_probabilities(name: str, P: np.ndarray) -> None:
     """Check that probabilities are at least 0 and sum to 1 over the last dimension.
 
@@ -33,13 +44,15 @@ class Model:
     """A trained model of the next symbol, given the symbols before it.
 
     Its sizes are the shapes of its arrays, so that a stored model needs nothing else to be read
-    back. It uses the last `block_size` symbols of a context, which may be longer.
+    back. It uses the last `block_size` symbols of a context, which may be longer; or, if it reads
+    whole names, those from the last start on.
     """
 
     name: ClassVar[str]  # as in data/models/NAME.safetensors
     stage: ClassVar[str]  # the stage that trains and stores it
     components: ClassVar[tuple[type["Model"], ...]] = ()  # the models that it is composed of
     block_size: int = 1
+    reads_whole_names: bool = False
 
     def __init__(self, arrays: Arrays, symbols: int, *components: "Model") -> None:
         """Take the arrays of a stored model.
@@ -65,7 +78,8 @@ class Model:
         """Return the logits of the next symbol.
 
         Args:
-            contexts: (rows, at least block size), symbol numbers of any integer type.
+            contexts: (rows, at least block size), symbol numbers of any integer type; in front
+                of a name, starts.
 
         Returns:
             (rows, symbols), float32 or float64.

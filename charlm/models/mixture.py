@@ -24,6 +24,7 @@ class Mixture(Model):
         super().__init__(arrays, symbols)
         self.mixed = components
         self.block_size = max(model.block_size for model in components)
+        self.reads_whole_names = any(model.reads_whole_names for model in components)
 
     def logits(self, contexts: np.ndarray) -> np.ndarray:
         """Return the logs of the mixed probabilities, float64."""
