@@ -6,10 +6,7 @@ python -m stages.train_mlp    data/contexts/mlp/{train,dev}.safetensors
 While it trains, plots/mlp.csv has the losses so far.
 """
 
-import math
 from collections.abc import Callable
-from copy import deepcopy
-from functools import partial
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -19,9 +16,8 @@ from torch import Generator, Tensor
 from tqdm import tqdm
 
 from charlm import params
-from charlm.core.errors import InputError
 from charlm.core.runtime import run_stage
-from charlm.core.storage import DATA, METRICS, PLOTS, model_path, write_json
+from charlm.core.storage import DATA, METRICS, model_path, write_json
 from charlm.data.examples import MAX_CELLS, SparseTable, count_next, read_examples, unique_contexts
 from charlm.data.memory import check_network_memory
 from charlm.data.tensors import Arrays, write_tensors
@@ -29,14 +25,8 @@ from charlm.data.vocabulary import read_vocabulary
 from charlm.networks.mlp import MLP, count_parameters
 from charlm.optimizers import OPTIMIZERS
 from charlm.projection import principal_plane
-from charlm.tables import write_facts, write_rows
-
-MAX_POINTS = 21  # per split in plots/mlp.csv, which is in git; and the lowest on dev
-MAX_MEASUREMENTS = {"last": MAX_POINTS, "best_on_dev": 201}  # of the loss on dev
-WORTH_KEEPING = 0.01  # nats per character by which the last loss on dev is above the lowest
-
-Curve = list[tuple[int, float]]  # step and NLL
-Dropout = Callable[[Tensor], Tensor]
+from charlm.tables import write_facts
+from charlm.training import Dropout, History, check_finite, dropout, learning_rate
 
 
 class Examples(NamedTuple):
@@ -61,24 +51,6 @@ class Examples(NamedTuple):
         )
 
 
-def learning_rate(step: int, settings: params.Mlp) -> float:
-    """Return the learning rate of a step, counted from 0.
-
-    `step_decay` is the lecture's: lr, and a tenth of it in the second half. `one_cycle` (Smith &
-    Topin 2018) rises linearly over the first tenth of the steps, then falls to 0 along a cosine;
-    `cosine` falls from the first step on (Loshchilov & Hutter 2017).
-    """
-    if settings.schedule == "step_decay" and step >= settings.steps // 2:
-        return settings.lr / 10
-    if settings.schedule in ("one_cycle", "cosine"):
-        warmup = settings.steps / 10 if settings.schedule == "one_cycle" else 0
-        if step < warmup:
-            return settings.lr * (step + 1) / (warmup + 1)
-        progress = (step - warmup) / (settings.steps - warmup)
-        return settings.lr * (1 + math.cos(math.pi * progress)) / 2
-    return settings.lr
-
-
 def full_loss(model: MLP, examples: Examples, drop: Dropout | None = None) -> Tensor:
     """Return the average negative log-likelihood of all examples, in nats per character."""
     size = max(1, MAX_CELLS // examples.shares.symbols)
@@ -98,7 +70,7 @@ def measured_loss(model: MLP, examples: Examples, step: int, settings: params.Ml
     Raises:
         InputError: it is no longer finite.
     """
-    return check_finite(full_loss(model, examples), step, settings)
+    return check_finite(full_loss(model, examples), "mlp", step, settings.lr)
 
 
 def batch_loss(
@@ -132,148 +104,56 @@ def batch_loss(
     return -total / size
 
 
-def dropout(share: float, generator: Generator) -> Dropout | None:
-    """Return a function that zeroes a share of a tensor and rescales the rest; None if it is 0.
-
-    Srivastava et al. (2014). `F.dropout` takes no generator.
-    """
-
-    def drop(x: Tensor) -> Tensor:
-        is_kept = torch.rand(x.shape, generator=generator) >= share
-        return x * is_kept / (1 - share)
-
-    return drop if share else None
-
-
-def evenly_spaced(last: int, points: int) -> set[int]:
-    """Return at most `points` integers from 0 to `last`, both included.
-
-    >>> sorted(evenly_spaced(last=9, points=4))
-    [0, 3, 6, 9]
-    """
-    gaps = max(1, min(last, points - 1))
-    return {last * number // gaps for number in range(gaps + 1)}
-
-
-def thinned(curve: Curve, last: int) -> Curve:
-    """Return the points of a curve at evenly spaced steps from 0 to `last`, and the lowest."""
-    steps = evenly_spaced(last, MAX_POINTS) | {lowest(curve)[0]} if curve else set()
-    return [point for point in curve if point[0] in steps]
-
-
-def write_curves(curve: Curve, dev_curve: Curve, last: int) -> None:
-    """Write the losses on train, and on dev at evenly spaced steps and where it is lowest.
-
-    Args:
-        last: the last step at which the loss on dev is measured.
-    """
-    curves = {"train": curve, "dev": thinned(dev_curve, last)}
-    rows = [(split, step, nll) for split, points in curves.items() for step, nll in points]
-    write_rows(PLOTS / "mlp.csv", ["split", "step", "nll"], rows)
-
-
 def train(
     model: MLP,
     examples: Examples,
     dev: Examples,
     settings: params.Mlp,
     generator: Generator,
-    watch: Callable[[Curve, Curve], None] = lambda curve, dev_curve: None,
-) -> tuple[Curve, Curve]:
+    watch: Callable[[History], None] = lambda history: None,
+) -> History:
     """Train the model in place.
 
     With `keep: best_on_dev` it ends with the parameters that had the lowest loss on dev.
 
     Args:
-        watch: gets both curves so far, whenever the loss on dev was measured.
+        watch: gets the losses so far, whenever the loss on dev was measured.
 
     Returns:
-        Step and batch loss before its update, with dropout; and number of updates and dev loss
-        after them. Both are at evenly spaced steps; the second is empty if dev is.
+        The losses, those on train with dropout.
 
     Raises:
         InputError: a loss is no longer finite, or there are no dev names to choose the best step.
     """
-    keeps_best = settings.keep == "best_on_dev"
-    if keeps_best and not len(dev.targets):
-        raise InputError("train_mlp: dev is empty; raise split.dev, or set mlp.keep to last")
+    history = History("mlp", settings.steps, settings.keep, has_dev=len(dev.targets) > 0)
     model.requires_grad_()
     drop = dropout(settings.dropout, generator)
     optimizer = OPTIMIZERS[settings.optimizer]([*model.parameters()], settings.weight_decay)
-    curve: Curve = []
-    dev_curve: Curve = []
-    curve_steps = evenly_spaced(settings.steps - 1, MAX_POINTS)
-    dev_points = MAX_MEASUREMENTS[settings.keep] if len(dev.targets) else 0
-    dev_steps = evenly_spaced(settings.steps, dev_points) if dev_points else set()
-
     progress = tqdm(range(settings.steps), desc="train_mlp", disable=None)
     for step in progress:
-        if step in dev_steps:
-            dev_curve.append((step, measured_loss(model, dev, step, settings)))
-            watch(curve, dev_curve)
-            if keeps_best and lowest(dev_curve)[0] == step:
-                best = deepcopy(model.state_dict())
+        if step in history.dev_steps:
+            history.add_dev(step, measured_loss(model, dev, step, settings), model)
+            watch(history)
         if settings.batch_size is None:
             loss = full_loss(model, examples, drop)
         else:
             loss = batch_loss(model, examples, settings, generator, drop)
-        nll = check_finite(loss, step, settings)
-        if step in curve_steps:
-            curve.append((step, nll))
-            progress.set_postfix_str(f"nll {nll:z.4f}", refresh=False)
+        nll = check_finite(loss, "mlp", step, settings.lr)
+        history.add_train(step, nll)
+        progress.set_postfix_str(f"nll {nll:z.4f}", refresh=False)
 
         model.zero_grad()
         loss.backward()
-        optimizer.step(learning_rate(step, settings))
+        optimizer.step(learning_rate(step, settings.lr, settings.steps, settings.schedule))
 
     model.requires_grad_(False)
     for parameter in model.parameters():
-        check_finite(parameter.abs().max(), settings.steps, settings, "a parameter")
-    if dev_steps:
-        dev_curve.append((settings.steps, measured_loss(model, dev, settings.steps, settings)))
-    if keeps_best and lowest(dev_curve)[0] < settings.steps:
-        model.load_state_dict(best)
-    return curve, dev_curve
-
-
-def lowest(curve: Curve) -> tuple[int, float]:
-    """Return the first point of a curve with the lowest loss.
-
-    >>> lowest([(0, 3.3), (10, 2.1), (20, 2.4)])
-    (10, 2.1)
-    """
-    return min(curve, key=lambda point: point[1])
-
-
-def check_finite(value: Tensor, step: int, settings: params.Mlp, what: str = "the loss") -> float:
-    """Return a loss, or another value, as a number.
-
-    Raises:
-        InputError: it is NaN or infinite.
-    """
-    number = value.item()
-    if not math.isfinite(number):
-        raise InputError(
-            f"train_mlp: {what} is {number} at step {step}; lower mlp.lr, now {settings.lr:g}"
-        )
-    return number
-
-
-def describe_dev(curve: Curve, keep: str) -> str:
-    """Return what is printed about the losses on dev.
-
-    >>> describe_dev([(0, 3.3), (10, 2.1), (20, 2.4)], keep="last")
-    ', 2.4000 on dev (lowest after step 10: 2.1000; to keep that: mlp.keep=best_on_dev)'
-    """
-    if not curve:
-        return ""
-    (step, best), (last_step, last) = lowest(curve), curve[-1]
-    if keep == "best_on_dev":
-        return f", {best:z.4f} on dev (kept: after step {step:,}, the lowest)"
-    if step == last_step:
-        return f", {last:z.4f} on dev (the lowest)"
-    how = "; to keep that: mlp.keep=best_on_dev" if last - best > WORTH_KEEPING else ""
-    return f", {last:z.4f} on dev (lowest after step {step:,}: {best:z.4f}{how})"
+        check_finite(parameter.abs().max(), "mlp", settings.steps, settings.lr, "a parameter")
+    if history.dev_steps:
+        nll = measured_loss(model, dev, settings.steps, settings)
+        history.add_dev(settings.steps, nll, model)
+    history.restore_best(model)
+    return history
 
 
 def contexts_at_once(examples: Examples, dev: Examples, batch_size: int | None) -> int:
@@ -304,18 +184,17 @@ def main() -> None:
     model = MLP(*sizes, settings.layers, settings.activation)
     model.initialise(settings.init, generator)
     planes = {"before training": principal_plane(model.C)}
-    write = partial(write_curves, last=settings.steps)
-    curve, dev_curve = train(model, examples, dev, settings, generator, watch=write)
+    history = train(model, examples, dev, settings, generator, watch=History.write)
     planes["after"] = principal_plane(model.C)
     train_nll = measured_loss(model, examples, settings.steps, settings)
 
     write_tensors(model_path("mlp"), model.arrays())
-    write(curve, dev_curve)
+    history.write()
     write_json(DATA / "embedding.json", planes)
     write_facts(METRICS / "mlp.csv", {"parameters": parameters})
     print(
         f"train_mlp: {parameters:,} parameters, {settings.steps:,} steps: "
-        f"nll {train_nll:z.4f} on train{describe_dev(dev_curve, settings.keep)}"
+        f"nll {train_nll:z.4f} on train{history.describe_dev()}"
     )
 
 

@@ -51,6 +51,7 @@ SHARED = {  # files of tests besides test_NAME.py, by source file or package
     "charlm/core/runtime.py": ("versions",),
     "charlm/data/examples.py": ("stored",),
     "charlm/scoring.py": ("evaluate",),
+    "charlm/training.py": ("train_mlp",),
     "charlm/data/tensors.py": ("stored",),
     "charlm/data/vocabulary.py": ("stored", "words"),
     "charlm.models": ("models", "networks", "stored"),

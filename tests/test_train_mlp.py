@@ -14,8 +14,9 @@ from charlm.data.vocabulary import Vocabulary
 from charlm.networks.mlp import MLP
 from charlm.params import Mlp
 from charlm.tables import parse_rows
+from charlm.training import Curve, History, lowest
 from stages import train_mlp
-from stages.train_mlp import Curve, Examples
+from stages.train_mlp import Examples
 from tests.conftest import SETTINGS, limit_memory, run_stages
 
 VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])
@@ -57,7 +58,8 @@ def train(some: Examples, dev: Examples, chosen: Mlp) -> tuple[MLP, Curve, Curve
     generator = Generator().manual_seed(chosen.seed)
     model = MLP(27, 3, chosen.embedding, chosen.hidden)
     model.initialise(chosen.init, generator)
-    return model, *train_mlp.train(model, some, dev, chosen, generator)
+    history = train_mlp.train(model, some, dev, chosen, generator)
+    return model, history.train, history.dev
 
 
 def same_parameters(one: MLP, other: MLP) -> bool:
@@ -171,90 +173,12 @@ def test_batches_depend_only_on_the_seed():
     assert first[1] != other[1]
 
 
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("constant", [1] * 10),
-        ("step_decay", [1] * 5 + [0.1] * 5),
-        (
-            "one_cycle",
-            [0.5, 1, 0.969846, 0.883022, 0.75, 0.586824, 0.413176, 0.25, 0.116978, 0.030154],
-        ),
-        (
-            "cosine",
-            [
-                1,
-                0.975528,
-                0.904508,
-                0.793893,
-                0.654508,
-                0.5,
-                0.345492,
-                0.206107,
-                0.095492,
-                0.024472,
-            ],
-        ),
-    ],
-)
-def test_learning_rates_of_ten_steps(schedule: str, expected: list[float]):
-    chosen = settings(schedule=schedule, steps=10, lr=1.0)
-    assert [train_mlp.learning_rate(step, chosen) for step in range(10)] == pytest.approx(
-        expected, abs=1e-6
-    )
-
-
-def test_learning_rate_rises_linearly_over_a_tenth_of_the_steps():
-    chosen = settings(schedule="one_cycle", steps=20, lr=3.0)
-    assert [train_mlp.learning_rate(step, chosen) for step in range(3)] == pytest.approx([1, 2, 3])
-
-
-@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 100])
-@pytest.mark.parametrize("schedule", ["constant", "step_decay", "one_cycle", "cosine"])
-def test_every_number_of_steps_has_rates_above_zero(schedule: str, steps: int):
-    chosen = settings(schedule=schedule, steps=steps, lr=0.5)
-    rates = [train_mlp.learning_rate(step, chosen) for step in range(steps)]
-    assert all(0 < rate <= 0.5 for rate in rates)
-    assert max(rates) == pytest.approx(0.5, rel=0.1) or steps < 10
-
-
-@pytest.mark.parametrize(
-    ("last", "points", "expected"),
-    [
-        (0, 5, {0}),
-        (1, 5, {0, 1}),
-        (9, 2, {0, 9}),
-        (4, 5, {0, 1, 2, 3, 4}),
-        (10, 3, {0, 5, 10}),
-        (2399, 101, None),
-    ],
-)
-def test_evenly_spaced_steps_include_both_ends(last: int, points: int, expected: set[int] | None):
-    found = train_mlp.evenly_spaced(last, points)
-    assert found == expected or (expected is None and len(found) == points and {0, last} <= found)
-
-
 def test_curves_include_first_and_last_step():
     _, curve, dev_curve = train(
         examples("emma"), examples("ava"), settings(steps=700, hidden=3, batch_size=2)
     )
     assert (curve[0][0], curve[-1][0], len(curve)) == (0, 699, 21)
     assert (dev_curve[0][0], dev_curve[-1][0], len(dev_curve)) == (0, 700, 21)
-
-
-def test_curve_is_thinned_to_evenly_spaced_steps_and_the_lowest():
-    curve = [(step, 3.0 - (step == 13)) for step in range(201)]
-    assert [step for step, _ in train_mlp.thinned(curve, last=200)] == [
-        0,
-        10,
-        13,
-        *range(20, 201, 10),
-    ]
-    so_far = [(0, 3.0), (5, 2.2), (10, 2.3), (15, 2.4)]
-    assert train_mlp.thinned(so_far, last=200) == [(0, 3.0), (5, 2.2), (10, 2.3)]
-    few = [(step, float(step)) for step in range(6)]
-    assert train_mlp.thinned(few, last=5) == few
-    assert train_mlp.thinned([], last=5) == []
 
 
 def test_stage_writes_a_thinned_curve_of_dev(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -276,12 +200,13 @@ def test_training_is_watched_whenever_the_loss_on_dev_is_measured(keep: str, poi
     model = start(chosen.embedding, chosen.hidden, chosen.seed)
     seen: list[tuple[Curve, Curve]] = []
 
-    def watch(curve: Curve, dev_curve: Curve) -> None:
+    def watch(history: History) -> None:
         # the loss of this moment, of the model as it is now
-        assert dev_curve[-1][1] == train_mlp.full_loss(model, dev).item()
-        seen.append((curve[:], dev_curve[:]))
+        assert history.dev[-1][1] == train_mlp.full_loss(model, dev).item()
+        seen.append((history.train[:], history.dev[:]))
 
-    curve, dev_curve = train_mlp.train(model, some, dev, chosen, generator, watch)
+    history = train_mlp.train(model, some, dev, chosen, generator, watch)
+    curve, dev_curve = history.train, history.dev
     # the last measurement is in what is returned
     assert [len(seen_dev) for _, seen_dev in seen] == list(range(1, points))
     assert len(dev_curve) == points
@@ -294,7 +219,7 @@ def test_training_is_watched_whenever_the_loss_on_dev_is_measured(keep: str, poi
 
 
 def test_training_without_dev_is_not_watched():
-    seen: list[Curve] = []
+    seen: list[History] = []
     model, chosen = start(2, 5, seed=1), settings(steps=3)
     train_mlp.train(
         model,
@@ -302,7 +227,7 @@ def test_training_without_dev_is_not_watched():
         examples(),
         chosen,
         Generator(),
-        lambda *curves: seen.extend(curves),
+        seen.append,
     )
     assert seen == []
 
@@ -360,30 +285,6 @@ def test_divergence_in_the_very_last_step_is_found_without_dev():
         train(some, none, settings(steps=1, lr=1e39))
 
 
-def test_dropout_zeroes_a_share_and_keeps_the_mean():
-    drop = train_mlp.dropout(0.25, Generator().manual_seed(1))
-    x = torch.full((300, 300), 3.0)
-    dropped = drop(x)
-    assert set(dropped.unique().tolist()) == {0.0, 4.0}
-    # the binomial standard deviation of the share is 0.0014
-    assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.006)
-    assert not torch.equal(drop(x), dropped)
-    assert torch.equal(train_mlp.dropout(0.25, Generator().manual_seed(1))(x), dropped)
-
-
-def test_dropout_keeps_a_unit_whose_draw_is_the_share():
-    # draws are from 0 to below 1, so that exactly this share of them is below the share
-    share = torch.rand(1, generator=Generator().manual_seed(1)).item()
-    drop = train_mlp.dropout(share, Generator().manual_seed(1))
-    assert drop(torch.ones(1)).item() == pytest.approx(1 / (1 - share))
-
-
-def test_no_dropout_draws_nothing():
-    generator = Generator().manual_seed(1)
-    assert train_mlp.dropout(0.0, generator) is None
-    assert torch.equal(generator.get_state(), Generator().manual_seed(1).get_state())
-
-
 @pytest.mark.parametrize("batch_size", [None, 8])
 def test_dropout_is_only_used_in_training(batch_size: int | None):
     some = examples("emma", "ava", "olivia")
@@ -424,7 +325,7 @@ def test_last_step_is_kept_where_it_is_the_lowest():
     chosen = settings(hidden=20, steps=30)
     last, _, _ = train(some, some, chosen)
     best, _, curve = train(some, some, chosen.model_copy(update={"keep": "best_on_dev"}))
-    assert train_mlp.lowest(curve)[0] == 30
+    assert lowest(curve)[0] == 30
     assert same_parameters(best, last)
 
 
@@ -433,7 +334,7 @@ def test_first_step_is_kept_where_it_is_the_lowest():
     changes = {"init": "scaled", "hidden": 5, "optimizer": "adamw", "lr": 10.0}
     chosen = settings(steps=3, keep="best_on_dev", **changes)
     best, _, curve = train(examples("zz"), examples("emma"), chosen)
-    assert train_mlp.lowest(curve)[0] == 0
+    assert lowest(curve)[0] == 0
     before = MLP(27, 3, 2, 5)
     before.initialise("scaled", Generator().manual_seed(chosen.seed))
     assert same_parameters(best, before)
@@ -443,36 +344,6 @@ def test_best_step_without_dev_names_is_refused():
     with pytest.raises(InputError) as error:
         train(examples("emma"), examples(), settings(keep="best_on_dev"))
     assert str(error.value) == ("train_mlp: dev is empty; raise split.dev, or set mlp.keep to last")
-
-
-def test_first_of_several_lowest_points_is_the_lowest():
-    assert train_mlp.lowest([(0, 2.0), (5, 1.0), (10, 1.0)]) == (5, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("curve", "keep", "expected"),
-    [
-        ([], "last", ""),
-        ([(0, 3.3), (10, 2.1)], "last", ", 2.1000 on dev (the lowest)"),
-        (
-            [(0, 3.3), (1_000, 2.1), (2_000, 2.4)],
-            "last",
-            (
-                ", 2.4000 on dev (lowest after step 1,000: 2.1000; to keep that: "
-                "mlp.keep=best_on_dev)"
-            ),
-        ),
-        (
-            [(0, 3.3), (1_000, 2.1), (2_000, 2.4)],
-            "best_on_dev",
-            ", 2.1000 on dev (kept: after step 1,000, the lowest)",
-        ),
-        ([(0, 3.3), (10, -0.0)], "last", ", 0.0000 on dev (the lowest)"),
-        ([(0, -0.0), (10, 3.3)], "best_on_dev", ", 0.0000 on dev (kept: after step 0, the lowest)"),
-    ],
-)
-def test_lowest_loss_on_dev_is_printed_with_its_step(curve: Curve, keep: str, expected: str):
-    assert train_mlp.describe_dev(curve, keep) == expected
 
 
 @pytest.mark.parametrize("max_cells", [1, 27 * 3, 27 * 7])
