@@ -39,10 +39,15 @@ endif
 # git stops at every merge of dvc.lock (.gitattributes).
 MERGED := dvc.lock: this run has replaced what git could not merge; run \`git add dvc.lock metrics plots\` and then what \`git status\` names
 
-.PHONY: repro report check test test-faults mutants verify deps tables bench bench-scale bench-sweeps sweep rebuild
+.PHONY: repro gru transformer report check test test-faults mutants verify deps tables bench bench-scale bench-sweeps sweep rebuild
 repro: $(INSTALLED)
 	@trap 'exit 130' INT; $(RUN) dvc repro || $(RUN) tools.rescue
 	@test -z "$$(git ls-files --unmerged dvc.lock)" || echo "$(MERGED)"
+
+# Adds a network that reads names from their beginning to the pipeline, and trains it for minutes.
+gru transformer: $(INSTALLED)
+	@$(RUN) tools.add_network $@
+	@$(MAKE) --no-print-directory repro
 
 # One page to look at and to play with: report/index.html.
 report: $(INSTALLED)

@@ -4,7 +4,7 @@ import re
 import reprlib
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -47,6 +47,9 @@ class Section(BaseModel):
     """One section of params.yaml: no conversions, no unknown keys, no NaN, no infinity."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Environment(Section):
@@ -117,6 +120,38 @@ class Mlp(Section):
     keep: Literal["last", "best_on_dev"]
 
 
+class Gru(Section):
+    seed: Seed
+    hidden: Size
+    dropout: Annotated[Number, Field(ge=0, lt=1)]
+    output_dropout: Annotated[Number, Field(ge=0, lt=1)]
+    lr: LearningRate
+    weight_decay: Penalty
+    steps: Steps
+    batch_size: Annotated[Int, Field(ge=1, le=10_000_000)]
+
+
+class Transformer(Section):
+    seed: Seed
+    embedding: Size
+    blocks: Annotated[Int, Field(ge=1, le=100)]
+    heads: Size
+    dropout: Annotated[Number, Field(ge=0, lt=1)]
+    lr: LearningRate
+    weight_decay: Penalty
+    steps: Steps
+    batch_size: Annotated[Int, Field(ge=1, le=10_000_000)]
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.embedding % (2 * self.heads):
+            raise ValueError(
+                f"embedding must be a multiple of twice the heads; found {self.embedding} and "
+                f"{self.heads}"
+            )
+        return self
+
+
 class FindLearningRate(Section):
     seed: Seed
     embedding: Size
@@ -167,6 +202,9 @@ class Params(Section):
     find_learning_rate: FindLearningRate
     evaluate: Evaluate
     sample: Sample
+    # of networks that `python -m tools.add_network` adds
+    gru: Gru | None = None
+    transformer: Transformer | None = None
 
 
 def explain(error: ValidationError) -> str:
@@ -184,7 +222,8 @@ def explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         known: Iterable[str] = Params.model_fields
         if len(first["loc"]) > 1:
-            known = Params.__annotations__[str(first["loc"][0])].model_fields
+            section = Params.__annotations__[str(first["loc"][0])]
+            known = getattr(section, "__args__", [section])[0].model_fields  # of X | None: X
         return f"{key}: unknown key; allowed here: {', '.join(known)}; found {shown}"
     return f"{key}: {first['msg']}; found {shown}"
 
@@ -239,6 +278,19 @@ def load(path: Path = Path("params.yaml")) -> Params:
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
     return validate(values, path)
+
+
+def required(section: AnySection | None, name: str) -> AnySection:
+    """Return a section that params.yaml may lack.
+
+    Raises:
+        InputError: it does.
+    """
+    if section is None:
+        raise InputError(
+            f"params.yaml: no section {name}; `python -m tools.add_network {name}` adds it"
+        )
+    return section
 
 
 def validate(values: Any, path: Path) -> Params:

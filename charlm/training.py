@@ -4,9 +4,10 @@ Only stages that train a network import it: torch is slow to import.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -38,6 +39,19 @@ def learning_rate(step: int, lr: float, steps: int, schedule: str) -> float:
         progress = (step - warmup) / (steps - warmup)
         return lr * (1 + math.cos(math.pi * progress)) / 2
     return lr
+
+
+def batches(count: int, size: int, generator: Generator) -> Iterator[np.ndarray]:
+    """Yield the numbers below a count in random order, `size` at a time, again and again.
+
+    Args:
+        count: at least 1.
+        size: of a batch; at most `count` are in one.
+    """
+    while True:
+        order = torch.randperm(count, generator=generator).numpy()
+        for first in range(0, max(1, count - size + 1), size):
+            yield order[first : first + size]
 
 
 def dropout(share: float, generator: Generator) -> Dropout | None:

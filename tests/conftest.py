@@ -204,7 +204,7 @@ def write_inputs(folder: Path, content: bytes, changes: dict[str, object]) -> No
     values["fetch"] = {"url": "words.txt", "sha256": hashlib.sha256(content).hexdigest()}
     for key, value in changes.items():
         section, _, name = key.partition(".")
-        values[section][name] = value
+        values.setdefault(section, {})[name] = value
     (folder / "words.txt").write_bytes(content)
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from charlm import ARITHMETIC
+from charlm.models.registry import NETWORKS
 from tests.conftest import ROOT, STAGES
 from tools import deps
 from tools.__main__ import PROGRAMS
@@ -128,8 +129,13 @@ def test_each_room_imports_only_those_below_it(path: str):
 
 
 def test_every_module_of_the_library_is_behind_a_stage():
-    behind = set().union(*(deps.closure(f"stages.{stage}", ROOT)[0] for stage in STAGES))
-    assert {path for path in SOURCES if path.startswith("charlm/")} - behind == set()
+    behind, behind_networks = (
+        set().union(*(deps.closure(f"stages.{stage}", ROOT)[0] for stage in stages))
+        for stages in (STAGES, [f"train_{name}" for name in NETWORKS])
+    )
+    assert {path for path in SOURCES if path.startswith("charlm/")} - behind == deps.APART
+    stored = {f"charlm/models/{name}.py" for name in NETWORKS}
+    assert deps.APART - stored <= behind_networks
 
 
 @pytest.mark.parametrize(
@@ -170,7 +176,7 @@ def test_every_program_is_listed(capsys: pytest.CaptureFixture):
 
 def test_every_script_of_stages_is_a_stage():
     scripts = {path.stem for path in (ROOT / "stages").iterdir() if path.suffix == ".py"}
-    assert scripts == {"__init__", *STAGES}
+    assert scripts == {"__init__", *STAGES, *(f"train_{name}" for name in NETWORKS)}
 
 
 @pytest.mark.parametrize("stage", STAGES)

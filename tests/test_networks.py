@@ -2,6 +2,7 @@
 
 import math
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,10 +13,16 @@ from torch import Generator, Tensor
 from charlm.data.examples import build_examples
 from charlm.data.tensors import Arrays
 from charlm.data.vocabulary import Vocabulary
+from charlm.models import gru as stored_gru
 from charlm.models import mlp as stored
+from charlm.models import transformer as stored_transformer
 from charlm.models.base import log_probabilities
+from charlm.models.prefixes import PrefixTree, pad_names
 from charlm.networks import mlp as trained
+from charlm.networks.gru import GRU
 from charlm.networks.mlp import MLP, count_parameters
+from charlm.networks.transformer import Transformer
+from charlm.networks.transformer import count_parameters as transformer_parameters
 from charlm.scoring import score
 from tests.conftest import ROOT, Project
 from tests.test_models import DEEP, GELU, SHALLOW
@@ -84,6 +91,84 @@ def test_stored_model_computes_the_logits_of_the_network(
     assert found.dtype == expected.dtype == np.float32
     assert expected.std(axis=0).max() > 0.002  # contexts matter
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def whole_names(vocabulary: Vocabulary) -> tuple[list[str], np.ndarray]:
+    """Return names and the contexts of all their characters, with more starts than needed."""
+    names = ["".join(letters) for letters in product("ab", repeat=3)] + ["", "abababab", "b", "b"]
+    return names, build_examples(names, vocabulary, 11)["contexts"]
+
+
+@pytest.mark.parametrize("boundary", [[".", "a", "b"], ["a", "b", "<START>", "<END>"]])
+@pytest.mark.parametrize("hidden", [1, 7, 64])
+def test_stored_gru_computes_the_logits_of_the_network(hidden: int, boundary: list[str]):
+    vocabulary = Vocabulary.of(boundary)
+    network = GRU(len(vocabulary), hidden)
+    network.initialise(Generator().manual_seed(1))
+    with torch.no_grad():
+        network.W.mul_(10)  # close to 0 at the start
+    names, contexts = whole_names(vocabulary)
+    model = stored_gru.GRU(network.arrays(vocabulary.start), len(vocabulary))
+    found = model.logits(contexts)
+
+    tree = PrefixTree.of(*pad_names(names, vocabulary), vocabulary.start)
+    rows = tree.paths[tree.paths >= 0]
+    expected = network(tree.of_names(np.arange(len(names))).levels).detach().numpy()[rows]
+    assert found.dtype == expected.dtype == np.float32
+    assert expected.std(axis=0).max() > 0.002
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_gru_is_that_of_torch():
+    vocabulary = Vocabulary.of([".", "a", "b"])
+    network = GRU(3, 5)
+    network.initialise(Generator().manual_seed(1))
+    # torch's gates are in the same order, its matrices transposed, its update gate kept as ours
+    theirs = torch.nn.GRU(3, 5, batch_first=True, bias=True)
+    with torch.no_grad():
+        theirs.weight_ih_l0.copy_(network.X.T)
+        theirs.weight_hh_l0.copy_(network.U.T)
+        theirs.bias_ih_l0.copy_(network.b)
+        theirs.bias_hh_l0.zero_()
+        symbols = torch.tensor([[0, 1, 2, 2, 1]])
+        states, _ = theirs(F.one_hot(symbols, 3).float())
+        expected = states[0] @ network.W + network.c
+    contexts = build_examples(["abba"], vocabulary, 5)["contexts"]
+    found = stored_gru.GRU(network.arrays(0), 3).logits(contexts)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("boundary", [[".", "a", "b"], ["a", "b", "<START>", "<END>"]])
+@pytest.mark.parametrize(("embedding", "blocks", "heads"), [(2, 1, 1), (12, 2, 3), (64, 3, 4)])
+def test_stored_transformer_computes_the_logits_of_the_network(
+    embedding: int, blocks: int, heads: int, boundary: list[str]
+):
+    vocabulary = Vocabulary.of(boundary)
+    network = Transformer(len(vocabulary), embedding, blocks, heads)
+    network.initialise(Generator().manual_seed(1))
+    numbers = network.parameters()
+    assert transformer_parameters(len(vocabulary), embedding, blocks) == sum(
+        parameter.numel() for parameter in numbers
+    )
+    names, contexts = whole_names(vocabulary)
+    model = stored_transformer.Transformer(network.arrays(vocabulary.start), len(vocabulary))
+    found = model.logits(contexts)
+
+    expected = []
+    for name in names:
+        symbols = [vocabulary.start, *vocabulary.encode(name).tolist()]
+        expected.append(network(torch.tensor([symbols]))[0].detach().numpy())
+    assert found.dtype == np.float32
+    # each of about a hundred roundings of 6e-8, of numbers of about 1
+    np.testing.assert_allclose(found, np.concatenate(expected), rtol=0, atol=5e-6)
+
+
+def test_transformer_sees_nothing_of_what_follows():
+    network = Transformer(3, 8, 2, 2)
+    network.initialise(Generator().manual_seed(1))
+    first, second = network(torch.tensor([[0, 1, 2, 2], [0, 1, 1, 1]]))
+    assert torch.equal(first[:2], second[:2])
+    assert not torch.equal(first[2], second[2])
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -10,7 +10,7 @@ from charlm.data.vocabulary import Vocabulary
 from charlm.models.base import Model, Shapes, context_size
 from charlm.models.bigram_count import BigramCount
 from charlm.models.mixture import Mixture
-from charlm.prefixes import PrefixTree, names_of_contexts, pad_names
+from charlm.models.prefixes import PrefixTree, names_of_contexts, pad_names
 from charlm.sampling import Uniforms, sample_names
 from charlm.scoring import score
 from stages.evaluate import Names, evaluate_split

@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 PROGRAMS = {
     "To use the pipeline": (
         *("use", "score", "next", "generate"),
-        *("compare", "sweep", "recipes", "report", "plots_offline"),
+        *("compare", "sweep", "recipes", "report", "plots_offline", "add_network"),
     ),
     "To maintain it": ("verify", "rescue", "environment", "deps", "tables"),
 }

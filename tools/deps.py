@@ -16,7 +16,7 @@ from dvc.utils.serialize import modify_yaml
 
 from charlm.core.storage import model_path
 from charlm.core.versions import CONSTRAINTS, PINNED
-from charlm.models.registry import MODELS
+from charlm.models.registry import MODELS, NETWORKS
 from tools.program import argument_parser, run_tool
 
 PIPELINE = Path("dvc.yaml")
@@ -24,6 +24,11 @@ PACKAGES = ("charlm", "stages")  # of this project
 ENVIRONMENT = "environment"  # the section that says which versions are allowed
 REGISTRY = "charlm/models/registry.py"
 SAMPLING_STAGE = "sample"
+# modules of networks that are not in the default pipeline
+APART = {
+    "charlm/models/prefixes.py",
+    *(f"charlm/{folder}/{name}.py" for folder in ("models", "networks") for name in NETWORKS),
+}
 
 
 def imports(source: str) -> set[str]:
@@ -80,13 +85,17 @@ def closure(module: str, root: Path = Path()) -> tuple[set[str], set[str]]:
 def with_folders(files: set[str], root: Path = Path()) -> list[str]:
     """Return files, or the folder of `charlm/` that they are in where all its modules are given.
 
+    Modules of networks that are not in the default pipeline do not count, so that adding one
+    trains no other again.
+
     >>> with_folders({"charlm/params.py", "charlm/core/errors.py"})
     ['charlm/core/errors.py', 'charlm/params.py']
     """
     whole = {
         folder.parent.relative_to(root).as_posix()
         for folder in (root / "charlm").glob("*/__init__.py")
-        if {path.relative_to(root).as_posix() for path in folder.parent.glob("*.py")} <= files
+        if {path.relative_to(root).as_posix() for path in folder.parent.glob("*.py")} - APART
+        <= files
     }
     return sorted(
         {folder if (folder := path.rpartition("/")[0]) in whole else path for path in files}

@@ -19,6 +19,8 @@ MODELS = {
     "mlp": "MLP",
     "mixture": "Mixture",
 }
+# those that `python -m tools.add_network NAME` adds to the pipeline
+NETWORKS = {"gru": "GRU", "transformer": "Transformer"}
 FITTED_ON_DEV = ("mixture",)  # their loss on dev is too low
 
 

@@ -1,9 +1,12 @@
 """The prefixes of names, for networks that read a name from its beginning."""
 
+from itertools import chain
 from typing import NamedTuple, Self
 
 import numpy as np
 
+from charlm.core.storage import damaged, iter_lines, split_path
+from charlm.data.examples import SparseTable, count_next
 from charlm.data.vocabulary import Vocabulary
 
 
@@ -76,6 +79,39 @@ class PrefixTree(NamedTuple):
             numbers.append(number)
             counts.append(count[is_prefix])
         return Prefixes(levels, np.concatenate(numbers[1:]), np.concatenate(counts))
+
+
+class PrefixExamples(NamedTuple):
+    """The prefixes of the names of a split, and which symbols follow each."""
+
+    tree: PrefixTree
+    shares: SparseTable  # (prefixes, symbols) float32: each row sums to 1
+
+    @classmethod
+    def read(cls, split: str, vocabulary: Vocabulary) -> Self:
+        """Read the names of a split.
+
+        Raises:
+            InputError: the file of names is missing or damaged.
+        """
+        path = split_path(split)
+        names = [*chain.from_iterable(iter_lines(path))]
+        try:
+            padded, lengths = pad_names(names, vocabulary)
+        except ValueError as error:
+            raise damaged(path, str(error), "split") from None
+        tree = PrefixTree.of(padded, lengths, vocabulary.start)
+        paths = tree.paths[:, : padded.shape[1]]
+        is_prefix = paths >= 0
+        counts = count_next(paths[is_prefix], padded[is_prefix], len(vocabulary))
+        totals = np.add.reduceat(counts.values, counts.offsets[:-1])
+        shares = (counts.values / np.repeat(totals, np.diff(counts.offsets))).astype(np.float32)
+        return cls(tree, counts._replace(values=shares))
+
+    @property
+    def names(self) -> int:
+        """The number of names."""
+        return len(self.tree.paths)
 
 
 def pad_names(names: list[str], vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Add a network that is not in the default pipeline."""
