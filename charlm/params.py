@@ -3,6 +3,7 @@
 import re
 import reprlib
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
@@ -34,12 +35,23 @@ def _int_from_float(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _pair_from_list(value: Any) -> Any:
+    """Turn a list of two, which is how YAML writes a pair, into a tuple."""
+    if not isinstance(value, list) or len(value) != 2:
+        found = SHORT_REPR.repr(value)
+        raise ValueError(
+            f"expected a step and a learning rate, such as [30000, 0.05]; found {found}"
+        )
+    return tuple(value)
+
+
 Number = Annotated[float, BeforeValidator(_number_from_text)]
 Int = Annotated[int, BeforeValidator(_int_from_float)]
 Seed = Annotated[Int, Field(ge=0, lt=2**63)]
 Size = Annotated[Int, Field(ge=1, le=100_000)]
 Steps = Annotated[Int, Field(ge=1, le=10_000_000)]
 LearningRate = Annotated[Number, Field(gt=0)]
+Part = Annotated[tuple[Steps, LearningRate], BeforeValidator(_pair_from_list)]
 Penalty = Annotated[Number, Field(ge=0, le=1e6)]
 
 
@@ -111,13 +123,30 @@ class Mlp(Section):
     dropout: Annotated[Number, Field(ge=0, lt=1)]
     init: Literal["scaled", "normal"]
     optimizer: Literal["adamw", "sgd"]
-    schedule: Literal["one_cycle", "cosine", "step_decay", "constant"]
+    schedule: Literal["one_cycle", "cosine", "step_decay", "constant", "parts"]
     lr: LearningRate
+    parts: list[Part]
     weight_decay: Penalty
     steps: Steps
     batch_size: Annotated[Int, Field(ge=1, le=10_000_000)] | None
     targets: Literal["expected", "drawn"]
     keep: Literal["last", "best_on_dev"]
+
+    @model_validator(mode="after")
+    def _parts_follow_each_other(self) -> Self:
+        starts = [step for step, _ in self.parts]
+        if any(later <= earlier for earlier, later in pairwise(starts)):
+            raise ValueError(f"the steps of parts must ascend; found {starts}")
+        if self.schedule == "parts" and not starts:
+            raise ValueError(
+                "schedule: parts needs parts, pairs of a step and the learning rate from there on, "
+                "such as [[30000, 0.05], [60000, 0.01]]; found none"
+            )
+        if self.schedule == "parts" and starts[-1] >= self.steps:
+            raise ValueError(
+                f"the steps of parts must be below steps, {self.steps}; found {starts[-1]}"
+            )
+        return self
 
 
 class Gru(Section):

@@ -4,7 +4,7 @@ Only stages that train a network import it: torch is slow to import.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 
 import numpy as np
@@ -23,13 +23,18 @@ Curve = list[tuple[int, float]]  # step and NLL
 Dropout = Callable[[Tensor], Tensor]
 
 
-def learning_rate(step: int, lr: float, steps: int, schedule: str) -> float:
+def learning_rate(
+    step: int, lr: float, steps: int, schedule: str, parts: Sequence[tuple[int, float]] = ()
+) -> float:
     """Return the learning rate of a step, counted from 0.
 
     `step_decay` is the lecture's: lr, and a tenth of it in the second half. `one_cycle` (Smith &
     Topin 2018) rises linearly over the first tenth of the steps, then falls to 0 along a cosine;
-    `cosine` falls from the first step on (Loshchilov & Hutter 2017).
+    `cosine` falls from the first step on (Loshchilov & Hutter 2017). `parts` is lr until the first
+    step of the parts, and from each of these steps on the rate beside it.
     """
+    if schedule == "parts":
+        return next((rate for first, rate in reversed(parts) if step >= first), lr)
     if schedule == "step_decay" and step >= steps // 2:
         return lr / 10
     if schedule in ("one_cycle", "cosine"):
@@ -67,23 +72,31 @@ def dropout(share: float, generator: Generator) -> Dropout | None:
     return drop if share else None
 
 
-def check_finite(value: Tensor, name: str, step: int, lr: float, what: str = "the loss") -> float:
+def check_finite(
+    value: Tensor,
+    name: str,
+    step: int,
+    lr: float,
+    schedule: str = "one_cycle",
+    what: str = "the loss",
+) -> float:
     """Return a loss, or another value, as a number.
 
     Args:
         value: of one element.
         name: of the model, which is also its section of params.yaml; train_NAME is its stage.
-        step: for the message, as lr and what.
-        lr: the learning rate that was set.
-        what: the value is.
+        step: at which it was found.
+        lr, schedule: as of `learning_rate`.
+        what: was checked.
 
     Raises:
         InputError: it is NaN or infinite.
     """
     number = value.item()
     if not math.isfinite(number):
+        parts = f", or the rates of {name}.parts" if schedule == "parts" else ""
         raise InputError(
-            f"train_{name}: {what} is {number} at step {step}; lower {name}.lr, now {lr:g}"
+            f"train_{name}: {what} is {number} at step {step}; lower {name}.lr, now {lr:g}{parts}"
         )
     return number
 

@@ -70,7 +70,7 @@ def measured_loss(model: MLP, examples: Examples, step: int, settings: params.Ml
     Raises:
         InputError: it is no longer finite.
     """
-    return check_finite(full_loss(model, examples), "mlp", step, settings.lr)
+    return check_finite(full_loss(model, examples), "mlp", step, settings.lr, settings.schedule)
 
 
 def batch_loss(
@@ -138,17 +138,22 @@ def train(
             loss = full_loss(model, examples, drop)
         else:
             loss = batch_loss(model, examples, settings, generator, drop)
-        nll = check_finite(loss, "mlp", step, settings.lr)
+        nll = check_finite(loss, "mlp", step, settings.lr, settings.schedule)
         history.add_train(step, nll)
         progress.set_postfix_str(f"nll {nll:z.4f}", refresh=False)
 
         model.zero_grad()
         loss.backward()
-        optimizer.step(learning_rate(step, settings.lr, settings.steps, settings.schedule))
+        optimizer.step(
+            learning_rate(step, settings.lr, settings.steps, settings.schedule, settings.parts)
+        )
 
     model.requires_grad_(False)
     for parameter in model.parameters():
-        check_finite(parameter.abs().max(), "mlp", settings.steps, settings.lr, "a parameter")
+        largest = parameter.abs().max()
+        check_finite(
+            largest, "mlp", settings.steps, settings.lr, settings.schedule, what="a parameter"
+        )
     if history.dev_steps:
         nll = measured_loss(model, dev, settings.steps, settings)
         history.add_dev(settings.steps, nll, model)

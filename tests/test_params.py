@@ -1,6 +1,7 @@
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -180,6 +181,41 @@ def test_shares_may_not_add_up_to_more_than_one(tmp_path: Path):
     assert params.load(written(tmp_path, split__train=0.9, split__dev=0.1)).split.dev == 0.1
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"parts": [[3, 0.5], [2, 0.1]]}, "mlp: the steps of parts must ascend; found [3, 2]"),
+        ({"parts": [[3, 0.5], [3, 0.1]]}, "mlp: the steps of parts must ascend; found [3, 3]"),
+        ({"parts": [[3, 0.5, 1]]}, "mlp.parts.0: expected a step and a learning rate, such as"),
+        ({"parts": [3, 0.5]}, "such as [30000, 0.05]; found 3"),
+        ({"parts": "3:0.5"}, "mlp.parts: Input should be a valid list; found '3:0.5'"),
+        ({"parts": [[0, 0.5]]}, "mlp.parts.0.0: Input should be greater than or equal to 1"),
+        ({"parts": [[3, 0]]}, "mlp.parts.0.1: Input should be greater than 0; found 0"),
+        (
+            {"schedule": "parts"},
+            "mlp: schedule: parts needs parts, pairs of a step and the learning",
+        ),
+        (
+            {"schedule": "parts", "parts": [[10, 0.5]], "steps": 10},
+            "mlp: the steps of parts must be below steps, 10; found 10",
+        ),
+    ],
+)
+def test_parts_that_cannot_be_are_one_line(tmp_path: Path, changes: dict[str, Any], problem: str):
+    with pytest.raises(InputError) as error:
+        params.load(written(tmp_path, **{f"mlp__{key}": value for key, value in changes.items()}))
+    assert problem in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_parts_are_pairs_of_a_step_and_a_rate(tmp_path: Path):
+    changes = {"mlp__schedule": "parts", "mlp__parts": [[300, 0.05], ["6e2", "1e-2"]]}
+    assert params.load(written(tmp_path, **changes)).mlp.parts == [(300, 0.05), (600, 0.01)]
+    # those of another schedule have no effect, so that they may be beyond its steps
+    changes = {"mlp__schedule": "cosine", "mlp__parts": [[10**7, 0.05]]}
+    assert params.load(written(tmp_path, **changes)).mlp.schedule == "cosine"
+
+
 @pytest.mark.parametrize("text", ["2e-1", "2E-1", "2.0e-1", "+2e-1", ".2e0"])
 def test_scientific_notation_is_a_number_even_where_yaml_says_text(tmp_path: Path, text: str):
     path = written(tmp_path, mlp__lr="LR")
@@ -296,6 +332,7 @@ def test_long_wrong_value_is_shortened(tmp_path: Path):
 
 
 KEYS = [(section, key) for section, keys in GOOD.items() for key in keys]
+MAY_BE_EMPTY = {"mlp.parts"}  # a list
 MAY_BE_NULL = {
     "fetch.sha256",
     "split.seed",
@@ -321,7 +358,7 @@ NO_NUMBERS += [
 @pytest.mark.parametrize(("section", "key"), KEYS, ids=map(".".join, KEYS))
 def test_no_key_accepts_a_value_of_another_kind(section: str, key: str):
     path, name = Path("params.yaml"), f"{section}.{key}"
-    wrong = ["[]", "{}", "[[dev]]", "!!binary aGk="]
+    wrong = ["{}", "[[dev]]", "!!binary aGk="] + ["[]"] * (name not in MAY_BE_EMPTY)
     wrong += NO_NUMBERS if name not in WORDS else ["1", "true", ".nan", "''"]
     wrong += ["null", "~", ""] if name not in MAY_BE_NULL else []
     wrong += ["true"] if name != "split.unique" else ["1", "yes", "'true'"]

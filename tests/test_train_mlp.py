@@ -150,6 +150,16 @@ def test_first_step_of_adamw_by_hand():
         assert torch.allclose(trained.get_parameter(name)[clear], moved[clear], atol=1e-5), name
 
 
+def test_steps_at_a_rate_of_a_part_are_those_of_a_training_at_that_rate():
+    # one step at 0.1, two at 0.4; gradients of all examples depend on nothing else
+    some, none = examples("emma", "ava"), examples()
+    changes = {"schedule": "parts", "parts": [(1, 0.4)], "steps": 3, "hidden": 5}
+    in_parts, _, _ = train(some, none, settings(**changes))
+    model, _, _ = train(some, none, settings(steps=1, hidden=5))
+    train_mlp.train(model, some, none, settings(steps=2, lr=0.4), Generator())
+    assert same_parameters(in_parts, model)
+
+
 @pytest.mark.parametrize("targets", ["drawn", "expected"])
 def test_every_example_is_drawn(targets: str):
     # of two examples with nothing in common, a batch without the last has another loss

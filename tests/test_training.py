@@ -58,6 +58,13 @@ def test_learning_rate_rises_linearly_over_a_tenth_of_the_steps():
     )
 
 
+def test_learning_rate_of_parts_changes_at_their_steps():
+    parts = [(2, 0.05), (4, 0.2), (5, 0.01)]
+    rates = [learning_rate(step, 0.1, 6, "parts", parts) for step in range(6)]
+    assert rates == [0.1, 0.1, 0.05, 0.05, 0.2, 0.01]
+    assert learning_rate(5, 0.1, 6, "constant", parts) == 0.1
+
+
 @pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 100])
 @pytest.mark.parametrize("schedule", ["constant", "step_decay", "one_cycle", "cosine"])
 def test_every_number_of_steps_has_rates_above_zero(schedule: str, steps: int):
@@ -157,8 +164,12 @@ def test_messages_and_files_have_the_name_of_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     with pytest.raises(InputError) as error:
-        check_finite(torch.tensor(torch.nan), "gru", step=3, lr=0.5)
-    assert str(error.value) == "train_gru: the loss is nan at step 3; lower gru.lr, now 0.5"
+        check_finite(torch.tensor(torch.nan), "gru", step=3, lr=0.5, schedule="cosine")
+    line = "train_gru: the loss is nan at step 3; lower gru.lr, now 0.5"
+    assert str(error.value) == line
+    with pytest.raises(InputError) as error:
+        check_finite(torch.tensor(torch.nan), "gru", step=3, lr=0.5, schedule="parts")
+    assert str(error.value) == f"{line}, or the rates of gru.parts"
     with pytest.raises(InputError, match=r"train_gru: dev is empty; .* set gru.keep to last"):
         History("gru", 10, "best_on_dev", has_dev=False)
     history = History("gru", 10, "last", has_dev=True)
