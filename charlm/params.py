@@ -47,6 +47,7 @@ def _pair_from_list(value: Any) -> Any:
 
 Number = Annotated[float, BeforeValidator(_number_from_text)]
 Int = Annotated[int, BeforeValidator(_int_from_float)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Seed = Annotated[Int, Field(ge=0, lt=2**63)]
 Size = Annotated[Int, Field(ge=1, le=100_000)]
 Steps = Annotated[Int, Field(ge=1, le=10_000_000)]
@@ -70,7 +71,7 @@ class Environment(Section):
 
 class Fetch(Section):
     url: Annotated[str, Field(min_length=1)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    sha256: Sha256 | None
     lines: Literal["plain", "any"] = "plain"
 
 
@@ -131,6 +132,8 @@ class Mlp(Section):
     batch_size: Annotated[Int, Field(ge=1, le=10_000_000)] | None
     targets: Literal["expected", "drawn"]
     keep: Literal["last", "best_on_dev"]
+    start_from: Annotated[str, Field(min_length=1)] | None
+    start_from_sha256: Sha256 | None
 
     @model_validator(mode="after")
     def _parts_follow_each_other(self) -> Self:

@@ -3,16 +3,20 @@
 Only stages that train a network import it: torch is slow to import.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Generator, Tensor, nn
 
 from charlm.core.errors import InputError
-from charlm.core.storage import PLOTS
+from charlm.core.storage import PLOTS, model_path
 from charlm.tables import write_rows
 
 MAX_POINTS = 21  # per split in plots/NAME.csv, which is in git; and the lowest on dev
@@ -70,6 +74,64 @@ def dropout(share: float, generator: Generator) -> Dropout | None:
         return x * is_kept / (1 - share)
 
     return drop if share else None
+
+
+def load_start(model: nn.Module, name: str, path: Path, sha256: str | None) -> None:
+    """Give a model the tensors of a stored one, to go on from them.
+
+    A stage depends on the hash and not on the file, so that DVC knows what its result depends on.
+
+    Args:
+        model: changed in place.
+        name: of the model, which is also its section of params.yaml; train_NAME is its stage.
+        path: of the stored model, a safetensors file.
+        sha256: of that file.
+
+    Raises:
+        InputError: the file is missing, has another hash, is not safetensors, or does not fit.
+    """
+    where = f"train_{name}: {name}.start_from: {path}"
+    if path.absolute() == model_path(name).absolute():
+        raise InputError(f"{where}: this stage replaces that file; give it a copy")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{where}: {error.strerror}; give a file that this stage can read"
+        ) from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise InputError(
+            f"{where}: expected sha256 {sha256 or '(none given)'}, got {found}; if this is the "
+            f"model to go on from, set {name}.start_from_sha256 to that"
+        )
+    try:
+        tensors = safetensors.torch.load(content)
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise InputError(f"{where}: not a safetensors file ({error}); give another file") from None
+    if problems := differences(tensors, model):
+        raise InputError(
+            f"{where}: does not fit the settings: {', '.join(problems)}; change the settings of "
+            f"{name}, or give a model that was trained with these"
+        )
+    model.load_state_dict(tensors)
+
+
+def differences(tensors: dict[str, Tensor], model: nn.Module) -> list[str]:
+    """Return why a model cannot have these tensors, each reason in a few words."""
+    expected, buffers = model.state_dict(), dict(model.named_buffers())
+    problems = [f"{key} is missing" for key in expected if key not in tensors]
+    for key, tensor in sorted(tensors.items()):
+        if key not in expected:
+            problems.append(f"{key} is unknown")
+        elif tensor.shape != expected[key].shape or tensor.dtype != expected[key].dtype:
+            kinds = (f"{x.dtype} {tuple(x.shape)}" for x in (tensor, expected[key]))
+            problems.append("{} is {}, not {}".format(key, *kinds).replace("torch.", ""))
+        elif not tensor.isfinite().all():
+            problems.append(f"{key} is not finite")
+        elif key in buffers and not torch.equal(tensor, buffers[key]):
+            problems.append(f"{key} is {tensor.tolist()}, not {buffers[key].tolist()}")
+    return problems
 
 
 def check_finite(

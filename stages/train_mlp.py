@@ -7,6 +7,7 @@ While it trains, plots/mlp.csv has the losses so far.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -26,7 +27,7 @@ from charlm.networks.mlp import MLP, count_parameters
 from charlm.optimizers import OPTIMIZERS
 from charlm.projection import principal_plane
 from charlm.tables import write_facts
-from charlm.training import Dropout, History, check_finite, dropout, learning_rate
+from charlm.training import Dropout, History, check_finite, dropout, learning_rate, load_start
 
 
 class Examples(NamedTuple):
@@ -188,6 +189,8 @@ def main() -> None:
     generator = Generator().manual_seed(settings.seed)
     model = MLP(*sizes, settings.layers, settings.activation)
     model.initialise(settings.init, generator)
+    if settings.start_from:
+        load_start(model, "mlp", Path(settings.start_from), settings.start_from_sha256)
     planes = {"before training": principal_plane(model.C)}
     history = train(model, examples, dev, settings, generator, watch=History.write)
     planes["after"] = principal_plane(model.C)
@@ -197,8 +200,9 @@ def main() -> None:
     history.write()
     write_json(DATA / "embedding.json", planes)
     write_facts(METRICS / "mlp.csv", {"parameters": parameters})
+    start = f" from {settings.start_from}" if settings.start_from else ""
     print(
-        f"train_mlp: {parameters:,} parameters, {settings.steps:,} steps: "
+        f"train_mlp: {parameters:,} parameters, {settings.steps:,} steps{start}: "
         f"nll {train_nll:z.4f} on train{history.describe_dev()}"
     )
 

@@ -338,9 +338,12 @@ MAY_BE_NULL = {
     "split.seed",
     "split.limit",
     "mlp.batch_size",
+    "mlp.start_from",
+    "mlp.start_from_sha256",
     "sample.max_length",
 }
-WORDS = {"fetch.url", "fetch.sha256"}
+PATHS = {"fetch.url", "mlp.start_from"}
+WORDS = PATHS | {"fetch.sha256", "mlp.start_from_sha256"}
 # as DVC or a person may write them
 NO_NUMBERS = [".nan", ".NaN", ".NAN", "nan", "'.nan'", ".inf", "-.inf", ".INF", "inf", "'.inf'"]
 NO_NUMBERS += [
@@ -362,7 +365,7 @@ def test_no_key_accepts_a_value_of_another_kind(section: str, key: str):
     wrong += NO_NUMBERS if name not in WORDS else ["1", "true", ".nan", "''"]
     wrong += ["null", "~", ""] if name not in MAY_BE_NULL else []
     wrong += ["true"] if name != "split.unique" else ["1", "yes", "'true'"]
-    wrong += ["yes"] if name != "fetch.url" else []  # a path, in YAML 1.2
+    wrong += ["yes"] if name not in PATHS else []  # a path, in YAML 1.2
     if isinstance(GOOD[section][key], (int, float)) and name != "split.unique":
         wrong += ["-1e-300", f"-{10**30}"] if "est" not in key else [f"-{10**30}"]
         wrong += [f"{10**30}"] if key not in ("lr", "temperature") else ["0"]

@@ -1,3 +1,4 @@
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,26 @@ def test_stored_model_can_be_trained_further():
     again.requires_grad_(False)
     train_mlp.train(again, some, examples(), chosen, Generator())
     assert train_mlp.full_loss(again, some).item() < before
+
+
+def test_stage_goes_on_from_a_copy_of_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    # gradients of all examples depend on nothing but the parameters: 2 steps and 3 are 5
+    names = ["fetch", "split", "build_contexts", "train_mlp"]
+    changes = {"split.seed": None, "split.train": 0.5, "split.dev": 0.5, "mlp.hidden": 3}
+    changes |= {"mlp.optimizer": "sgd", "mlp.schedule": "constant", "mlp.batch_size": None}
+    model, copy = tmp_path / "data/models/mlp.safetensors", tmp_path / "start.safetensors"
+    run_stages(tmp_path, b"ab\nb\n", changes | {"mlp.steps": 5}, names)
+    expected = model.read_bytes()
+    run_stages(tmp_path, b"ab\nb\n", changes | {"mlp.steps": 2}, names)
+    assert model.read_bytes() != expected
+    copy.write_bytes(model.read_bytes())
+    changes |= {"mlp.steps": 3, "mlp.seed": 1, "mlp.start_from": copy.name}
+    changes["mlp.start_from_sha256"] = hashlib.sha256(copy.read_bytes()).hexdigest()
+    run_stages(tmp_path, b"ab\nb\n", changes, names)
+    assert model.read_bytes() == expected
+    assert "parameters, 3 steps from start.safetensors: nll" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"start.safetensors: does not fit .*: W1 is float32"):
+        run_stages(tmp_path, b"ab\nb\n", changes | {"mlp.hidden": 4}, names)
 
 
 def test_divergence_names_the_rate():

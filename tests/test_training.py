@@ -1,10 +1,13 @@
 """What the training of any network uses, worked out by hand."""
 
+import hashlib
+import re
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
-from torch import Generator
+from torch import Generator, Tensor, nn
 
 from charlm.core.errors import InputError
 from charlm.tables import parse_rows
@@ -15,6 +18,7 @@ from charlm.training import (
     dropout,
     evenly_spaced,
     learning_rate,
+    load_start,
     lowest,
     thinned,
 )
@@ -183,3 +187,78 @@ def test_messages_and_files_have_the_name_of_the_model(
         ("dev", "5"),
         ("dev", "10"),
     ]
+
+
+class Scale(nn.Module):
+    """A network of two parameters and a number that says which kind it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.zeros(2))
+        self.register_buffer("kind", torch.tensor(1))
+
+
+W, KIND = torch.tensor([1.5, 2.5]), torch.tensor(1)
+
+
+def stored(folder: Path, **tensors: Tensor) -> tuple[Path, str]:
+    path = folder / "start.safetensors"
+    path.write_bytes(safetensors.torch.save(tensors))
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_training_goes_on_from_the_tensors_of_a_file(tmp_path: Path):
+    model = Scale()
+    load_start(model, "gru", *stored(tmp_path, W=W, kind=KIND))
+    assert model.W.tolist() == [1.5, 2.5]
+    assert model.W.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("tensors", "problem"),
+    [
+        ({"kind": KIND}, "W is missing"),
+        ({"W": W, "kind": KIND, "b": W.clone()}, "b is unknown"),
+        ({"W": W[:1], "kind": KIND}, "W is float32 (1,), not float32 (2,)"),
+        ({"W": W.double(), "kind": KIND}, "W is float64 (2,), not float32 (2,)"),
+        ({"W": W / 0, "kind": KIND}, "W is not finite"),
+        ({"W": W, "kind": torch.tensor(2)}, "kind is 2, not 1"),
+        ({"kind": torch.tensor(2)}, "W is missing, kind is 2, not 1"),
+    ],
+)
+def test_start_of_another_shape_is_refused(
+    tmp_path: Path, tensors: dict[str, Tensor], problem: str
+):
+    model = Scale()
+    path, sha256 = stored(tmp_path, **tensors)
+    with pytest.raises(InputError) as error:
+        load_start(model, "gru", path, sha256)
+    line = f"train_gru: gru.start_from: {path}: does not fit the settings: {problem}; change the "
+    assert str(error.value).startswith(line)
+    assert model.W.tolist() == [0, 0]
+
+
+def test_start_of_another_content_is_refused_with_its_hash(tmp_path: Path):
+    path, sha256 = stored(tmp_path, W=W, kind=KIND)
+    for expected, shown in ((None, "(none given)"), ("0" * 64, "0" * 64)):
+        with pytest.raises(InputError) as error:
+            load_start(Scale(), "gru", path, expected)
+        assert str(error.value) == (
+            f"train_gru: gru.start_from: {path}: expected sha256 {shown}, got {sha256}; if this is "
+            "the model to go on from, set gru.start_from_sha256 to that"
+        )
+
+
+def test_start_that_is_no_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("text").write_text("hello")
+    sha256 = hashlib.sha256(b"hello").hexdigest()
+    for path, problem in {
+        "text": "not a safetensors file (",
+        "missing": "No such file or directory; give a file",
+        ".": "",
+        "data/models/gru.safetensors": "this stage replaces that file; give it a copy",
+        str(tmp_path / "data/models/gru.safetensors"): "this stage replaces that file",
+    }.items():
+        with pytest.raises(InputError, match=f"gru.start_from: {path}: {re.escape(problem)}"):
+            load_start(Scale(), "gru", Path(path), sha256)
