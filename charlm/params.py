@@ -113,6 +113,8 @@ class BigramNeural(Section):
 
 class NgramCount(Section):
     order: Annotated[Int, Field(ge=2, le=16)]
+    smoothing: Literal["kneser_ney", "add_k"]
+    k: Annotated[Number, Field(gt=0, le=1e9)]
 
 
 class Mlp(Section):

@@ -1,10 +1,11 @@
-"""Train the counting n-gram model: interpolated modified Kneser-Ney (Chen & Goodman 1998).
+"""Train the counting n-gram model, with interpolated modified Kneser-Ney or add-k smoothing.
 
 python -m stages.train_ngram_count    data/splits/train.txt, data/vocabulary.json
     → data/models/ngram_count.safetensors, metrics/ngram_count.csv
 
 It is the counting bigram with longer contexts. A long context occurs a few times at most, so part
-of its counts is taken away and redistributed according to the context without its first symbol.
+of its counts is taken away and redistributed according to the context without its first symbol
+(Chen & Goodman 1998); or k is added to every count, as in the bigram.
 """
 
 from collections import Counter
@@ -220,31 +221,65 @@ def train(levels: list[Level], symbols: int) -> Arrays:
     return tensors
 
 
+def add_k(levels: list[Level], vocabulary: Vocabulary, k: float) -> Arrays:
+    """Return the tensors of a model that adds k to every count; see `charlm.models.ngram_count`.
+
+    It uses contexts of the full length, or those that reach back to the start, whose counts are
+    plain, and no shorter ones. After a context without counts every symbol is equally probable.
+
+    Args:
+        levels: from the longest contexts down to the empty one.
+        vocabulary: its start comes before a name.
+        k: above 0.
+    """
+    tensors = {"size": np.array(len(vocabulary)), "k": np.array(float(k))}
+    tensors["D"] = np.zeros((len(levels), 4))
+    for length, level in enumerate(reversed(levels)):
+        begins_name = (level.keys % len(vocabulary) == vocabulary.start) & (length > 0)
+        is_used = begins_name | (length == len(levels) - 1)
+        ngrams = np.diff(level.counts.offsets)
+        rows = np.repeat(is_used, ngrams)
+        tensors[f"keys{length}"] = level.keys
+        tensors[f"ngrams{length}"] = np.where(is_used, ngrams, 0).astype(np.int32)
+        tensors[f"next{length}"] = level.counts.next[rows].astype(np.int32)
+        tensors[f"counts{length}"] = level.counts.values[rows].astype(np.int32)
+    return tensors
+
+
+def describe_discounts(D: np.ndarray) -> str:
+    """Return what is printed about the discounts.
+
+    >>> describe_discounts(np.array([[0, 0.5, 0.7, 1.3], [0, 0.6, 1.1, 1.4]]))
+    'discounts 0.60, 1.10, 1.40 (D1, D2, D3+; 1 of all 6 set for want of counts)'
+    """
+    shown = ", ".join(f"{discount:.2f}" for discount in D[-1, 1:])
+    replaced = np.isin((D[:, 1:] / (1, 2, 3)).round(6), (0.1, 0.5, 0.9)).sum()
+    note = f"; {replaced} of all {D[:, 1:].size} set for want of counts" if replaced else ""
+    return f"discounts {shown} (D1, D2, D3+{note})"
+
+
 def main() -> None:
-    order = params.load().ngram_count.order
+    settings = params.load().ngram_count
     vocabulary, path = read_vocabulary(), split_path("train")
     try:
-        ngrams = count_ngrams(count_names(iter_lines(path)), vocabulary, order)
+        ngrams = count_ngrams(count_names(iter_lines(path)), vocabulary, settings.order)
     except ValueError as error:
         raise damaged(path, str(error), "split") from None
     levels = count_levels(ngrams, vocabulary)
+    if settings.smoothing == "add_k":
+        tensors = add_k(levels, vocabulary, settings.k)
+        shown = f"{settings.k:g} added to every count"
+    else:
+        tensors = train(levels, len(vocabulary))
+        shown = describe_discounts(tensors["D"])
     facts = {
-        "contexts": sum(len(level.keys) for level in levels),
-        "ngrams": sum(len(level.counts.next) for level in levels),
+        name: sum(len(tensors[f"{key}{length}"]) for length in range(len(levels)))
+        for name, key in (("contexts", "keys"), ("ngrams", "next"))
     }
-
-    tensors = train(levels, len(vocabulary))
 
     write_tensors(model_path("ngram_count"), tensors)
     write_facts(METRICS / "ngram_count.csv", facts)
-    D = tensors["D"][:, 1:]
-    shown = ", ".join(f"{discount:.2f}" for discount in D[-1])
-    replaced = np.isin((D / (1, 2, 3)).round(6), (0.1, 0.5, 0.9)).sum()
-    note = f"; {replaced} of all {D.size} set for want of counts" if replaced else ""
-    print(
-        f"train_ngram_count: discounts {shown} (D1, D2, D3+{note}); {facts['ngrams']:,} n-grams "
-        f"up to order {len(levels)}"
-    )
+    print(f"train_ngram_count: {shown}; {facts['ngrams']:,} n-grams up to order {len(levels)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,10 +150,10 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def change(key: str, function: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+def change(key: str, function: Callable[[Any], np.ndarray]) -> Callable[[Path], None]:
     def changed(path: Path) -> None:
         tensors = safetensors.numpy.load_file(path)
-        tensors[key] = np.asarray(function(tensors[key]), order="C")
+        tensors[key] = np.asarray(function(tensors.get(key)), order="C")
         write(path, tensors)
 
     return changed
@@ -451,6 +452,7 @@ def test_names_of_another_vocabulary_are_refused(content: bytes | None, problem:
         ("ngram_count", change("D", spoil(-0.5)), "D has discounts below 0 or above their counts"),
         ("ngram_count", change("D", spoil(3.5)), "D has discounts below 0 or above their counts"),
         ("ngram_count", change("D", first(0.5)), "D has discounts below 0 or above their counts"),
+        ("ngram_count", change("k", lambda _: np.array(0.0)), "k is 0, not above 0"),
         ("ngram_count", change("keys0", spoil(4)), "keys0 are not ascending keys of 1 contexts"),
         ("ngram_count", change("keys1", spoil(4)), "keys1 are not ascending keys of 1 contexts"),
         ("ngram_count", change("keys1", first(-1)), "keys1 are not ascending keys of 1 contexts"),

@@ -278,6 +278,45 @@ def test_unknown_context_has_the_probabilities_of_its_longest_known_end():
     assert probabilities(model, 1, 0, 0, 1) == found == pytest.approx(expected[0, 1])
 
 
+def test_added_k_by_hand():
+    # . before a twice and before b once; .a and ab before b and the end twice, .b before it once
+    ngrams = count_ngrams(count_names([["ab", "ab", "b"]]), VOCABULARY, 3)
+    levels = count_levels(ngrams, VOCABULARY)
+    model = NgramCount(train_ngram_count.add_k(levels, VOCABULARY, 0.5), 3)
+    assert model.block_size == 2
+    assert probabilities(model, 0, 0) == pytest.approx([0.5 / 4.5, 2.5 / 4.5, 1.5 / 4.5])
+    assert probabilities(model, 0, 1) == pytest.approx([0.5 / 3.5, 0.5 / 3.5, 2.5 / 3.5])
+    assert probabilities(model, 1, 2) == pytest.approx([2.5 / 3.5, 0.5 / 3.5, 0.5 / 3.5])
+    assert probabilities(model, 0, 2) == pytest.approx([1.5 / 2.5, 0.5 / 2.5, 0.5 / 2.5])
+    # contexts that do not occur, though their ends do
+    for context in ((2, 2), (2, 1), (1, 1)):
+        assert probabilities(model, *context) == pytest.approx([1 / 3] * 3)
+
+
+@pytest.mark.parametrize("boundary", [["a", "b", "."], ["a", "b", "<START>", "<END>"]])
+def test_added_k_wherever_the_boundary_is(boundary: list[str]):
+    vocabulary = Vocabulary.of(boundary)
+    levels = count_levels(count_ngrams(count_names([["ab", "b"]]), vocabulary, 4), vocabulary)
+    model = NgramCount(train_ngram_count.add_k(levels, vocabulary, 1), len(vocabulary))
+    examples = build_examples(["ab"], vocabulary, 3)
+    symbols = len(vocabulary)
+    # a and b begin a name once each; what follows is seen once
+    expected = [2 / (2 + symbols), *[2 / (1 + symbols)] * 2]
+    assert np.exp(-score(model, **examples).nll).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("order", "dev_nll"), [(2, 2.4530), (3, 2.2223)])
+def test_added_k_on_the_lectures_split(names: list[str], order: int, dev_nll: float):
+    vocabulary, chosen = build_vocabulary(names, SETTINGS.vocabulary), SETTINGS.split
+    splits = split.cut(split.shuffle(names, chosen.seed), chosen.train, chosen.dev)
+    levels = count_levels(
+        count_ngrams(count_names([splits["train"]]), vocabulary, order), vocabulary
+    )
+    model = NgramCount(train_ngram_count.add_k(levels, vocabulary, 0.2), len(vocabulary))
+    nll = score(model, **build_examples(splits["dev"], vocabulary, order - 1)).nll
+    assert nll.mean() == pytest.approx(dev_nll, abs=5e-5)
+
+
 def test_scores_are_those_of_all_probabilities():
     model = train(["ab", "ab", "b"], VOCABULARY, order=3)
     contexts = np.array([[0, 0], [0, 1], [1, 1]])  # the last one is not in train

@@ -1,4 +1,7 @@
-"""The counting n-gram model: modified Kneser-Ney, computed from the counts of what occurs."""
+"""The counting n-gram model: its probabilities from the counts of what occurs.
+
+They are smoothed by modified Kneser-Ney (Chen & Goodman 1998), or by adding k to every count.
+"""
 
 from functools import cached_property
 from typing import ClassVar, NamedTuple
@@ -35,7 +38,8 @@ class NgramCount(Model):
     - `countsn` (n-grams,) int32: their counts
 
     and `D` (lengths, 4) float64: what is taken away from a count of 0, of 1, of 2 and of 3 or more;
-    and `size` () int64: the number of symbols.
+    and `size` () int64: the number of symbols. A model with `k` () float64 adds it to every count:
+    its D is 0, and contexts that neither have the full length nor begin a name have no n-grams.
     """
 
     name: ClassVar[str] = "ngram_count"
@@ -44,6 +48,11 @@ class NgramCount(Model):
     def __init__(self, arrays: Arrays, symbols: int, *components: Model) -> None:
         super().__init__(arrays, symbols, *components)
         self.block_size = max(1, len(arrays["D"]) - 1)
+
+    @property
+    def k(self) -> float | None:
+        """What is added to every count; None: Kneser-Ney smoothing."""
+        return self.arrays["k"].item() if "k" in self.arrays else None
 
     @property
     def lengths(self) -> range:
@@ -65,11 +74,16 @@ class NgramCount(Model):
             keys, ngrams, symbols, counts = self.stored(length)
             D = self.arrays["D"][length]
             offsets = np.append(0, ngrams.cumsum(dtype=np.int64))
-            discount_mass = np.zeros(len(keys))
-            for count in range(1, MAX_COUNT + 1):
-                has_count = counts >= count if count == MAX_COUNT else counts == count
-                discount_mass += D[count] * np.add.reduceat(has_count, offsets[:-1], dtype=np.int32)
-            total = np.add.reduceat(counts, offsets[:-1], dtype=np.float64)
+            if self.k is None:
+                discount_mass = np.zeros(len(keys))
+                for count in range(1, MAX_COUNT + 1):
+                    has_count = counts >= count if count == MAX_COUNT else counts == count
+                    sums = np.add.reduceat(has_count, offsets[:-1], dtype=np.int32)
+                    discount_mass += D[count] * sums
+                total = np.add.reduceat(counts, offsets[:-1], dtype=np.float64)
+            else:
+                discount_mass = np.full(len(keys), self.k * self.symbols)
+                total = np.diff(np.append(0.0, counts.cumsum())[offsets]) + discount_mass
             table = SparseTable(offsets, symbols, counts, self.symbols)
             levels.append(Level(keys, table, D, discount_mass, total))
         return levels
@@ -90,7 +104,10 @@ class NgramCount(Model):
         for length, level in enumerate(self.levels):
             # contexts that end alike share their shorter contexts
             rows, inverse = unique_rows(row)
-            P = P[np.searchsorted(shorter, level.keys[rows] // self.symbols)]
+            if self.k is None:
+                P = P[np.searchsorted(shorter, level.keys[rows] // self.symbols)]
+            else:
+                P = np.full((len(rows), self.symbols), 1 / self.symbols)
             interpolate_(P, level, rows)
             shorter = rows
             longer, is_known = self.lengthen(row, contexts[known], length + 1)
@@ -145,6 +162,8 @@ class NgramCount(Model):
         if not all(contexts):
             raise ValueError(f"no contexts of {contexts.index(0)} symbols")
         shapes: Shapes = {"size": ("int64", ()), "D": ("float64", (len(contexts), 4))}
+        if self.k is not None:
+            shapes["k"] = ("float64", ())
         for length, (rows, pairs) in enumerate(zip(contexts, ngrams, strict=True)):
             shapes[f"keys{length}"] = ("int64", (rows,))
             shapes[f"ngrams{length}"] = ("int32", (rows,))
@@ -161,20 +180,24 @@ class NgramCount(Model):
         D = self.arrays["D"]
         if (D < 0).any() or (np.arange(4) < D).any():
             raise ValueError("D has discounts below 0 or above their counts")
+        if self.k is not None and self.k <= 0:
+            raise ValueError(f"k is {self.k:g}, not above 0")
+        fewest = 1 if self.k is None else 0
         shorter = 1
         for length in self.lengths:
             keys, ngrams, symbols, counts = self.stored(length)
             is_ascending = (np.diff(keys) > 0).all()
             if not is_ascending or keys.min() < 0 or keys.max() // self.symbols >= shorter:
                 raise ValueError(f"keys{length} are not ascending keys of {shorter} contexts")
-            if (ngrams < 1).any() or ngrams.sum(dtype=np.int64) != len(symbols):
+            if (ngrams < fewest).any() or ngrams.sum(dtype=np.int64) != len(symbols):
                 raise ValueError(
                     f"ngrams{length} do not add up to the {len(symbols)} of next{length}"
                 )
-            if symbols.min() < 0 or symbols.max() >= self.symbols or (counts < 1).any():
+            if (symbols < 0).any() or (symbols >= self.symbols).any() or (counts < 1).any():
                 raise ValueError(f"next{length} or counts{length} are out of range")
             is_first = np.zeros(len(symbols), dtype=bool)  # of its context
-            is_first[ngrams.cumsum(dtype=np.int64)[:-1]] = True
+            ends = ngrams.cumsum(dtype=np.int64)
+            is_first[ends[ends < len(symbols)]] = True
             if not (is_first[1:] | (symbols[1:] > symbols[:-1])).all():
                 raise ValueError(f"next{length} are not ascending after each context")
             shorter = len(keys)

@@ -117,6 +117,8 @@ def pack_model(
     """
     if name not in FORMS:
         return None, "tools/report/models.js has no form of it"
+    if "k" in side.models[name]:
+        return None, "tools/report/models.js has no form of add-k smoothing"
     components = []
     for component in model_class(name).components:
         if (key := fingerprint(component.name, side)) not in packed:
