@@ -38,12 +38,12 @@ class GRU(nn.Module):
         self.b[self.hidden : 2 * self.hidden] = 1
         self.c.zero_()
 
-    def forward(self, levels: list[Level], masks: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def forward(self, levels: list[Level], masks: list[Tensor] | None = None) -> Tensor:
         """Return the logits of what follows each prefix, those of length 0 first.
 
         Args:
             levels: the prefixes of names, by length.
-            masks: of the dropout, (names, hidden) each: of the state that is read back and of the
+            masks: two of the dropout, (names, hidden): of the state that is read back and of the
                 state that predicts. One mask for all steps of a name (Gal & Ghahramani 2016).
         """
         state = self.X.new_zeros(1, self.hidden)
