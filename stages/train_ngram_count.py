@@ -149,6 +149,8 @@ def count_levels(ngrams: Ngrams, vocabulary: Vocabulary) -> list[Level]:
     rows = [np.zeros(len(following), dtype=np.int64)]
     is_new = np.arange(len(following)) == 0
     for number, symbol in enumerate(contexts, start=1):
+        if not has_context.any():  # no name is so long
+            break
         is_new[1:] |= symbol[1:] != symbol[:-1]
         first = np.flatnonzero(is_new & has_context)
         keys.append(rows[-1][first] * symbols + symbol[first])
