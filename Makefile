@@ -119,7 +119,7 @@ $(INSTALLED): pyproject.toml $(PINS) $(REBUILD)
 	@echo "Installing about 125 packages into .venv: 0.5 GB to download, 1.9 GB on disk with torch's CPU build; several times as much with the CUDA build. This takes minutes, without output."
 	@mkdir -p .venv && touch $(CREATED)
 	@$(PYTHON) -c '$(CREATE)' .venv
-	$(INSTALL) '.[embedded,report,test]'
+	$(INSTALL) '.[embedded,export,report,test]'
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED)

@@ -251,12 +251,15 @@ def test_a_new_tool_reruns_no_stage():
             "results": extras["dependencies"] + extras["optional-dependencies"]["embedded"],
             "tools": extras["optional-dependencies"]["test"]
             + extras["optional-dependencies"]["dev"],
+            "readers": extras["optional-dependencies"]["export"]
+            + extras["optional-dependencies"]["kenlm"],
             "report": extras["optional-dependencies"]["report"],
             "cluster": extras["optional-dependencies"]["cluster"],
         }.items()
     }
     assert required["results"] <= pinned("constraints.txt")
     assert required["tools"] <= pinned("constraints-dev.txt")
+    assert required["readers"] <= pinned("constraints-dev.txt")
     assert required["report"] <= pinned("constraints.txt") | pinned("constraints-dev.txt")
     assert required["cluster"] <= pinned("constraints-cluster.txt")
     for other in ("constraints-dev.txt", "constraints-cluster.txt"):

@@ -80,7 +80,7 @@ def test_message_has_three_problems_and_a_command_for_pip(site: Path, missing: s
     assert environment.message(found, ["embedded", "dev"]) == (
         f".venv -> /shared: {shown}; make does not install into an environment that it did not "
         "create, so run: .venv/bin/python -m pip install -c constraints.txt "
-        "'.[embedded,report,test,dev]'"
+        "'.[embedded,export,report,test,dev]'"
     )
 
 

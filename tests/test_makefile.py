@@ -41,7 +41,7 @@ PINS = {
 INSTALL = (
     "make does not install into an environment that it did not create, so run: uv pip install "
     "--python .venv/bin/python -c constraints-cluster.txt -c constraints-dev.txt "
-    "-c constraints.txt '.[embedded,report,test%s]'"
+    "-c constraints.txt '.[embedded,export,report,test%s]'"
 )
 is_link = pytest.mark.parametrize("is_link", [True, False], ids=["link", "folder"])
 

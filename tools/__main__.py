@@ -14,7 +14,7 @@ from tools.program import argument_parser, run_tool
 FOLDER = Path(__file__).parent
 PROGRAMS = {
     "To use the pipeline": (
-        *("use", "score", "next", "generate"),
+        *("use", "score", "next", "generate", "export"),
         *("compare", "sweep", "recipes", "report", "plots_offline", "add_network"),
     ),
     "To maintain it": ("verify", "rescue", "environment", "deps", "tables"),

@@ -131,22 +131,30 @@ class Files:
 def warn_if_stale(program: str, targets: Sequence[Path]) -> None:
     """Print a line on stderr if outputs in the folder do not belong to its code and parameters.
 
-    DVC is asked, in half a second, only if one of these is newer than an output.
-
     Args:
         program: the name of the program, for the line.
         targets: the outputs.
+    """
+    if stale := find_stale(targets):
+        print(f"{program}: {stale}", file=sys.stderr)
+
+
+def find_stale(targets: Sequence[Path]) -> str:
+    """Say why outputs in the folder do not belong to its code and parameters; nothing if they do.
+
+    DVC is asked, in half a second, only if one of these is newer than an output.
     """
     code = (path for folder in ("charlm", "stages") for path in Path(folder).rglob("*.py"))
     inputs = [path for path in (Path(PIPELINE), Path(PARAMS), *code) if path.exists()]
     newest = max((path.stat().st_mtime for path in inputs), default=0)
     if all(path.stat().st_mtime >= newest for path in targets):
-        return
+        return ""
     with suppress(FileNotFoundError):  # no dvc.lock: not a clone, but a copy of models and code
         try:
             Files(WORKSPACE).check([path.as_posix() for path in targets])
         except InputError as error:
-            print(f"{program}: {error}", file=sys.stderr)
+            return str(error)
+    return ""
 
 
 @contextmanager

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 ENVIRONMENT, PROJECT = Path(".venv"), Path("pyproject.toml")
-INSTALLED_BY_MAKE = ("embedded", "report", "test")  # extras
+INSTALLED_BY_MAKE = ("embedded", "export", "report", "test")  # extras
 MAX_PROBLEMS = 3  # named in the message
 
 
