@@ -3,6 +3,7 @@
 python -m stages.train_gru    data/splits/{train,dev}.txt, data/vocabulary.json
     → data/models/gru.safetensors, plots/gru.csv, metrics/gru.csv
 
+An ensemble of GRUs is trained one after the other; plots/gru.csv has the losses of the last one.
 It is not part of the pipeline until `python -m tools.add_network gru`.
 """
 
@@ -19,7 +20,7 @@ from charlm.data.memory import check_network_memory
 from charlm.data.tensors import write_tensors
 from charlm.data.vocabulary import read_vocabulary
 from charlm.models.prefixes import PrefixExamples
-from charlm.networks.gru import GRU, count_parameters
+from charlm.networks.gru import GRU, count_parameters, stacked
 from charlm.optimizers import AdamW
 from charlm.tables import write_facts
 from charlm.training import History, batches, check_finite, dropout, learning_rate
@@ -116,19 +117,22 @@ def main() -> None:
         activations=at_once * (8 * settings.hidden + 2 * len(vocabulary)),
         advice="lower gru.hidden or gru.batch_size",
     )
-    generator = Generator().manual_seed(settings.seed)
-    model = GRU(len(vocabulary), settings.hidden)
-    model.initialise(generator)
-    history = train(model, examples, dev, settings, generator)
-    train_nll = measured_loss(model, examples, settings.steps, settings.lr)
+    networks = []
+    for number in range(settings.ensemble):
+        generator = Generator().manual_seed(settings.seed + number)
+        network = GRU(len(vocabulary), settings.hidden)
+        network.initialise(generator)
+        history = train(network, examples, dev, settings, generator)
+        train_nll = measured_loss(network, examples, settings.steps, settings.lr)
+        networks.append(network)
+        print(
+            f"train_gru: {parameters:,} parameters, {settings.steps:,} steps: "
+            f"nll {train_nll:z.4f} on train{history.describe_dev()}"
+        )
 
-    write_tensors(model_path("gru"), model.arrays(vocabulary.start))
+    write_tensors(model_path("gru"), stacked(networks, vocabulary.start))
     history.write()
-    write_facts(METRICS / "gru.csv", {"parameters": parameters})
-    print(
-        f"train_gru: {parameters:,} parameters, {settings.steps:,} steps: "
-        f"nll {train_nll:z.4f} on train{history.describe_dev()}"
-    )
+    write_facts(METRICS / "gru.csv", {"parameters": settings.ensemble * parameters})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from charlm.models import transformer as stored_transformer
 from charlm.models.base import log_probabilities
 from charlm.models.prefixes import PrefixTree, pad_names
 from charlm.networks import mlp as trained
-from charlm.networks.gru import GRU
+from charlm.networks.gru import GRU, stacked
 from charlm.networks.mlp import MLP, count_parameters
 from charlm.networks.transformer import Transformer
 from charlm.networks.transformer import count_parameters as transformer_parameters
@@ -108,7 +108,7 @@ def test_stored_gru_computes_the_logits_of_the_network(hidden: int, boundary: li
     with torch.no_grad():
         network.W.mul_(10)  # close to 0 at the start
     names, contexts = whole_names(vocabulary)
-    model = stored_gru.GRU(network.arrays(vocabulary.start), len(vocabulary))
+    model = stored_gru.GRU(stacked([network], vocabulary.start), len(vocabulary))
     found = model.logits(contexts)
 
     tree = PrefixTree.of(*pad_names(names, vocabulary), vocabulary.start)
@@ -117,6 +117,22 @@ def test_stored_gru_computes_the_logits_of_the_network(hidden: int, boundary: li
     assert found.dtype == expected.dtype == np.float32
     assert expected.std(axis=0).max() > 0.002
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_probabilities_of_several_grus_are_averaged():
+    vocabulary = Vocabulary.of([".", "a", "b"])
+    networks = [GRU(3, 4), GRU(3, 4)]
+    for seed, network in enumerate(networks):
+        network.initialise(Generator().manual_seed(seed))
+        with torch.no_grad():
+            network.W.mul_(100)
+    contexts = build_examples(["abba", "b"], vocabulary, 5)["contexts"]
+    both, first, second = (
+        np.exp(stored_gru.GRU(stacked(chosen, 0), 3).log_probabilities(contexts))
+        for chosen in (networks, networks[:1], networks[1:])
+    )
+    assert abs(first - second).max() > 0.1
+    np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-12)
 
 
 def test_gru_is_that_of_torch():
@@ -134,7 +150,7 @@ def test_gru_is_that_of_torch():
         states, _ = theirs(F.one_hot(symbols, 3).float())
         expected = states[0] @ network.W + network.c
     contexts = build_examples(["abba"], vocabulary, 5)["contexts"]
-    found = stored_gru.GRU(network.arrays(0), 3).logits(contexts)
+    found = stored_gru.GRU(stacked([network], 0), 3).logits(contexts)
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-6)
 
 

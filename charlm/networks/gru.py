@@ -3,6 +3,7 @@
 `charlm.models.gru` computes the same logits from the stored tensors, without torch.
 """
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -63,10 +64,12 @@ class GRU(nn.Module):
         reset, update = torch.sigmoid(reset_x + reset_u), torch.sigmoid(update_x + update_u)
         return torch.lerp(torch.tanh(new_x + reset * new_u), state, update)
 
-    def arrays(self, start: int) -> Arrays:
-        """Return the tensors to store, and the number of the symbol before a name."""
-        stored = {name: tensor.numpy() for name, tensor in self.state_dict().items()}
-        return stored | {"start": torch.tensor(start).numpy()}
+
+def stacked(networks: list[GRU], start: int) -> Arrays:
+    """Return the tensors of networks to store, and the number of the symbol before a name."""
+    tensors = [network.state_dict() for network in networks]
+    arrays = {key: torch.stack([one[key] for one in tensors]).numpy() for key in tensors[0]}
+    return arrays | {"start": np.array(start)}
 
 
 def count_parameters(symbols: int, hidden: int) -> int:
