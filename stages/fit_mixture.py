@@ -16,7 +16,8 @@ from charlm.data.examples import build_split_examples
 from charlm.data.tensors import write_tensors
 from charlm.data.vocabulary import read_vocabulary
 from charlm.models.base import context_size
-from charlm.models.mixture import Mixture
+from charlm.models.mlp import MLP
+from charlm.models.ngram_count import NgramCount
 from charlm.scoring import score
 from charlm.tables import write_facts
 
@@ -43,7 +44,7 @@ def fit(first: np.ndarray, second: np.ndarray) -> float:
 
 def main() -> None:
     vocabulary = read_vocabulary()
-    components = [component.load(len(vocabulary)) for component in Mixture.components]
+    components = [MLP.load(len(vocabulary)), NgramCount.load(len(vocabulary))]
     names = chain.from_iterable(iter_lines(split_path("dev")))
     size = context_size(components, longest=max(map(len, names), default=0))
     examples = build_split_examples("dev", vocabulary, size)
@@ -52,8 +53,9 @@ def main() -> None:
     )
     weight = fit(np.exp(-first), np.exp(-second))
 
-    write_tensors(model_path("mixture"), {"weight": np.array(weight)})
-    write_facts(METRICS / "mixture.csv", {"weight": weight})
+    weights = {"mlp": weight, "ngram_count": 1 - weight}
+    write_tensors(model_path("mixture"), {name: np.array(w) for name, w in weights.items()})
+    write_facts(METRICS / "mixture.csv", weights)
     shares = f"{weight:.3f} of the MLP, {1 - weight:.3f} of the n-grams"
     print(f"fit_mixture: weights, fitted on dev: {shares}")
 

@@ -64,7 +64,7 @@ def write_models(folder: Path, P: np.ndarray, mlp_bias: Sequence[float] = (0, 0,
         "mlp": {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
         | {"b2": np.float32(mlp_bias)},
         "ngram_count": ngram_arrays({0: [1, 1, 1]}, {0: [1, 1, 1]}),
-        "mixture": {"weight": np.array(0.25)},
+        "mixture": {"mlp": np.array(0.25), "ngram_count": np.array(0.75)},
     }
     for name, arrays in (models | train_others(models, "ab")).items():
         write_tensors(data / "models" / f"{name}.safetensors", arrays)
@@ -131,7 +131,8 @@ def small_mixture(weight: float) -> Mixture:
     """A mixture of an MLP that gives 1/3 to each of three symbols, and an n-gram model."""
     shapes = {"C": (3, 2), "W1": (2, 1), "b1": (1,), "W2": (1, 3), "b2": (3,)}
     uniform = {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
-    return Mixture({"weight": np.array(weight)}, 3, MLP(uniform, 3), NgramCount(NGRAM, 3))
+    weights = {"mlp": np.array(weight), "ngram_count": np.array(1 - weight)}
+    return Mixture(weights, 3, MLP(uniform, 3), NgramCount(NGRAM, 3))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -168,7 +169,6 @@ def test_registry_agrees_with_the_class_and_the_pipeline(name: str):
     assert issubclass(cls, Model)
     assert cls.name == name
     assert cls.__module__ == f"charlm.models.{name}"
-    assert {component.name for component in cls.components} <= set(MODELS)
     outs = [out if isinstance(out, str) else next(iter(out)) for out in STAGES[cls.stage]["outs"]]
     assert f"data/models/{name}.safetensors" in outs
     assert set(FITTED_ON_DEV) <= set(MODELS)
@@ -191,7 +191,7 @@ def test_models_are_read_without_torch():
             BigramNeural({"W": np.zeros((27, 27), np.float32)}, 27),
             {"W": ("float32", (27, 27))},
         ),
-        (small_mixture(0.5), {"weight": ("float64", ())}),
+        (small_mixture(0.5), {"mlp": ("float64", ()), "ngram_count": ("float64", ())}),
         (
             MLP(DEEP | GELU, 2),
             {
@@ -272,7 +272,7 @@ def test_ngram_probabilities_by_hand():
 
 def test_mixture_of_probabilities_by_hand():
     mixture = small_mixture(0.25)
-    assert mixture.arrays == {"weight": 0.25}
+    assert mixture.arrays == {"mlp": 0.25, "ngram_count": 0.75}
     assert mixture.block_size == 1
     P = np.exp(mixture.logits(np.array([[1], [2]])))
     expected = [[1 / 12, 1 / 12 + 3 / 8, 1 / 12 + 3 / 8]]
@@ -287,10 +287,11 @@ def test_mixture_has_the_longer_block_size_and_each_model_its_own():
     W = np.float32([[1.0, 0.0], [0.0, 2.0]])
     first, second = MLP(SHALLOW, 2), BigramNeural({"W": W}, 2)
     for components in ((first, second), (second, first)):
-        mixture = Mixture({"weight": np.array(0.5)}, 2, *components)
+        weights = {"mlp": np.array(0.25), "bigram_neural": np.array(0.75)}
+        mixture = Mixture(weights, 2, *components)
         assert mixture.block_size == 2
         contexts = np.array([[1, 0, 1]])
-        P = (softmax(first.logits(contexts)) + softmax(W[[1]])) / 2
+        P = softmax(first.logits(contexts)) / 4 + softmax(W[[1]]) * 3 / 4
         np.testing.assert_allclose(np.exp(mixture.logits(contexts)), P, rtol=1e-12)
 
 

@@ -309,6 +309,17 @@ def test_what_is_not_in_the_playground_is_said(monkeypatch: pytest.MonkeyPatch):
     lacking = playground.build_playground({"A": SMALL, "B": EMPTY._replace(revision="old")})
     assert lacking.notes == ["Not in the playground: the models of old, which are not here."]
     assert lacking.labels == labels(SMALL)
+    for weights, problem in (
+        ({"weight": np.array(0.5)}, "not the tensors of mixture: weight"),  # of older revisions
+        (
+            {"bigram_count": np.array(0.5), "mlp": np.array(0.5)},
+            "mlp, of which it is composed, is not",
+        ),
+    ):
+        mixed = playground.build_playground(
+            {"": SMALL._replace(models=SMALL.models | {"mixture": weights})}
+        )
+        assert f"mixture is not in the playground: {problem}." in mixed.notes
     monkeypatch.setattr(playground, "MAX_RAW_BYTES", 40)  # P has 72 bytes, W 36
     large = playground.build_playground({"": SMALL})
     assert large.notes == [

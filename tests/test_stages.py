@@ -231,8 +231,9 @@ def test_mixture_weighs_two_models_and_is_no_worse_on_dev_than_either(tiny):
     folder = tiny.folder
     nll = losses(folder)["dev"]
     found = facts(folder, "mixture")
-    assert set(found) == {"weight"}
-    assert 0 <= float(found["weight"]) <= 1
+    assert list(found) == ["mlp", "ngram_count"]
+    assert all(0 <= float(weight) <= 1 for weight in found.values())
+    assert sum(map(float, found.values())) == pytest.approx(1)
     assert nll["mixture"] <= min(nll["mlp"], nll["ngram_count"]) + 1e-6
 
 

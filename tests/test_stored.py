@@ -17,7 +17,7 @@ from charlm.data.tensors import Arrays
 from charlm.data.vocabulary import Vocabulary
 from charlm.models.base import Model
 from charlm.models.mixture import Mixture
-from charlm.models.registry import MODELS, load_models, model_class
+from charlm.models.registry import MODELS, check_component, load_models, model_class
 from charlm.scoring import score
 from tests.test_models import ngram_arrays, random_mlp, train_others
 
@@ -41,7 +41,7 @@ STORED: dict[str, Arrays] = {
         {1: [1, 1, 0, 0], 4: [0, 0, 0, 2], 6: [0, 5, 0, 0]},
     ),
     "mlp": random_mlp(SYMBOLS, 2, embedding=3, hidden=5, layers=2, activation="gelu").arrays,
-    "mixture": {"weight": np.array(0.5)},
+    "mixture": {"mlp": np.array(0.25), "ngram_count": np.array(0.75)},
 }
 STORED |= train_others(STORED, "abc")
 
@@ -49,8 +49,12 @@ STORED |= train_others(STORED, "abc")
 def load(name: str, symbols: int = SYMBOLS) -> Model:
     """Read one model by its own `load`; the models that it is composed of are untrained ones."""
     cls = model_class(name)
-    components = [component(STORED[component.name], SYMBOLS) for component in cls.components]
-    return cls.load(symbols, *components)
+
+    def load_component(other: str) -> Model:
+        check_component(other)
+        return model_class(other)(STORED[other], SYMBOLS)
+
+    return cls.load(symbols, load_component)
 
 
 def write(path: Path, tensors: Arrays) -> None:
@@ -110,6 +114,37 @@ def test_mixture_shares_the_models_that_it_is_composed_of():
         assert isinstance(models["mixture"], Mixture)
         assert models["mixture"].mixed[0] is models["mlp"]
         assert models["mixture"].mixed[1] is models["ngram_count"]
+
+
+@pytest.mark.parametrize("other", ["mlpp", "mixture"])
+def test_mixture_of_what_cannot_be_mixed_is_refused(other: str):
+    write(model_path("mixture"), {other: np.array(0.5), "mlp": np.array(0.5)})
+    with pytest.raises(InputError) as error:
+        load_models(SYMBOLS, ("mixture",))
+    problem = {
+        "mlpp": "mlpp is not among the models that can be mixed: bigram_count, ",
+        "mixture": "not the tensors of mixture: mixture, mlp; ",
+    }
+    assert str(error.value).startswith(f"data/models/mixture.safetensors: {problem[other]}")
+    assert str(error.value).endswith("fit_mixture writes it: delete it and run `dvc repro`")
+
+
+def test_negative_weight_is_refused_even_if_all_sum_to_one():
+    write(model_path("mixture"), {"mlp": np.array(-0.25), "ngram_count": np.array(1.25)})
+    with pytest.raises(
+        InputError, match=r"weights below 0, .*: mlp -0.25, ngram_count 1.25; fit_m"
+    ):
+        load("mixture")
+
+
+def test_mixture_of_three_models_averages_them():
+    weights = {"mlp": 0.5, "ngram_count": 0.3, "bigram_count": 0.2}
+    write(model_path("mixture"), {name: np.array(weight) for name, weight in weights.items()})
+    models = load_models(SYMBOLS)
+    contexts = np.array([[0, 3], [1, 2]])
+    P = {name: np.exp(models[name].log_probabilities(contexts)) for name in (*weights, "mixture")}
+    expected = 0.5 * P["mlp"] + 0.3 * P["ngram_count"] + 0.2 * P["bigram_count"]
+    np.testing.assert_allclose(P["mixture"], expected, rtol=1e-12)
 
 
 def test_only_the_files_that_are_needed_are_read():
@@ -218,7 +253,7 @@ def test_damaged_model_is_refused_with_its_file_and_its_stage(name: str, damage:
 def test_one_tensor_too_many_or_too_few_is_refused_for_every_model(name: str):
     arrays = STORED[name]
     write(model_path(name), arrays | {"extra": np.zeros(2)})
-    with pytest.raises(InputError, match=rf": not {name} for 4 symbols: extra is unknown; "):
+    with pytest.raises(InputError, match=r": .*extra is (unknown|not among the models)"):
         load(name)
     for key in arrays.keys() - {"activation"}:  # without it, the MLP is an undamaged one of tanh
         write(model_path(name), {k: array for k, array in arrays.items() if k != key})
@@ -263,7 +298,7 @@ def test_any_tensor_of_another_shape_is_refused_for_every_model(name: str):
         ("mlp", change("W1", lambda W: W[:5]), "W1", (5, 5), (3, 5)),
         ("mlp", change("W2", lambda W: W[:4]), "W2", (4, 5), (5, 5)),
         ("mlp", change("b3", lambda b: b[:3]), "b3", (3,), (4,)),
-        ("mixture", change("weight", lambda w: np.stack([w, w])), "weight", (2,), ()),
+        ("mixture", change("mlp", lambda w: np.stack([w, w])), "mlp", (2,), ()),
     ],
 )
 def test_wrong_shape_is_named_with_the_one_expected(
@@ -471,8 +506,12 @@ def test_names_of_another_vocabulary_are_refused(content: bytes | None, problem:
         ("ngram_count", change("counts1", spoil(-1)), "next1 or counts1 are out of range"),
         ("ngram_count", change("next1", spoil(2)), "next1 are not ascending after each context"),
         ("ngram_count", change("next1", first(1)), "next1 are not ascending after each context"),
-        ("mixture", change("weight", lambda _: np.array(1.5)), "weight is 1.5, not between 0 and"),
-        ("mixture", change("weight", lambda _: np.array(-0.1)), "weight is -0.1, not between 0"),
+        (
+            "mixture",
+            change("mlp", lambda _: np.array(0.5)),
+            "weights below 0, or that do not sum to 1: mlp 0.5, ngram_count 0.75",
+        ),
+        ("mixture", drop("mlp"), "not the tensors of mixture: ngram_count"),
     ],
 )
 def test_values_that_no_training_stores_are_refused(

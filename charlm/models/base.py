@@ -1,12 +1,15 @@
 """What every model has: logits from contexts, and arrays that are checked when they are read."""
 
 from collections.abc import Iterable
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
 from charlm.core.storage import damaged, model_path
 from charlm.data.tensors import Arrays, read_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_ROUNDING_ERROR = 1e-6  # of a sum of probabilities
 
@@ -50,7 +53,6 @@ class Model:
 
     name: ClassVar[str]  # as in data/models/NAME.safetensors
     stage: ClassVar[str]  # the stage that trains and stores it
-    components: ClassVar[tuple[type["Model"], ...]] = ()  # the models that it is composed of
     block_size: int = 1
     reads_whole_names: bool = False
 
@@ -149,12 +151,22 @@ class Model:
         """
 
     @classmethod
-    def load(cls, symbols: int, *components: "Model") -> Self:
+    def component_names(cls, arrays: Arrays) -> tuple[str, ...]:
+        """Return the names of the models that a model of these arrays is composed of.
+
+        Raises:
+            ValueError: they are not the arrays of such a model.
+        """
+        return ()
+
+    @classmethod
+    def load(cls, symbols: int, load_component: "Callable[[str], Model] | None" = None) -> Self:
         """Read the trained model.
 
         Args:
             symbols: size of the vocabulary.
-            components: the models that it is composed of, already read.
+            load_component: reads a model that it is composed of; a ValueError means that it cannot
+                be composed of this one.
 
         Raises:
             InputError: the file is missing or damaged, or belongs to another vocabulary.
@@ -162,6 +174,8 @@ class Model:
         path = model_path(cls.name)
         arrays = read_tensors(path, cls.stage)
         try:
+            names = cls.component_names(arrays)
+            components = map(load_component, names) if load_component else ()
             return cls(arrays, symbols, *components)
         except ValueError as error:
             raise damaged(path, str(error), cls.stage) from None

@@ -38,6 +38,17 @@ def model_class(name: str) -> "type[Model]":
     return model
 
 
+def check_component(name: str) -> None:
+    """Check that a model can be a component of a mixture.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    allowed = [model for model in MODELS if model not in FITTED_ON_DEV]
+    if name not in allowed:
+        raise ValueError(f"{name} is not among the models that can be mixed: {', '.join(allowed)}")
+
+
 def load_models(symbols: int, names: tuple[str, ...] = tuple(MODELS)) -> "dict[str, Model]":
     """Read trained models, each file once: a mixture shares the models that it is composed of.
 
@@ -48,11 +59,15 @@ def load_models(symbols: int, names: tuple[str, ...] = tuple(MODELS)) -> "dict[s
     Raises:
         InputError: a file is missing or damaged, or belongs to another vocabulary.
     """
-    loaded: dict[type[Model], Model] = {}
+    loaded: dict[str, Model] = {}
 
-    def load(cls: "type[Model]") -> "Model":
-        if cls not in loaded:
-            loaded[cls] = cls.load(symbols, *(load(component) for component in cls.components))
-        return loaded[cls]
+    def load(name: str) -> "Model":
+        if name not in loaded:
+            loaded[name] = model_class(name).load(symbols, load_component)
+        return loaded[name]
 
-    return {name: load(model_class(name)) for name in names}
+    def load_component(name: str) -> "Model":
+        check_component(name)
+        return load(name)
+
+    return {name: load(name) for name in names}

@@ -115,11 +115,10 @@ const FORMS = {
     };
   },
 
-  mixture({ weight }, _symbols, [first, second]) {
-    return (context) => {
-      const [P, Q] = [first, second].map((model) => logSoftmax(model(context)).map(Math.exp));
-      return P.map((p, symbol) => Math.log(weight[0] * p + (1 - weight[0]) * Q[symbol]));
-    };
+  mixture: (tensors, _symbols, components) => (context) => {
+    const weights = Object.values(tensors); // in the order of the components
+    const P = components.map((model) => logSoftmax(model(context)).map(Math.exp));
+    return P[0].map((_, s) => Math.log(weights.reduce((sum, [w], i) => sum + w * P[i][s], 0)));
   },
 };
 

@@ -8,6 +8,7 @@ import base64
 import gzip
 import hashlib
 from collections import Counter
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,9 +121,13 @@ def pack_model(
     if "k" in side.models[name]:
         return None, "tools/report/models.js has no form of add-k smoothing"
     components = []
-    for component in model_class(name).components:
-        if (key := fingerprint(component.name, side)) not in packed:
-            return None, f"{component.name}, of which it is composed, is not"
+    try:
+        names = model_class(name).component_names(side.models[name])
+    except ValueError as error:
+        return None, str(error)
+    for component in names:
+        if (key := fingerprint(component, side)) not in packed:
+            return None, f"{component}, of which it is composed, is not"
         components.append(packed[key]["label"])
     raw_bytes = sum(tensor.nbytes for tensor in side.models[name].values())
     tensors = pack(side.models[name]) if raw_bytes <= MAX_RAW_BYTES else None
@@ -145,10 +150,13 @@ def common_beginning(names: list[str]) -> str:
 def fingerprint(name: str, side: Results) -> str:
     """Return a hash of a model's tensors, and of those of the models that it is composed of."""
     digest = hashlib.sha256(name.encode())
-    for key, tensor in sorted(side.models.get(name, {}).items()):
+    arrays = side.models.get(name, {})
+    for key, tensor in sorted(arrays.items()):
         digest.update(f"{key} {tensor.dtype} {tensor.shape}".encode() + tensor.tobytes())
-    for component in model_class(name).components:
-        digest.update(fingerprint(component.name, side).encode())
+    if arrays:
+        with suppress(ValueError):  # the arrays of an older form
+            for component in model_class(name).component_names(arrays):
+                digest.update(fingerprint(component, side).encode())
     return digest.hexdigest()
 
 
