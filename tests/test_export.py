@@ -396,7 +396,7 @@ NO_ARPA = (
     "safetensors"
 )
 NO_MIXTURE = (
-    "mixture consists of mlp and ngram_count: export these, and average their probabilities with "
+    "mixture is an average of other models: export these, and average their probabilities with "
     "the weight of metrics/mixture.csv"
 )
 

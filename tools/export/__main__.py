@@ -20,7 +20,7 @@ from charlm.core.errors import InputError
 from charlm.core.storage import atomic_write, model_path, write_bytes
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.base import Model
-from charlm.models.registry import MODELS, load_models, model_class
+from charlm.models.registry import FITTED_ON_DEV, MODELS, load_models
 from tools.dvc_state import find_stale
 from tools.export.arpa import ARPA_MODELS, arpa_file
 from tools.export.card import EVALUATION, card
@@ -60,10 +60,10 @@ def check_format(name: str, kind: str) -> None:
     Raises:
         InputError: it cannot.
     """
-    if components := [component.name for component in model_class(name).components]:
+    if name in FITTED_ON_DEV:
         raise InputError(
-            f"export: {name} consists of {' and '.join(components)}: export these, and average "
-            f"their probabilities with the weight of metrics/{name}.csv"
+            f"export: {name} is an average of other models: export these, and average their "
+            f"probabilities with the weights of metrics/{name}.csv"
         )
     allowed = {"arpa": [*ARPA_MODELS], "onnx": [*ONNX_MODELS]}
     if name not in allowed.get(kind, [name]):
