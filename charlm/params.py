@@ -187,6 +187,18 @@ class Transformer(Section):
         return self
 
 
+class Mixture(Section):
+    components: Annotated[list[str], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _no_component_twice(self) -> Self:
+        if len(set(self.components)) < len(self.components):
+            raise ValueError(f"components may name each model once; found {self.components}")
+        if "mixture" in self.components:
+            raise ValueError(f"a mixture is no component of itself; found {self.components}")
+        return self
+
+
 class FindLearningRate(Section):
     seed: Seed
     embedding: Size
@@ -234,6 +246,7 @@ class Params(Section):
     bigram_neural: BigramNeural
     ngram_count: NgramCount
     mlp: Mlp
+    mixture: Mixture
     find_learning_rate: FindLearningRate
     evaluate: Evaluate
     sample: Sample

@@ -31,6 +31,7 @@ from tools.compare.runs import (
     Run,
     caveats,
     compare_runs,
+    depends_on_seed,
     explain,
     held_out,
     judge,
@@ -297,6 +298,9 @@ def test_one_run_against_several_needs_a_model_without_seed():
     mixed = [one._replace(evaluation=one.evaluation.assign(mixture=1.0)) for one in seeds]
     with pytest.raises(InputError, match="one run of mixture against 2 runs"):
         compare_runs(mixed[:1], mixed[1:], {"mixture": ("mixture", "mixture")}, 0.003)
+    for component, refused in (("mlp", True), ("bigram_count", False)):
+        settings = seeds[0].settings | {"mixture": {"components": ["bigram_count", component]}}
+        assert depends_on_seed("mixture", settings) == refused
 
     pair = {"bigram_count → mlp": ("bigram_count", "mlp")}
     (row,) = compare_runs(seeds[:1], seeds, pair, 0.003)

@@ -208,6 +208,24 @@ def test_parts_that_cannot_be_are_one_line(tmp_path: Path, changes: dict[str, An
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("components", "problem"),
+    [
+        (["mlp"], "mixture.components: List should have at least 2 items"),
+        (["mlp", "mlp"], "mixture: components may name each model once; found ['mlp', 'mlp']"),
+        (["mlp", "mixture"], "mixture: a mixture is no component of itself; found ['mlp', 'mix"),
+        ("mlp", "mixture.components: Input should be a valid list; found 'mlp'"),
+    ],
+)
+def test_components_that_cannot_be_mixed_are_one_line(
+    tmp_path: Path, components: object, problem: str
+):
+    with pytest.raises(InputError) as error:
+        params.load(written(tmp_path, mixture__components=components))
+    assert problem in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 def test_parts_are_pairs_of_a_step_and_a_rate(tmp_path: Path):
     changes = {"mlp__schedule": "parts", "mlp__parts": [[300, 0.05], ["6e2", "1e-2"]]}
     assert params.load(written(tmp_path, **changes)).mlp.parts == [(300, 0.05), (600, 0.01)]

@@ -98,8 +98,10 @@ EVERY_MODEL = {"evaluate", "sample"}
 RERUNS = {
     "mlp.hidden=30": {"train_mlp", "fit_mixture", "plot_mlp"} | EVERY_MODEL,
     "ngram_count.order=4": {"train_ngram_count", "fit_mixture"} | EVERY_MODEL,
-    "bigram_count.smoothing=3": {"train_bigram_count"} | EVERY_MODEL,
-    "bigram_neural.l2=0.5": {"train_bigram_neural", "plot_bigrams", "plot_mlp"} | EVERY_MODEL,
+    "bigram_count.smoothing=3": {"train_bigram_count", "fit_mixture"} | EVERY_MODEL,
+    "bigram_neural.l2=0.5": {"train_bigram_neural", "fit_mixture", "plot_bigrams", "plot_mlp"}
+    | EVERY_MODEL,
+    "mixture.components=[ngram_count,bigram_count]": {"fit_mixture"} | EVERY_MODEL,
     "contexts.block_size=2": {
         "build_contexts",
         "train_mlp",

@@ -62,6 +62,14 @@ def test_seed_of_a_mixture_is_that_of_its_mlp_unless_another_is_given():
     assert chosen.experiments(chosen.base)["base-seed-3"] == ["bigram_neural.seed=3"]
 
 
+def test_seed_of_a_mixture_is_that_of_its_first_component_with_one():
+    settings = {"mixture": {"components": ["ngram_count", "bigram_neural", "mlp"]}}
+    settings |= {"ngram_count": {"order": 6}, "bigram_neural": {"seed": 1}, "mlp": {"seed": 1}}
+    assert grid.choose_seed("mixture", settings, None, {}) == "bigram_neural.seed"
+    counting = settings | {"mixture": {"components": ["ngram_count"]}}
+    assert grid.choose_seed("mixture", counting, None, {}) == ""
+
+
 def test_parameters_of_one_last_part_have_whole_names():
     found = grid.plan(["mlp.lr=0.1", "bigram_neural.lr=3"], model="mlp")
     assert found.settings[0].name == "mlp.lr-0.1-bigram_neural.lr-3"

@@ -112,12 +112,21 @@ def is_derived(dep: str) -> bool:
     return dep.split("/")[0] in PACKAGES or dep == CONSTRAINTS.as_posix()
 
 
-def complete_deps(stage: str, deps: Iterable[str], root: Path = Path()) -> list[str]:
-    """Return the deps of a stage, sorted: those declared by hand, and those of the code."""
+def complete_deps(
+    stage: str, deps: Iterable[str], outs: Iterable[str] = (), root: Path = Path()
+) -> list[str]:
+    """Return the deps of a stage, sorted: those declared by hand, and those of the code.
+
+    Args:
+        stage: the name of its script.
+        deps: those declared.
+        outs: of the stage; a model among them is no dep.
+        root: of the project.
+    """
     files, packages = closure(f"stages.{stage}", root)
     found = {*with_folders(files, root), *(dep for dep in deps if not is_derived(dep))}
     if REGISTRY in files:
-        found |= {model_path(name).as_posix() for name in MODELS}
+        found |= {model_path(name).as_posix() for name in MODELS} - {*map(str, outs)}
     if packages & set(PINNED):
         found.add(CONSTRAINTS.as_posix())
     return sorted(found)
@@ -139,7 +148,7 @@ def main() -> None:
     changed = []
     with modify_yaml(str(PIPELINE)) as pipeline:
         for name, stage in pipeline["stages"].items():
-            deps = complete_deps(name, stage.get("deps", []))
+            deps = complete_deps(name, stage.get("deps", []), stage.get("outs", []))
             lists = {"deps": deps}
             if params := complete_params(stage.get("params", []), deps):
                 lists["params"] = params

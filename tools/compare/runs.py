@@ -226,12 +226,15 @@ def check_models(a: list[Run], b: list[Run], models: dict[str, tuple[str, str]])
 def depends_on_seed(model: str, settings: Settings) -> bool:
     """Tell whether a model may depend on a seed besides that of the split.
 
-    A model that has no section, such as a mixture, is composed of others, so it may.
+    A mixture depends on those of its components. A model that has no section, as a mixture of older
+    revisions, may depend on one.
 
     >>> depends_on_seed("bigram_count", {"bigram_count": {"smoothing": 1}})
     False
     """
-    return "seed" in settings.get(model, {"seed": None})
+    section = settings.get(model, {"seed": None})
+    components = section.get("components", [])
+    return "seed" in section or any(depends_on_seed(one, settings) for one in components)
 
 
 def check_runs(a: list[Run], b: list[Run], models: dict[str, tuple[str, str]]) -> None:

@@ -30,7 +30,6 @@ REFUSED = {  # sections and keys
     "find_learning_rate": NO_LOSS,
     "sample": NO_LOSS,
 }
-SEEDED = {"mixture": "mlp.seed"}  # of models that have no section
 MAX_NAME_LENGTH = 200  # of an experiment; git keeps it as a file
 BASE = "base"
 Axes = dict[str, list[str]]  # values as `-S` takes them, by parameter
@@ -196,7 +195,9 @@ def choose_seed(model: str, settings: Settings, seed_param: str | None, axes: Ax
     if seed_param is None:
         if not depends_on_seed(model, settings):
             return ""
-        seed_param = SEEDED.get(model, f"{model}.seed")
+        models = [model, *settings.get(model, {}).get("components", [])]
+        seeded = [one for one in models if "seed" in settings.get(one, {})]
+        seed_param = f"{seeded[0] if seeded else model}.seed"
     section, _, name = seed_param.partition(".")
     if name != "seed" or section in REFUSED or lookup(settings, seed_param) is None:
         known = ", ".join(f"{one}.seed" for one in MODELS if "seed" in settings.get(one, {}))
