@@ -377,9 +377,9 @@ def test_export_of_a_stale_model_says_so_and_leaves_git_as_it_is(project: Projec
     project.set_param("mlp.hidden", 300)
     before = project.changed()
     ran = project.call("tools.export", "mlp", "--format", "safetensors")
-    why = "stale: stage train_mlp changed since it ran: mlp.hidden was 200, is 300"
+    why = "stage train_mlp changed since it ran: mlp.hidden was 200, is 300"
     assert ran.returncode == 0
-    assert ran.stderr.startswith(f"export: {why}")
+    assert ran.stderr.startswith(f"export: stale: {why}")
     assert f"**Stale**: {why}" in (project.root / "export/mlp.safetensors.md").read_text()
     assert project.changed() == before
 

@@ -135,7 +135,7 @@ def card(
     parts = [
         f"# {model.name} as {read_as.title}",
         title,
-        f"**Stale**: {stale}" if stale else "",
+        f"**Stale**: {stale.removeprefix('stale: ')}" if stale else "",
         description if kind == "safetensors" else description.partition("\n\n")[0],
         "## Read it",
         f"{read_as.note}{arpa_notes(model, vocabulary) if kind == 'arpa' else ''}",
