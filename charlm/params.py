@@ -189,6 +189,7 @@ class Transformer(Section):
 
 class Mixture(Section):
     components: Annotated[list[str], Field(min_length=2)]
+    weights: Literal["constant", "per_position"]
 
     @model_validator(mode="after")
     def _no_component_twice(self) -> Self:

@@ -18,8 +18,9 @@ from charlm.data.examples import build_split_examples
 from charlm.data.tensors import write_tensors
 from charlm.data.vocabulary import read_vocabulary
 from charlm.models.base import context_size
+from charlm.models.mixture import POSITIONS, START
 from charlm.models.registry import check_component, load_models
-from charlm.scoring import score
+from charlm.scoring import Characters, score
 from charlm.tables import write_facts
 
 BISECTIONS = 30  # each halves the error of a weight
@@ -79,8 +80,23 @@ def fit(P: np.ndarray) -> np.ndarray:
     return weights
 
 
+def fit_positions(P: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Return the best weights for each position in a name; see `fit`.
+
+    Args:
+        P: (models, characters) float64, the probability of each character under each model.
+        positions: (characters,) int64, how many characters of its name come before each.
+
+    Returns:
+        (models, POSITIONS) float64.
+    """
+    group = np.minimum(positions, POSITIONS - 1)
+    return np.column_stack([fit(P[:, group == position]) for position in range(POSITIONS)])
+
+
 def main() -> None:
-    names = params.load().mixture.components
+    settings = params.load().mixture
+    names = settings.components
     for name in names:
         try:
             check_component(name)
@@ -88,20 +104,29 @@ def main() -> None:
             raise InputError(f"fit_mixture: mixture.components: {error}") from None
     vocabulary = read_vocabulary()
     components = load_models(len(vocabulary), tuple(names)).values()
-    texts = chain.from_iterable(iter_lines(split_path("dev")))
+    texts = [*chain.from_iterable(iter_lines(split_path("dev")))]
     size = context_size(components, longest=max(map(len, texts), default=0))
     examples = build_split_examples("dev", vocabulary, size)
     losses = [
         score(component, examples["contexts"], examples["targets"]).nll for component in components
     ]
-    weights = dict(zip(names, fit(np.exp(-np.stack(losses))).tolist(), strict=True))
+    P = np.exp(-np.stack(losses))
+    if settings.weights == "per_position":
+        fitted = fit_positions(P, Characters.of(texts).position)
+        tensors = {START: np.array(vocabulary.start)}
+    else:
+        fitted, tensors = fit(P), {}
+    weights = dict(zip(names, fitted, strict=True))
+    facts = {name: weight.mean().item() for name, weight in weights.items()}
 
     write_tensors(
-        model_path("mixture"), {name: np.array(weight) for name, weight in weights.items()}
+        model_path("mixture"),
+        tensors | {name: np.array(weight) for name, weight in weights.items()},
     )
-    write_facts(METRICS / "mixture.csv", weights)
-    shares = ", ".join(f"{weight:.3f} of {name}" for name, weight in weights.items())
-    print(f"fit_mixture: weights, fitted on dev: {shares}")
+    write_facts(METRICS / "mixture.csv", facts)
+    shares = ", ".join(f"{weight:.3f} of {name}" for name, weight in facts.items())
+    note = ", the mean over positions" if START in tensors else ""
+    print(f"fit_mixture: weights, fitted on dev{note}: {shares}")
 
 
 if __name__ == "__main__":

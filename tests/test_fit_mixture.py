@@ -3,10 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from charlm.core.errors import InputError
-from stages.fit_mixture import fit
-from tests.conftest import facts, run_stages
+from stages.fit_mixture import fit, fit_positions
+from tests.conftest import facts, losses, run_stages
 
 
 def fitted(*models: list[float]) -> list[float]:
@@ -39,6 +40,16 @@ def test_weights_are_the_best_of_a_grid():
     assert best.min() > 0.03
     assert fit(P).tolist() == pytest.approx(best.tolist(), abs=0.01)
     assert np.log(fit(P) @ P).sum() >= np.log(grid @ P).sum(axis=1).max()
+
+
+def test_weights_per_position_are_fitted_apart():
+    # at position 0 the first model is right twice of three times, at 9 and later never
+    first, second = [1, 1, 0, 0, 0], [0, 0, 1, 1, 1]
+    found = fit_positions(np.array([first, second], float), np.array([0, 0, 0, 9, 25]))
+    assert found.shape == (2, 10)
+    assert found[:, 0].tolist() == pytest.approx([2 / 3, 1 / 3], abs=1e-6)
+    assert found[:, 9].tolist() == pytest.approx([0, 1], abs=1e-6)
+    assert found[:, 5].tolist() == [0.5, 0.5]  # nothing to fit
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -84,6 +95,26 @@ def test_stage_mixes_the_models_of_its_parameter(tmp_path: Path, capsys: pytest.
     assert printed == "fit_mixture: weights, fitted on dev: " + ", ".join(
         f"{float(weights[name]):.3f} of {name}" for name in names
     )
+
+
+def test_stage_stores_weights_per_position(tmp_path: Path, capsys: pytest.CaptureFixture):
+    changes = CHANGES | {
+        "mixture.components": ["ngram_count", "bigram_count"],
+        "mixture.weights": "per_position",
+    }
+    run_stages(tmp_path, b"ab\nb\nba\nab\nabb\nb\n", changes, [*STAGES, "evaluate"])
+    tensors = safetensors.numpy.load_file(tmp_path / "data/models/mixture.safetensors")
+    assert tensors["ngram_count"].shape == (10,)
+    np.testing.assert_allclose(tensors["ngram_count"] + tensors["bigram_count"], 1)
+    share = tensors["ngram_count"].mean()
+    assert float(facts(tmp_path, "mixture")["ngram_count"]) == pytest.approx(share)
+    printed = capsys.readouterr().out
+    assert (
+        f"fit_mixture: weights, fitted on dev, the mean over positions: {share:.3f} of" in printed
+    )
+    # what is fitted on dev is at least as good there as each of its components
+    dev = losses(tmp_path)["dev"]
+    assert dev["mixture"] <= min(dev["ngram_count"], dev["bigram_count"]) + 1e-6
 
 
 def test_unknown_component_is_one_line(tmp_path: Path):

@@ -295,6 +295,22 @@ def test_mixture_has_the_longer_block_size_and_each_model_its_own():
         np.testing.assert_allclose(np.exp(mixture.logits(contexts)), P, rtol=1e-12)
 
 
+@pytest.mark.parametrize("start", [0, 2])
+def test_mixture_with_weights_per_position_by_hand(start: int):
+    W = np.float32([[1.0, 0.0, 2.0], [0.0, 2.0, 1.0], [3.0, 1.0, 0.0]])
+    first, second = BigramNeural({"W": W}, 3), BigramCount({"P": np.full((3, 3), 1 / 3)}, 3)
+    weight = np.array([0.1, 0.2, *[0.5] * 7, 0.9])
+    arrays = {"bigram_neural": weight, "bigram_count": 1 - weight, "start": np.array(start)}
+    mixture = Mixture(arrays, 3, first, second)
+    assert mixture.reads_whole_names
+    contexts = np.full((3, 13), start)
+    contexts[1, -1:], contexts[2, -12:] = 1, 1  # none, one and twelve symbols before
+    P = softmax(first.logits(contexts))
+    weights = np.array([[0.1], [0.2], [0.9]])
+    expected = weights * P + (1 - weights) / 3
+    np.testing.assert_allclose(np.exp(mixture.logits(contexts)), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
 def test_models_use_the_end_of_a_longer_context(dtype: type):
     W = np.arange(9, dtype=np.float32).reshape(3, 3)

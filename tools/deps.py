@@ -25,10 +25,7 @@ ENVIRONMENT = "environment"  # the section that says which versions are allowed
 REGISTRY = "charlm/models/registry.py"
 SAMPLING_STAGE = "sample"
 # modules of networks that are not in the default pipeline
-APART = {
-    "charlm/models/prefixes.py",
-    *(f"charlm/{folder}/{name}.py" for folder in ("models", "networks") for name in NETWORKS),
-}
+APART = {f"charlm/{folder}/{name}.py" for folder in ("models", "networks") for name in NETWORKS}
 
 
 def imports(source: str) -> set[str]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from charlm.data.tensors import Arrays
 from charlm.drawing.symbols import symbol_label
+from charlm.models.mixture import START
 from charlm.models.registry import model_class
 from charlm.sampling import default_max_length
 from tools.compare.runs import held_out
@@ -118,6 +119,8 @@ def pack_model(
     """
     if name not in FORMS:
         return None, "tools/report/models.js has no form of it"
+    if name == "mixture" and START in side.models[name]:
+        return None, "tools/report/models.js has no form of weights per position"
     if "k" in side.models[name]:
         return None, "tools/report/models.js has no form of add-k smoothing"
     components = []
