@@ -48,6 +48,7 @@ def sample_names(
     max_length: int,
     uniforms: Uniforms,
     prefix: str = "",
+    top_k: int | None = None,
 ) -> Samples:
     """Draw names, all unfinished ones by one more character per step.
 
@@ -59,6 +60,7 @@ def sample_names(
         max_length: a name with more characters is cut off, and ends in no space.
         uniforms: for all random draws.
         prefix: the beginning of each name.
+        top_k: as of `draw`.
 
     Returns:
         `count` names. One whose first symbol is the end is empty.
@@ -84,7 +86,8 @@ def sample_names(
     for position in range(max_drawn):
         # one random number per name, so that the draws of a name do not depend on the others
         uniform = uniforms.draw(count)[unfinished]
-        symbols = draw(model, contexts, uniform, temperature, vocabulary).astype(start.dtype)
+        symbols = draw(model, contexts, uniform, temperature, vocabulary, top_k)
+        symbols = symbols.astype(start.dtype)
         drawn[unfinished, position] = symbols
         continues = symbols != vocabulary.end
         lengths[unfinished[~continues]] = position
@@ -106,6 +109,7 @@ def draw(
     uniform: np.ndarray,
     temperature: float,
     vocabulary: "Vocabulary",
+    top_k: int | None = None,
 ) -> np.ndarray:
     """Draw the next symbol after each context; a context that occurs often is computed once.
 
@@ -115,6 +119,8 @@ def draw(
         uniform: (rows,) float64, uniform on [0, 1).
         temperature: divides the logits.
         vocabulary: the symbols; a start that is not also the end is never drawn.
+        top_k: draw only from so many of the most probable symbols, and those as probable as the
+            last of them; 1 to the number of symbols. None: from all.
 
     Returns:
         (rows,) int64.
@@ -126,6 +132,8 @@ def draw(
         logits = model.logits(unique).astype(np.float64)
         if vocabulary.start != vocabulary.end:
             logits[:, vocabulary.start] = -np.inf
+        if top_k is not None:
+            logits[logits < np.partition(logits, -top_k, axis=1)[:, -top_k, None]] = -np.inf
         # relative to the largest logit, so that no temperature makes one infinite
         logits -= logits.max(axis=1, keepdims=True)
         with np.errstate(over="ignore"):  # of what is far less probable: minus infinity

@@ -41,9 +41,10 @@ def draw(
     temperature: float = 1.0,
     max_length: int = 30,
     vocabulary: Vocabulary = VOCABULARY,
+    top_k: int | None = None,
 ) -> list[str]:
-    uniforms = Uniforms(seed)
-    return sample_names(model, vocabulary, count, temperature, max_length, uniforms, prefix).names
+    how = (count, temperature, max_length, Uniforms(seed), prefix, top_k)
+    return sample_names(model, vocabulary, *how).names
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2147483647, 2**32 + 5])
@@ -175,6 +176,30 @@ def test_name_may_be_empty():
 def test_low_temperature_takes_the_most_probable(temperature: float):
     model = neural([0.0, 1.0, 1.1], [0.0, 5.0, 0.0], [3.0, 2.0, 1.0])
     assert draw(model, count=3, temperature=temperature) == ["b", "b", "b"]
+
+
+def test_only_the_most_probable_symbols_are_drawn():
+    # b is the most probable symbol, with e / (1 + e) = 0.731 of two; the end is the third
+    model = neural(*[[0.0, 1.0, 2.0]] * 3)
+    assert draw(model, count=3, max_length=2, top_k=1) == ["bb"] * 3
+    names = draw(model, count=4000, max_length=1, top_k=2)
+    assert set(names) == {"a", "b"}
+    assert abs(names.count("b") / 4000 - 0.731) < 4 * math.sqrt(0.731 * 0.269 / 4000)
+    assert draw(model, count=100, top_k=3) == draw(model, count=100)
+    # at a high temperature both are as probable, and the third is still left out
+    assert set(draw(model, count=100, max_length=1, top_k=2, temperature=1e6)) == {"a", "b"}
+
+
+def test_symbols_as_probable_as_the_last_are_drawn_too():
+    names = draw(neural(*[[0.0, 1.0, 1.0]] * 3), count=100, max_length=1, top_k=1)
+    assert set(names) == {"a", "b"}
+
+
+def test_impossible_symbols_stay_impossible_among_the_most_probable():
+    assert set(draw(count=50, max_length=1, top_k=2)) == {"a"}
+    vocabulary = Vocabulary.of(["<START>", "<END>", "a"])
+    start = BigramNeural({"W": np.float32([[9, 1, 2]] * 3)}, 3)
+    assert draw(start, count=3, max_length=2, vocabulary=vocabulary, top_k=1) == ["aa"] * 3
 
 
 def test_high_temperature_is_close_to_uniform_among_what_is_possible():

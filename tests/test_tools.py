@@ -257,6 +257,32 @@ def test_new_leaves_out_training_names_and_says_when_there_are_no_others(trained
         generate.draw(UNIFORM, VOCABULARY, settings, 1, "", {"", "a", "b"})
 
 
+def test_groups_are_names_of_train_of_dev_alone_and_new_ones():
+    names = ["ab", "b", "", "ba", "ab"]
+    assert generate.grouped(names, train=["ab", "b"], dev=["ba", "b"]) == (
+        "in train (3):\nab\nb\nab\n\nin dev only (1):\nba\n\nnew (1):\n"
+    )
+    assert generate.grouped([], [], []) == "in train (0):\n\nin dev only (0):\n\nnew (0):"
+
+
+def test_top_k_and_groups_as_typed(trained: Path):
+    # after each symbol b is the most probable one, then a
+    W = np.float32([[0, 1, 2]] * 3)
+    tensors.write_tensors(trained / "data/models/bigram_neural.safetensors", {"W": W})
+    storage.write_lines(trained / "data/splits/dev.txt", ["bb", "ab"])
+    arguments = ("tools.generate", "--model", "bigram_neural", "-n", "50", "--max-length", "2")
+    assert run(trained, *arguments, "--top-k", "1").stdout.split() == ["bb"] * 50
+    printed = run(trained, *arguments, "--top-k", "2", "--groups").stdout
+    groups = [block.split("\n") for block in printed.removesuffix("\n").split("\n\n")]
+    counts = [len(group) - 1 for group in groups]
+    titles = ("in train", "in dev only", "new")
+    assert [group[0] for group in groups] == [
+        f"{title} ({count}):" for title, count in zip(titles, counts, strict=True)
+    ]
+    assert sum(counts) == 50
+    assert [set(group[1:]) for group in groups] == [{"ab"}, {"bb"}, {"aa", "ba"}]
+
+
 def test_new_prints_no_empty_name(trained: Path):
     # under the MLP a third of the names end at once, and no training name is empty
     arguments = ("tools.generate", "--model", "mlp", "-n", "50")
@@ -309,6 +335,8 @@ def test_score_mends_names_as_lists_are_mended(trained: Path):
             1,
             "--prefix: at most 3 characters are allowed; found 'abab'",
         ),
+        (["--top-k", "0"], 1, "--top-k: 1 to 3 symbols are allowed; found 0"),
+        (["--top-k", "4"], 1, "--top-k: 1 to 3 symbols are allowed; found 4"),
         (["-n", "0"], 2, "count: Input should be greater than or equal to 1; found 0"),
         (["--temperature", "nan"], 2, "temperature: Input should be a finite number; found nan"),
         (["--seed", "-1"], 2, "seed: Input should be greater than or equal to 0; found -1"),

@@ -1,6 +1,7 @@
 """Draw names from a trained model, optionally with a given beginning.
 
 python -m tools.generate --model mlp -n 20 --prefix mar --temperature 0.8 --seed 1
+python -m tools.generate -n 50 --top-k 5 --groups      names of train, of dev alone, new ones
 python -m tools.generate --model wrong_axis --max-length 200   what a forgotten keepdim does
 """
 
@@ -67,6 +68,7 @@ def draw(
     max_length: int,
     prefix: str,
     excluded: set[str],
+    top_k: int | None = None,
 ) -> list[str]:
     """Draw names until enough of them are not excluded.
 
@@ -77,13 +79,14 @@ def draw(
         max_length: characters, at most.
         prefix: how each name begins.
         excluded: names to leave out.
+        top_k: of how many most probable symbols each is drawn, all if None.
 
     Raises:
         InputError: too few names are new, or no name can begin with the prefix.
     """
     if len(prefix) > max_length:
         raise InputError(f"--prefix: at most {max_length} characters are allowed; found {prefix!r}")
-    how = (settings.count, settings.temperature, max_length, Uniforms(settings.seed), prefix)
+    how = (settings.count, settings.temperature, max_length, Uniforms(settings.seed), prefix, top_k)
     names: list[str] = []
     for _ in range(MAX_ROUNDS):
         try:
@@ -95,6 +98,21 @@ def draw(
             return names[: settings.count]
     found = f"only {len(names)} of {settings.count * MAX_ROUNDS} names drawn are new"
     raise InputError(f"--new: {found}; draw fewer names, or raise --temperature")
+
+
+def grouped(names: list[str], train: list[str], dev: list[str]) -> str:
+    """Return names in lines, in groups by where they occur.
+
+    >>> grouped(["ava", "zu", "mia"], train=["ava"], dev=["ava", "mia"])
+    'in train (1):\\nava\\n\\nin dev only (1):\\nmia\\n\\nnew (1):\\nzu'
+    """
+    in_train, in_dev = set(train), set(dev)
+    groups: dict[str, list[str]] = {"in train": [], "in dev only": [], "new": []}
+    for name in names:
+        group = "in train" if name in in_train else "in dev only" if name in in_dev else "new"
+        groups[group].append(name)
+    blocks = [[f"{group} ({len(found):,}):", *found] for group, found in groups.items()]
+    return "\n\n".join("\n".join(block) for block in blocks)
 
 
 def main() -> None:
@@ -109,6 +127,8 @@ def main() -> None:
         help="characters, then a cut: twice the longest training name, at least 30",
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--top-k", type=int, help="draw from the K most probable symbols only")
+    parser.add_argument("--groups", action="store_true", help="list names in train, in dev, new")
     parser.add_argument("--new", action="store_true", help="leave out training names")
     arguments = vars(parser.parse_args())
     try:
@@ -117,6 +137,9 @@ def main() -> None:
         parser.error(params.explain(error))
 
     vocabulary = read_vocabulary()
+    top_k = arguments["top_k"]
+    if top_k is not None and not 1 <= top_k <= len(vocabulary):
+        raise InputError(f"--top-k: 1 to {len(vocabulary)} symbols are allowed; found {top_k}")
     train = read_names(split_path("train"))
     excluded = {"", *train} if arguments["new"] else set()
     if arguments["model"] == WRONG_AXIS:
@@ -125,8 +148,11 @@ def main() -> None:
         model = load(arguments["model"], len(vocabulary))
     prefix = unicodedata.normalize("NFC", arguments["prefix"])
     max_length = settings.max_length or max(default_max_length(train), len(prefix) + 1)
-    names = draw(model, vocabulary, settings, max_length, prefix, excluded)
-    print("\n".join(names))
+    names = draw(model, vocabulary, settings, max_length, prefix, excluded, top_k)
+    if arguments["groups"]:
+        print(grouped(names, train, read_names(split_path("dev"))))
+    else:
+        print("\n".join(names))
     if hint := other_case_hint(prefix, train):
         print(f"generate: {hint}", file=sys.stderr)
     if arguments["model"] in MODELS:
