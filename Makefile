@@ -10,6 +10,7 @@ CREATED := .venv/.created-by-make
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 INSTALLED_CLUSTER := .venv/.installed-cluster
+INSTALLED_LABS := .venv/.installed-labs
 PINS := constraints.txt constraints-dev.txt
 JAVASCRIPT := tools/report/models.js tools/report/page.js
 INSTALL = .venv/bin/python -m pip install --quiet $(addprefix --constraint ,$(PINS))
@@ -39,7 +40,7 @@ endif
 # git stops at every merge of dvc.lock (.gitattributes).
 MERGED := dvc.lock: this run has replaced what git could not merge; run \`git add dvc.lock metrics plots\` and then what \`git status\` names
 
-.PHONY: repro gru transformer report check test test-faults mutants verify deps tables bench bench-scale bench-sweeps sweep rebuild
+.PHONY: repro gru transformer report labs labs-open check test test-faults mutants verify deps tables bench bench-scale bench-sweeps sweep rebuild
 repro: $(INSTALLED)
 	@trap 'exit 130' INT; $(RUN) dvc repro || $(RUN) tools.rescue
 	@test -z "$$(git ls-files --unmerged dvc.lock)" || echo "$(MERGED)"
@@ -52,6 +53,14 @@ gru transformer: $(INSTALLED)
 # One page to look at and to play with: report/index.html.
 report: $(INSTALLED)
 	@$(RUN) tools.report
+
+# Runs the labs and writes their notebooks; fails if they print something else than the committed ones.
+labs: repro $(INSTALLED_LABS)
+	@$(RUN) labs
+
+# The labs in a browser, to work through.
+labs-open: $(INSTALLED_LABS)
+	@$(RUN) jupyter lab labs/1_bigrams.ipynb
 
 # Format, lint, types, JavaScript, workflow files.
 check: $(INSTALLED_DEV)
@@ -129,8 +138,12 @@ $(INSTALLED_DEV): $(INSTALLED)
 $(INSTALLED_CLUSTER): $(INSTALLED) constraints-cluster.txt
 	$(INSTALL) --constraint constraints-cluster.txt '.[cluster]'
 	@touch $@
+
+$(INSTALLED_LABS): $(INSTALLED) constraints-labs.txt
+	$(INSTALL) --constraint constraints-labs.txt '.[labs]'
+	@touch $@
 else
-CHECKED := $(INSTALLED) $(addprefix $(INSTALLED)-,report test dev cluster)
+CHECKED := $(INSTALLED) $(addprefix $(INSTALLED)-,report test dev cluster labs)
 report: $(INSTALLED)-report
 test test-faults: $(INSTALLED)-test
 .PHONY: $(CHECKED)

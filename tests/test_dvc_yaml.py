@@ -255,6 +255,7 @@ def test_a_new_tool_reruns_no_stage():
             + extras["optional-dependencies"]["kenlm"],
             "report": extras["optional-dependencies"]["report"],
             "cluster": extras["optional-dependencies"]["cluster"],
+            "labs": extras["optional-dependencies"]["labs"],
         }.items()
     }
     assert required["results"] <= pinned("constraints.txt")
@@ -262,16 +263,17 @@ def test_a_new_tool_reruns_no_stage():
     assert required["readers"] <= pinned("constraints-dev.txt")
     assert required["report"] <= pinned("constraints.txt") | pinned("constraints-dev.txt")
     assert required["cluster"] <= pinned("constraints-cluster.txt")
-    for other in ("constraints-dev.txt", "constraints-cluster.txt"):
+    assert required["labs"] <= pinned("constraints-labs.txt")
+    others = {f"constraints-{name}.txt" for name in ("dev", "cluster", "labs")}
+    for other in others:
         assert not pinned("constraints.txt") & pinned(other)
     for stage in STAGES.values():
-        unrelated = {"constraints-dev.txt", "constraints-cluster.txt", "pyproject.toml"}
-        assert not unrelated & set(stage["deps"])
+        assert not {*others, "pyproject.toml"} & set(stage["deps"])
 
 
 def test_lowest_version_of_each_package_is_the_one_that_is_tested():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    files = ("constraints.txt", "constraints-dev.txt", "constraints-cluster.txt")
+    files = ("constraints.txt", *(f"constraints-{name}.txt" for name in ("dev", "cluster", "labs")))
     pins = dict(line.split("==") for name in files for line in (ROOT / name).read_text().split())
     pins = {canonicalize_name(name): version for name, version in pins.items()}
     for line in chain(project["dependencies"], *project["optional-dependencies"].values()):

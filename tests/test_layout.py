@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "tools": ("charlm",),
     "audit": ("tools", "charlm"),
     "benchmarks": ("tools", "charlm"),
+    "labs": ("tools", "charlm"),
 }
 SOURCES = {
     path.relative_to(ROOT).as_posix(): path

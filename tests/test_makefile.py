@@ -32,16 +32,18 @@ report = ["Jinja2"]
 test = ["pytest"]
 dev = ["ruff"]
 cluster = ["distributed"]
+labs = ["nbclient"]
 """
 PINS = {
     "constraints.txt": "dvc==3.67.1\npybabynames==1.0.0\nJinja2==3.1.6\n",
     "constraints-dev.txt": "pytest==9.2.0\nruff==0.17.6\n",
     "constraints-cluster.txt": "distributed==2026.8.0\n",
+    "constraints-labs.txt": "nbclient==0.11.0\n",
 }
 INSTALL = (
     "make does not install into an environment that it did not create, so run: uv pip install "
     "--python .venv/bin/python -c constraints-cluster.txt -c constraints-dev.txt "
-    "-c constraints.txt '.[embedded,export,report,test%s]'"
+    "-c constraints-labs.txt -c constraints.txt '.[embedded,export,report,test%s]'"
 )
 is_link = pytest.mark.parametrize("is_link", [True, False], ids=["link", "folder"])
 
@@ -226,6 +228,7 @@ def test_foreign_environment_without_the_packages_is_left_as_it_is(small: Path, 
         ("test", "pytest 9.2.0", ""),
         ("check", "ruff 0.17.6", ",dev"),
         ("bench-sweeps", "distributed 2026.8.0", ",cluster"),
+        ("labs-open", "nbclient 0.11.0", ",labs"),
         (".venv/.installed-dev", "ruff 0.17.6", ",dev"),
     ],
 )
