@@ -1,12 +1,24 @@
 """The labs: each notebook is its script with outputs, and the solutions pass their checks."""
 
+import contextlib
+import io
 import json
+import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from charlm.core import storage
+from charlm.data import tensors
+from charlm.data.examples import bigram_counts, build_examples
+from charlm.data.vocabulary import Vocabulary
 from labs import __main__ as program
 from labs import support
+from stages.train_bigram_count import normalise
 from tests.conftest import ROOT
 
 LABS = sorted(path.stem for path in ROOT.glob("labs/[0-9]*.py"))
@@ -125,3 +137,167 @@ def test_lab_without_data_ends_with_the_command_that_makes_it(
         SystemExit, match=r"^1_bigrams: data/names.txt: not found; run `dvc repro` "
     ):
         support.load("1_bigrams")
+
+
+FIVE_NAMES = ["emma", "olivia", "ava", "isabella", "sophia"]  # 32 examples
+# what people get wrong, by lab and exercise; every exercise has at least one
+MISTAKES = {
+    ("1_bigrams", 1): ["begins_with_a = P[1, 0].item()  # ends"],
+    ("1_bigrams", 2): [
+        "my_softmax = lambda logits: logits.exp() / logits.exp().sum(dim=0, keepdim=True)",
+        "my_softmax = lambda logits: logits.exp() / logits.exp().sum(dim=1, keepdim=True)",
+        "my_softmax = lambda logits: logits.exp() / logits.exp().sum(dim=1)",
+    ],
+    ("1_bigrams", 3): [
+        """
+W_free = W_start.clone().requires_grad_()
+for _ in range(2):  # and the gradient not zeroed
+    F.cross_entropy(W_free[x_emma], y_emma).backward()
+my_gradient = W_free.grad
+"""
+    ],
+    ("1_bigrams", 4): [
+        """
+trigram_loss_of_two_dots = trigram_loss
+def trigram_loss(counted, scored, k):
+    one_dot = lambda names: torch.tensor(
+        [[stoi[c] for c in t[i : i + 3]] for n in names for t in [f".{n}."] for i in range(len(n))]
+    ).T
+    N3 = torch.full((len(itos),) * 3, float(k))
+    N3.index_put_(tuple(one_dot(counted)), torch.tensor(1.0), accumulate=True)
+    P3 = N3 / N3.sum(dim=2, keepdim=True)
+    return -P3[tuple(one_dot(scored))].log().mean().item()
+""",
+        "solved = trigram_loss\ntrigram_loss = lambda counted, scored, k: solved(scored, scored, k)",
+    ],
+    ("1_bigrams", 5): [
+        "my_parts = [names[:4], names[4:], []]",
+        "my_parts = [names[:4], names[4:]]",
+        "my_parts = [names[1:], names[:1], names[:1]]  # one name in two parts",
+        "my_parts = [names[:3], names[3:4], names[4:]]  # not 80 %",
+    ],
+    ("1_bigrams", 6): [
+        """
+k = min((0.001, 0.01, 0.1, 1), key=lambda k: trigram_loss(lab.train, lab.train, k))
+my_choice = (k, *(trigram_loss(lab.train, part, k) for part in (lab.train, lab.dev, lab.test)))
+""",
+        "my_choice = (10, 2.19, 2.22, 2.22)",
+    ],
+    ("1_bigrams", 7): [
+        "my_logits = lambda W, x: W[:, x]",
+        "my_logits = lambda W, x: F.one_hot(x, num_classes=len(W)).float() @ W",
+    ],
+    ("1_bigrams", 8): [
+        "my_loss = lambda W, x, y: F.cross_entropy(F.softmax(W[x], dim=1), y)",
+        "my_loss = lambda W, x, y: F.cross_entropy(W[x], y, reduction='sum')",
+        "my_loss = lambda W, x, y: -F.softmax(W[x], dim=1)[range(len(y)), y].log().mean()",
+    ],
+    ("1_bigrams", 9): [
+        # the names reversed, the table not
+        "loss_backwards = -P[tuple(to_pairs([name[::-1] for name in names]))].log().mean().item()"
+    ],
+}
+
+
+def write_project(root: Path) -> None:
+    """Write what a lab reads, for five names."""
+    shutil.copy(ROOT / "params.yaml", root)
+    for folder in ("labs", "metrics/nll", "plots"):
+        (root / folder).mkdir(parents=True)
+    for path in (support.SETTINGS, "metrics/nll/dev.json", "plots/bigram_neural.csv"):
+        shutil.copy(ROOT / path, root / path)
+    symbols = [".", *sorted(set("".join(FIVE_NAMES)))]
+    storage.write_json(root / "data/vocabulary.json", symbols)
+    splits = {"names": FIVE_NAMES, "splits/train": FIVE_NAMES[:3]}
+    for path, names in (splits | {"splits/dev": ["sophia"], "splits/test": ["isabella"]}).items():
+        storage.write_lines(root / f"data/{path}.txt", names)
+    examples = build_examples(FIVE_NAMES[:3], Vocabulary.of(symbols), 1)
+    P = normalise(bigram_counts(examples, len(symbols)), smoothing=1)
+    tensors.write_tensors(root / "data/models/bigram_count.safetensors", {"P": P})
+    W = np.zeros(P.shape, np.float32)
+    tensors.write_tensors(root / "data/models/bigram_neural.safetensors", {"W": W})
+
+
+def run_cell(code: str, namespace: dict[str, Any]) -> str:
+    """Run the code of a cell; return what it prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, namespace)
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module", params=LABS)
+def session(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A lab that has run on five names up to its exercises, and the variables that it leaves."""
+    root, lab = tmp_path_factory.mktemp("lab"), request.param
+    write_project(root)
+    _, *cells = [code for code in before_exercises(lab) if code]
+    namespace: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(root)
+        monkeypatch.setattr(support, "run", lambda command: None)
+        printed = [run_cell(code, namespace) for code in cells]
+        assert "do not apply: the list of names changed since" in "".join(printed)
+        yield lab, namespace
+
+
+def before_exercises(lab: str) -> list[str]:
+    cells = read_script(lab)
+    first = next(i for i, (_, text) in enumerate(cells) if text.startswith("## Exercises"))
+    return [text for kind, text in cells[:first] if kind == "code"]
+
+
+def exercises(lab: str) -> list[tuple[str, str, str, str]]:
+    """Return question, cell to try in, check and code of the solution of each exercise."""
+    cells = [text for _, text in read_script(lab)]
+    first = [i for i, text in enumerate(cells) if text.startswith("### Exercise ")]
+    found = []
+    for question, attempt, check, solution in (cells[i : i + 4] for i in first):
+        (code,) = re.findall("```python\n(.*?)```", solution, re.DOTALL)
+        found.append((question, attempt, check, code))
+    return found
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_first_cell_finds_the_root(lab: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    first = before_exercises(lab)[0]
+    assert len(first.splitlines()) <= 4
+    (tmp_path / "labs").mkdir()
+    (tmp_path / "dvc.yaml").touch()
+    for folder in (tmp_path, tmp_path / "labs"):
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr("sys.path", [])
+        namespace: dict[str, Any] = {}
+        run_cell(first, namespace)
+        assert namespace["sys"].path == [str(tmp_path.resolve())]
+        assert Path.cwd() == tmp_path.resolve()
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_every_exercise_says_what_to_expect_and_which_command_does_it(lab: str):
+    cells = [text for _, text in read_script(lab)]
+    solutions = [text for text in cells if text.startswith("<details><summary>Solution</summary>")]
+    asked = exercises(lab)
+    assert len(solutions) == len(asked) == sum(key[0] == lab for key in MISTAKES)
+    assert all("\nExpected: " in question for question, *_ in asked)
+    assert all(re.search("`(dvc|python -m|rev) ", text) for text in solutions)
+
+
+def test_checks_accept_the_solutions_and_refuse_no_answer_and_mistakes(
+    session: tuple[str, dict[str, Any]],
+):
+    lab, namespace = session
+    asked = exercises(lab)
+    for _, attempt, check, solution in asked:
+        run_cell(attempt, namespace)
+        assert run_cell(check, namespace).startswith("No answer yet: ")
+        run_cell(solution, namespace)
+        assert run_cell(check, namespace).startswith("Right: ")
+    for number, (_, attempt, check, solution) in enumerate(asked, start=1):
+        for mistake in MISTAKES[lab, number]:
+            run_cell(mistake, namespace)
+            assert run_cell(check, namespace).startswith("Not yet: "), mistake
+            run_cell(attempt, namespace)
+            run_cell(solution, namespace)
