@@ -23,6 +23,7 @@ from benchmarks.processes import (
     run_stage,
     seconds_per_step,
     summarise_pairs,
+    time_main,
     time_notebooks,
     time_project,
     write_params,
@@ -75,8 +76,7 @@ Pairs = list[tuple[float, float]]  # seconds of the project and of the other sid
 def train(stage: str, changes: dict[str, dict[str, Any]], folder: Path) -> float:
     """Time a training after its imports, in a new folder."""
     prepare(folder, changes)
-    imports = run_stage(stage, folder, imports_only=True).seconds
-    return run_stage(stage, folder).seconds - imports
+    return time_main(stage, folder)
 
 
 def prepare(folder: Path, changes: dict[str, dict[str, Any]]) -> Path:

@@ -23,6 +23,13 @@ import pathlib, runpy, sys
 runpy.run_module(sys.argv[1], run_name=sys.argv[2])
 print(pathlib.Path({PEAK_MEMORY!r}).read_text().partition("VmHWM:")[2].split()[0])
 """
+TIME_MAIN = """
+import importlib, sys, time
+stage = importlib.import_module(f"stages.{sys.argv[1]}")
+start = time.perf_counter()
+stage.main()
+print(time.perf_counter() - start)
+"""
 
 
 class Run(NamedTuple):
@@ -71,6 +78,12 @@ def run_stage(stage: str, folder: Path, imports_only: bool = False, before: str 
     printed = run(*command, folder=folder, PYTHONPATH=str(ROOT))
     megabytes = int(printed.split()[-1]) / 1024
     return Run(time.perf_counter() - start, megabytes, cpu_of_children() - cpu)
+
+
+def time_main(stage: str, folder: Path) -> float:
+    """Run a stage in a separate process; return the seconds that it takes after its imports."""
+    printed = run(sys.executable, "-c", TIME_MAIN, stage, folder=folder, PYTHONPATH=str(ROOT))
+    return float(printed.split()[-1])
 
 
 def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
