@@ -157,6 +157,7 @@ class Mlp(Section):
 class Gru(Section):
     seed: Seed
     ensemble: Annotated[Int, Field(ge=1, le=100)]
+    unique: bool
     hidden: Size
     dropout: Annotated[Number, Field(ge=0, lt=1)]
     output_dropout: Annotated[Number, Field(ge=0, lt=1)]

@@ -108,7 +108,8 @@ def train(
 def main() -> None:
     settings = params.required(params.load().gru, "gru")
     vocabulary = read_vocabulary()
-    examples, dev = (PrefixExamples.read(split, vocabulary) for split in ("train", "dev"))
+    examples = PrefixExamples.read("train", vocabulary, settings.unique)
+    dev = PrefixExamples.read("dev", vocabulary)
     parameters = count_parameters(len(vocabulary), settings.hidden)
     at_once = max(settings.batch_size, MEASURED_NAMES) * examples.tree.paths.shape[1]
     check_network_memory(

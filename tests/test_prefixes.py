@@ -1,16 +1,19 @@
 """Prefixes of names, and a model that reads names from their beginning."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from charlm.core.errors import InputError
+from charlm.core.storage import split_path, write_lines
 from charlm.data.examples import build_examples
 from charlm.data.vocabulary import Vocabulary
 from charlm.models.base import Model, Shapes, context_size
 from charlm.models.bigram_count import BigramCount
 from charlm.models.mixture import Mixture
-from charlm.models.prefixes import PrefixTree, names_of_contexts, pad_names
+from charlm.models.prefixes import PrefixExamples, PrefixTree, names_of_contexts, pad_names
 from charlm.sampling import Uniforms, sample_names
 from charlm.scoring import score
 from stages.evaluate import Names, evaluate_split
@@ -112,7 +115,8 @@ def test_whole_names_are_scored_and_sampled(vocabulary: Vocabulary):
 
 def test_whole_names_beside_models_of_a_few_symbols_are_evaluated():
     counted = BigramCount({"P": np.full((3, 3), 1 / 3)}, 3)
-    mixture = Mixture({"weight": np.array(0.5)}, 3, first_again(ONE), counted)
+    weights = {"first_again": np.array(0.5), "bigram_count": np.array(0.5)}
+    mixture = Mixture(weights, 3, first_again(ONE), counted)
     models = {"first_again": first_again(ONE), "bigram_count": counted, "mixture": mixture}
     names = Names.of(lambda: [["aaa"], ["bb"]], lambda: [["b"]])
     columns, _, metrics = evaluate_split("dev", names, models, ONE)
@@ -134,3 +138,25 @@ def test_tools_show_the_name_so_far():
     prediction = next_tool.predict("ba", first_again(TWO), TWO)
     assert TWO.decode(prediction.context) == "<START>ba"
     assert prediction.P.tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(("unique", "first"), [(False, [2 / 3, 1 / 3]), (True, [1 / 2, 1 / 2])])
+def test_examples_of_names_by_hand(
+    unique: bool, first: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_lines(split_path("train"), ["ab", "b", "ab"])
+    examples = PrefixExamples.read("train", ONE, unique)
+    assert examples.names == (2 if unique else 3)
+    # "", a, b, ab: what follows each
+    expected = [[0, *first], [0, 0, 1], [1, 0, 0], [1, 0, 0]]
+    found = examples.shares.dense(np.arange(4))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_examples_of_a_damaged_file_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write_lines(split_path("train"), ["ab", "c"])
+    with pytest.raises(InputError, match=r"^data/splits/train\.txt: 'c' is not among the charact"):
+        PrefixExamples.read("train", ONE)

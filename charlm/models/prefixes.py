@@ -88,14 +88,20 @@ class PrefixExamples(NamedTuple):
     shares: SparseTable  # (prefixes, symbols) float32: each row sums to 1
 
     @classmethod
-    def read(cls, split: str, vocabulary: Vocabulary) -> Self:
+    def read(cls, split: str, vocabulary: Vocabulary, unique: bool = False) -> Self:
         """Read the names of a split.
+
+        Args:
+            split: its name.
+            vocabulary: of the names.
+            unique: whether to take each name once.
 
         Raises:
             InputError: the file of names is missing or damaged.
         """
         path = split_path(split)
         names = [*chain.from_iterable(iter_lines(path))]
+        names = [*dict.fromkeys(names)] if unique else names
         try:
             padded, lengths = pad_names(names, vocabulary)
         except ValueError as error:
