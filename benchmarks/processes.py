@@ -70,12 +70,18 @@ def run(*command: str, folder: Path, **variables: str) -> str:
     ).stdout
 
 
-def run_stage(stage: str, folder: Path, imports_only: bool = False, before: str = "") -> Run:
-    """Run a stage in a separate process, or only its imports, after the code `before`."""
+def run_stage(
+    stage: str, folder: Path, imports_only: bool = False, before: str = "", root: Path = ROOT
+) -> Run:
+    """Run a stage in a separate process, or only its imports, after the code `before`.
+
+    Args:
+        root: of the project whose stage it is.
+    """
     run_name = "imported" if imports_only else "__main__"
     command = (sys.executable, "-c", before + RUN_MODULE, f"stages.{stage}", run_name)
     start, cpu = time.perf_counter(), cpu_of_children()
-    printed = run(*command, folder=folder, PYTHONPATH=str(ROOT))
+    printed = run(*command, folder=folder, PYTHONPATH=str(root))
     megabytes = int(printed.split()[-1]) / 1024
     return Run(time.perf_counter() - start, megabytes, cpu_of_children() - cpu)
 
