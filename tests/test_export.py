@@ -397,7 +397,7 @@ NO_ARPA = (
 )
 NO_MIXTURE = (
     "mixture is an average of other models: export these, and average their probabilities with "
-    "the weight of metrics/mixture.csv"
+    "the weights of metrics/mixture.csv"
 )
 
 
