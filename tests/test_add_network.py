@@ -147,6 +147,15 @@ def test_tools_know_added_networks(with_networks: Project):
     assert "gru → transformer" in with_networks.run(sys.executable, *compare).stdout
 
 
+def test_added_networks_can_be_exported(with_networks: Project):
+    pytest.importorskip("onnx", reason="needs the extra `export`")
+    for name in NETWORKS:
+        with_networks.run(sys.executable, "-m", "tools.export", name, "--format", "onnx")
+        card = (with_networks.root / f"export/{name}.onnx.md").read_text()
+        assert "it reads names from their beginning" in card
+        assert "\n| dev " in card
+
+
 def test_adding_twice_changes_nothing_and_discarding_leaves_nothing(with_networks: Project):
     before = with_networks.run("git", "diff").stdout
     again = with_networks.run(sys.executable, "-m", "tools.add_network", "gru").stdout

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -14,18 +15,21 @@ import yaml
 from safetensors import safe_open
 
 from charlm.core import storage
-from charlm.data.tensors import write_tensors
+from charlm.data.examples import build_examples
+from charlm.data.tensors import Arrays, write_tensors
 from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.base import Model
 from charlm.models.bigram_neural import BigramNeural
+from charlm.models.gru import GRU
 from charlm.models.ngram_count import NgramCount
 from charlm.models.registry import MODELS, NETWORKS, load_models
+from charlm.models.transformer import Transformer
 from charlm.names import read_names
 from tests.conftest import Project, no_room, posix, run_stages, table, write_inputs
 from tests.test_models import ngram_arrays, random_mlp, write_models
 from tools.export.__main__ import safetensors_file
 from tools.export.arpa import Tokens, arpa_file
-from tools.export.graphs import ONNX_MODELS, onnx_file
+from tools.export.graphs import onnx_file
 from tools.score import score, total_nll
 
 P = np.array([[0.0, 0.5, 0.5], [0.0, 0.0, 1.0], [0.75, 0.25, 0.0]])
@@ -238,19 +242,86 @@ def test_onnxruntime_computes_the_same_log_probabilities(model: Model):
     assert none.shape == (0, 3)
 
 
-def test_onnx_names_symbols_and_versions_in_the_same_bytes_each_time():
+def random_arrays(std: float, shapes: dict[str, tuple[int, ...]]) -> Arrays:
+    generator = np.random.default_rng(1)
+    return {
+        key: generator.normal(0, std, shape).astype(np.float32) for key, shape in shapes.items()
+    }
+
+
+def random_gru(vocabulary: Vocabulary, networks: int) -> GRU:
+    symbols, hidden = len(vocabulary), 5
+    shapes = {"X": (symbols, 3 * hidden), "U": (hidden, 3 * hidden), "b": (3 * hidden,)}
+    shapes |= {"W": (hidden, symbols), "c": (symbols,)}
+    arrays = random_arrays(1, {key: (networks, *shape) for key, shape in shapes.items()})
+    return GRU(arrays | {"start": np.array(vocabulary.start)}, symbols)
+
+
+def random_transformer(vocabulary: Vocabulary) -> Transformer:
+    d, blocks, heads = 12, 2, 3
+    shapes = {"C": (len(vocabulary), d), "g": (d,), "W": (d, len(vocabulary))}
+    shapes |= {"c": (len(vocabulary),)}
+    for n in range(1, blocks + 1):
+        shapes |= {f"g{n}": (d,), f"A{n}": (d, 3 * d), f"P{n}": (d, d), f"h{n}": (d,)}
+        shapes |= {f"W{n}": (d, 4 * d), f"b{n}": (4 * d,), f"V{n}": (4 * d, d), f"c{n}": (d,)}
+    numbers = {"heads": np.array(heads), "start": np.array(vocabulary.start)}
+    return Transformer(random_arrays(0.8, shapes) | numbers, len(vocabulary))
+
+
+WHOLE_NAMES = {
+    "gru": lambda vocabulary: random_gru(vocabulary, 1),
+    "grus": lambda vocabulary: random_gru(vocabulary, 3),
+    "transformer": random_transformer,
+}
+
+
+@pytest.mark.parametrize("itos", [[".", "a", "b"], ["a", "b", "."], ["a", "b", "<START>", "<END>"]])
+@pytest.mark.parametrize("make", WHOLE_NAMES.values(), ids=WHOLE_NAMES)
+def test_onnxruntime_reads_names_from_their_beginning(
+    make: Callable[[Vocabulary], Model], itos: list[str]
+):
+    pytest.importorskip("onnx", reason=NEEDS_EXPORT)
+    onnxruntime = pytest.importorskip("onnxruntime", reason=NEEDS_EXPORT)
+    vocabulary = Vocabulary.of(itos)
+    model = make(vocabulary)
+    session = onnxruntime.InferenceSession(onnx_file(model, vocabulary))
+
+    def differences(contexts: np.ndarray) -> np.ndarray:
+        (found,) = session.run(["log_probabilities"], {"contexts": contexts})
+        return abs(found - model.log_probabilities(contexts)).max(axis=1)
+
+    # names of several lengths side by side, then each without what is in front of its start
+    contexts = build_examples(["", "b", "ab", "abba", "aab" * 5], vocabulary, 17)["contexts"]
+    contexts = contexts.astype(np.int64)
+    assert model.log_probabilities(contexts).std(axis=0).max() > 0.1
+    assert differences(contexts).max() < 1e-5
+    for context in contexts:
+        (starts,) = np.nonzero(context == vocabulary.start)
+        assert differences(context[None, starts[-1] :]).item() < 1e-5
+    assert differences(contexts[:0]).shape == (0,)
+    long = np.resize(vocabulary.encode("abaab"), 1000)
+    assert differences(np.array([[vocabulary.start, *long.tolist()]])).item() < 1e-5
+
+
+@pytest.mark.parametrize(
+    "make", [lambda vocabulary: random_mlp(4, block_size=2), *WHOLE_NAMES.values()]
+)
+def test_onnx_names_symbols_and_versions_in_the_same_bytes_each_time(
+    make: Callable[[Vocabulary], Model],
+):
     onnx = pytest.importorskip("onnx", reason=NEEDS_EXPORT)
     vocabulary = Vocabulary.of(["é", "a", "<START>", "<END>"])
-    model = random_mlp(4, block_size=2)
+    model = make(vocabulary)
     assert len({onnx_file(model, vocabulary) for _ in range(5)}) == 1
     proto = onnx.load_from_string(onnx_file(model, vocabulary))
     assert (proto.ir_version, proto.opset_import[0].version) == (8, 17)
     assert {entry.key: json.loads(entry.value) for entry in proto.metadata_props} == {
-        "model": "mlp",
+        "model": model.name,
         "symbols": ["é", "a", "<START>", "<END>"],
         "start": 2,
         "end": 3,
-        "block_size": model.block_size,
+        "block_size": 2 if model.name == "mlp" else 1,
+        "reads_whole_names": model.name in NETWORKS,
     }
 
 
@@ -274,6 +345,27 @@ def test_lines_of_the_onnx_card_sample_a_name(
     export(trained, "bigram_neural", "--format", "onnx")
     card = trained / "export/bigram_neural.onnx.md"
     assert run_card(card, monkeypatch, capsys) == "ab\n"
+
+
+def test_lines_of_the_onnx_card_read_a_name_from_its_beginning(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    pytest.importorskip("onnx", reason=NEEDS_EXPORT)
+    pytest.importorskip("onnxruntime", reason=NEEDS_EXPORT)
+    # the reset gate is 1, the update gate 0; the first unit of the state is 0.1 per a, the second
+    # is 1 after b: a follows until there are two of them, then b, then the end
+    arrays = {
+        "X": [[0] * 6, [0] * 4 + [0.1, 0], [0] * 5 + [5]],
+        "U": [[0] * 4 + [1, 0], [0] * 6],
+        "b": [50, 50, -50, -50, 0, 0],
+        "W": [[0, 0, 1000], [500, 0, 0]],
+        "c": [-99, 0, -150],
+    }
+    stacked = {key: np.array([values], np.float32) for key, values in arrays.items()}
+    write_tensors(trained / "data/models/gru.safetensors", stacked | {"start": np.array(0)})
+    monkeypatch.setitem(MODELS, "gru", "GRU")
+    export(trained, "gru", "--format", "onnx")
+    assert run_card(trained / "export/gru.onnx.md", monkeypatch, capsys) == "aab\n"
 
 
 def test_onnx_without_its_package_is_one_line(trained: Path, monkeypatch: pytest.MonkeyPatch):
@@ -387,8 +479,9 @@ def test_export_of_a_stale_model_says_so_and_leaves_git_as_it_is(project: Projec
 # --- refusals -----------------------------------------------------------------------------------
 
 
+ONNX_NAMES = [name for name in MODELS if name in {"bigram_neural", "mlp", *NETWORKS}]
 NO_ONNX = (
-    f"ngram_count has no form as onnx, which is for {', '.join(ONNX_MODELS)}; ngram_count can be "
+    f"ngram_count has no form as onnx, which is for {', '.join(ONNX_NAMES)}; ngram_count can be "
     "arpa or safetensors"
 )
 NO_ARPA = (

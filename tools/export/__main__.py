@@ -65,7 +65,8 @@ def check_format(name: str, kind: str) -> None:
             f"export: {name} is an average of other models: export these, and average their "
             f"probabilities with the weights of metrics/{name}.csv"
         )
-    allowed = {"arpa": [*ARPA_MODELS], "onnx": [*ONNX_MODELS]}
+    onnx_models = [model for model in ONNX_MODELS if model in MODELS]
+    allowed = {"arpa": [*ARPA_MODELS], "onnx": onnx_models}
     if name not in allowed.get(kind, [name]):
         other = [key for key in WRITERS if name in allowed.get(key, [name])]
         raise InputError(

@@ -44,7 +44,8 @@ stored = session.get_modelmeta().custom_metadata_map.items()
 model = {{key: json.loads(value) for key, value in stored}}
 name, generator = [model["start"]] * model["block_size"], np.random.default_rng(1)
 for _ in range(30):
-    contexts = np.array([name[-model["block_size"] :]])
+    size = len(name) if model["reads_whole_names"] else model["block_size"]
+    contexts = np.array([name[-size:]])
     P = np.exp(session.run(None, {{"contexts": contexts}})[0][0].astype(float))
     P[model["start"]] *= model["start"] == model["end"]  # a start that is no end never follows
     name.append(int(generator.choice(len(P), p=P / P.sum())))
@@ -88,7 +89,8 @@ FORMATS = {
         READ_ONNX,
         "The input `contexts` (rows, block size) int64 has numbers of symbols, the output "
         "`log_probabilities` (rows, symbols) float32 what follows, in nats. Before the first "
-        "character a context is filled with `start`. This samples a name:",
+        "character a context is filled with `start`. A model that reads names from their beginning "
+        "takes contexts of any length, each with at least one `start`. This samples a name:",
     ),
     "safetensors": Format(
         "safetensors",
