@@ -38,7 +38,7 @@ class GRU(Model):
 
     def expected_shapes(self) -> Shapes:
         """Return the shapes for as many networks and hidden units as U has."""
-        networks, hidden, _ = self.arrays["U"].shape
+        networks, hidden = self.arrays["U"].shape[:2]
         shapes = {
             "X": (self.symbols, 3 * hidden),
             "U": (hidden, 3 * hidden),
