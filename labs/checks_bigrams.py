@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -12,42 +11,37 @@ from torch import Tensor
 from labs.support import is_empty, verdict
 
 TOLERANCE = 1e-3  # of a loss, for sums in float32 and numbers typed with four digits
+SHARES = (0.8, 0.1, 0.1)  # of train, dev and test
 LARGE = 200.0  # a logit whose exp is infinite in float32
 
 Loss = Callable[[list[str], list[str], float], float]
 
 
-def pair_loss(counted: list[str], scored: list[str]) -> float:
-    """Return the NLL per character of names under the pair counts of others, not smoothed."""
-    counts = Counter(pair for name in counted for pair in pairwise(f".{name}."))
-    totals: Counter[str] = Counter()
-    for (first, _), count in counts.items():
-        totals[first] += count
-    pairs = [pair for name in scored for pair in pairwise(f".{name}.")]
-    return -sum(math.log(counts[pair] / totals[pair[0]]) for pair in pairs) / len(pairs)
+def count_grams(names: list[str], length: int) -> Counter[str]:
+    """Return how often each text of this length occurs; dots precede a name, and one follows it.
+
+    >>> count_grams(["ab"], 3)
+    Counter({'..a': 1, '.ab': 1, 'ab.': 1})
+    """
+    padded = ("." * (length - 1) + f"{name}." for name in names)
+    return Counter(text[i : i + length] for text in padded for i in range(len(text) - length + 1))
 
 
-def count_triples(names: list[str]) -> Counter[str]:
-    """Return how often each character follows the two before it; two dots precede a name."""
-    padded = (f"..{name}." for name in names)
-    return Counter(text[i : i + 3] for text in padded for i in range(len(text) - 2))
-
-
-def triple_loss(counts: Counter[str], scored: Counter[str], k: float, symbols: int) -> float:
-    """Return the NLL per character of triples under the counts of others, plus k.
+def count_loss(counts: Counter[str], scored: Counter[str], k: float, symbols: int) -> float:
+    """Return the NLL per character of texts under the counts of others, plus k.
 
     Args:
         counts: of the names to learn from.
-        scored: counts of the names to score.
-        k: added to every count, above 0.
+        scored: of the names to score; texts of the same length.
+        k: added to every count.
         symbols: size of the alphabet, with the dot.
     """
     totals: Counter[str] = Counter()
-    for triple, count in counts.items():
-        totals[triple[:2]] += count
+    for gram, count in counts.items():
+        totals[gram[:-1]] += count
     total = sum(
-        count * math.log((counts[triple] + k) / (totals[triple[:2]] + k * symbols))
-        for triple, count in scored.items()
+        count * math.log((counts[gram] + k) / (totals[gram[:-1]] + k * symbols))
+        for gram, count in scored.items()
     )
     return -total / scored.total()
 
@@ -125,7 +119,7 @@ def trigram(function: Loss | None, names: list[str], symbols: int) -> None:
     assert function is not None
     for counted, scored, k in ((names, names, 1.0), (names[:3], names[3:5], 0.1)):
         answer = float(function(counted, scored, k))
-        expected = triple_loss(count_triples(counted), count_triples(scored), k, symbols)
+        expected = count_loss(count_grams(counted, 3), count_grams(scored, 3), k, symbols)
         problem = compare(answer, expected)
         if problem:
             where = "on all names, k = 1" if scored is names else "on other names than the counted"
@@ -134,23 +128,61 @@ def trigram(function: Loss | None, names: list[str], symbols: int) -> None:
     verdict(None, f"all names with k = 1 have {float(function(names, names, 1)):.4f}")
 
 
-def split(parts: Sequence[list[str]] | None, names: list[str]) -> None:
-    """Check exercise 5: train, dev and test as three lists of names."""
-    if is_empty(parts):
+def split(
+    parts: Sequence[list[str]] | None,
+    losses: Sequence[float] | None,
+    names: list[str],
+    symbols: int,
+) -> None:
+    """Check exercise 5: train, dev and test as lists of names, and the losses of two models.
+
+    Args:
+        parts: the three lists.
+        losses: of pairs on train and dev, then of triples on train and dev, with 1 added.
+        names: all names.
+        symbols: size of the alphabet, with the dot.
+    """
+    if is_empty(parts, losses):
         return
     assert parts is not None
-    sizes = [len(part) / len(names) for part in parts]
-    slack = 1.5 / len(names)
-    problem = None
+    assert losses is not None
+    verdict(
+        find_split_problem(parts, names) or find_losses_problem(parts, losses, symbols),
+        f"{', '.join(f'{len(part):,}' for part in parts)} names",
+    )
+
+
+def find_split_problem(parts: Sequence[list[str]], names: list[str]) -> str | None:
+    """Return what is wrong with three parts of a list; None: nothing."""
     if len(parts) != 3:
-        problem = f"there are {len(parts)} parts, not 3"
-    elif Counter(name for part in parts for name in part) != Counter(names):
-        problem = "together the parts are not the list: a name is lost, or in two parts"
-    elif any(abs(size - share) > slack for size, share in zip(sizes, (0.8, 0.1, 0.1), strict=True)):
-        problem = f"the shares are {', '.join(f'{size:.1%}' for size in sizes)}"
-    elif [name for part in parts for name in part] == names:
-        problem = "the names are in the order of the list, so that the parts differ in kind"
-    verdict(problem, f"{', '.join(f'{len(part):,}' for part in parts)} names")
+        return f"there are {len(parts)} parts, not 3"
+    if Counter(name for part in parts for name in part) != Counter(names):
+        return "together the parts are not the list: a name is lost, or in two parts"
+    shares = [len(part) / len(names) for part in parts]
+    slack = 1.5 / len(names)
+    if any(abs(share - wanted) > slack for share, wanted in zip(shares, SHARES, strict=True)):
+        return f"the shares are {', '.join(f'{share:.1%}' for share in shares)}"
+    if [name for part in parts for name in part] == names:
+        return "the names are in the order of the list, so that the parts differ in kind"
+    return None
+
+
+def find_losses_problem(
+    parts: Sequence[list[str]], losses: Sequence[float], symbols: int
+) -> str | None:
+    """Return what is wrong with the losses of pairs and triples; None: nothing."""
+    if len(losses) != 4:
+        return f"there are {len(losses)} losses, not 4"
+    cases = [
+        (model, length, where, part)
+        for model, length in (("pairs", 2), ("triples", 3))
+        for where, part in zip(("train", "dev"), parts, strict=False)
+    ]
+    for loss, (model, length, where, part) in zip(losses, cases, strict=True):
+        counts, scored = (count_grams(names, length) for names in (parts[0], part))
+        if problem := compare(float(loss), count_loss(counts, scored, 1, symbols)):
+            return f"{model} on {where}: {problem}"
+    return None
 
 
 def smoothing(
@@ -172,17 +204,17 @@ def smoothing(
     if k <= 0 or len(losses) != 3:
         verdict("k must be above 0, followed by three losses", "")
         return
-    train, dev, test = map(count_triples, splits)
+    train, dev, test = (count_grams(names, 3) for names in splits)
     for split_name, triples, loss in (
         ("train", train, losses[0]),
         ("dev", dev, losses[1]),
         ("test", test, losses[2]),
     ):
-        if problem := compare(loss, triple_loss(train, triples, k, symbols)):
+        if problem := compare(loss, count_loss(train, triples, k, symbols)):
             verdict(f"loss on {split_name} with k = {k:g}: {problem}", "")
             return
     grid = [10 ** (exponent / 10) for exponent in range(-40, 31)]
-    curve = [triple_loss(train, dev, other, symbols) for other in grid]
+    curve = [count_loss(train, dev, other, symbols) for other in grid]
     best = min(range(len(grid)), key=curve.__getitem__)
     problem = None
     if losses[1] > curve[best] + TOLERANCE:
@@ -234,6 +266,6 @@ def backwards(loss: float | None, names: list[str]) -> None:
     if is_empty(loss):
         return
     assert loss is not None
-    reversed_names = [name[::-1] for name in names]
-    problem = compare(float(loss), pair_loss(reversed_names, reversed_names))
+    counts = count_grams([name[::-1] for name in names], 2)
+    problem = compare(float(loss), count_loss(counts, counts, 0, 0))
     verdict(problem, f"{float(loss):.4f}")
