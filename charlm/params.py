@@ -123,6 +123,7 @@ class Mlp(Section):
     hidden: Size
     layers: Annotated[Int, Field(ge=1, le=100)]
     activation: Literal["tanh", "gelu"]
+    direct: bool
     dropout: Annotated[Number, Field(ge=0, lt=1)]
     init: Literal["scaled", "normal"]
     optimizer: Literal["adamw", "sgd"]

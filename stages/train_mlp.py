@@ -179,7 +179,7 @@ def main() -> None:
         Examples.of(read_examples("mlp", split, symbols), symbols) for split in ("train", "dev")
     )
     sizes = (symbols, examples.contexts.shape[1], settings.embedding, settings.hidden)
-    parameters, units = count_parameters(*sizes, settings.layers)
+    parameters, units = count_parameters(*sizes, settings.layers, settings.direct)
     check_network_memory(
         "training this MLP",
         parameters,
@@ -187,7 +187,7 @@ def main() -> None:
         advice="lower mlp.hidden, mlp.embedding, mlp.layers, mlp.batch_size or contexts.block_size",
     )
     generator = Generator().manual_seed(settings.seed)
-    model = MLP(*sizes, settings.layers, settings.activation)
+    model = MLP(*sizes, settings.layers, settings.activation, settings.direct)
     model.initialise(settings.init, generator)
     if settings.start_from:
         load_start(model, "mlp", Path(settings.start_from), settings.start_from_sha256)

@@ -92,6 +92,7 @@ def random_mlp(
     hidden: int = 4,
     layers: int = 1,
     activation: str = "tanh",
+    direct: bool = False,
 ) -> MLP:
     """Return an MLP whose weights and biases are all drawn from N(0, 1)."""
     generator = np.random.default_rng(1)
@@ -101,6 +102,8 @@ def random_mlp(
         fan_in, fan_out = widths[layer - 1 : layer + 1]
         arrays[f"W{layer}"] = generator.normal(size=(fan_in, fan_out)).astype(np.float32)
         arrays[f"b{layer}"] = generator.normal(size=fan_out).astype(np.float32)
+    if direct:
+        arrays["direct"] = generator.normal(size=(widths[0], symbols)).astype(np.float32)
     if activation != "tanh":
         arrays["activation"] = np.array([*ACTIVATIONS].index(activation))
     return MLP(arrays, symbols)
@@ -123,6 +126,9 @@ DEEP = {
     "b3": np.float32([0.0, 0.25]),
 }
 GELU = {"activation": np.array(1)}
+# direct connections of the shallow and of the deep model
+SHALLOW_DIRECT = {"direct": np.float32([[8.0, 4.0], [0.5, -3.0]])}
+DEEP_DIRECT = {"direct": np.float32([[0.5, -3.0]])}
 # 0.2, 0.2, 0.6; after symbol 1: 0, 0.5, 0.5
 NGRAM = ngram_arrays({0: [1, 1, 3]}, {1: [0, 1, 1]})
 
@@ -193,7 +199,7 @@ def test_models_are_read_without_torch():
         ),
         (small_mixture(0.5), {"mlp": ("float64", ()), "ngram_count": ("float64", ())}),
         (
-            MLP(DEEP | GELU, 2),
+            MLP(DEEP | DEEP_DIRECT | GELU, 2),
             {
                 "C": ("float32", (2, 1)),
                 "W1": ("float32", (1, 1)),
@@ -202,6 +208,7 @@ def test_models_are_read_without_torch():
                 "b2": ("float32", (1,)),
                 "W3": ("float32", (1, 2)),
                 "b3": ("float32", (2,)),
+                "direct": ("float32", (1, 2)),
                 "activation": ("int64", ()),
             },
         ),
@@ -253,6 +260,18 @@ def test_logits_of_a_deeper_mlp_by_hand():
     logits = MLP(DEEP | GELU, 2).logits(np.array([[1]]))
     assert logits.tolist() == [pytest.approx([h, 0.25 - h])]
     assert logits.dtype == np.float32
+
+
+def test_direct_connections_by_hand():
+    # to the logits, the row of each input times the embeddings of the context, 0 or 1
+    logits = MLP(SHALLOW | SHALLOW_DIRECT, 2).logits(np.array([[0, 1], [1, 1]]))
+    first, second = math.tanh(2 * 1 + 0.5), math.tanh(1 * 1 + 2 * 1 + 0.5)
+    assert logits[0].tolist() == pytest.approx([first + 0.5, 0.25 - first - 3])
+    assert logits[1].tolist() == pytest.approx([second + 8 + 0.5, 0.25 - second + 4 - 3])
+    assert logits.dtype == np.float32
+    h = math.tanh(3 * math.tanh(2 * 1 - 1) + 0.5)
+    logits = MLP(DEEP | DEEP_DIRECT, 2).logits(np.array([[1]]))
+    assert logits.tolist() == [pytest.approx([h + 0.5, 0.25 - h - 3])]
 
 
 def test_ngram_probabilities_by_hand():
@@ -340,7 +359,11 @@ def test_block_size_is_read_from_the_shapes():
     assert NgramCount(ngram_arrays({0: [1, 1, 3]}), 3).block_size == 1
 
 
-@pytest.mark.parametrize("arrays", [SHALLOW, DEEP, DEEP | GELU], ids=["1", "2", "2 gelu"])
+@pytest.mark.parametrize(
+    "arrays",
+    [SHALLOW, DEEP, DEEP | GELU, DEEP | DEEP_DIRECT],
+    ids=["1", "2", "2 gelu", "2 direct"],
+)
 def test_layers_and_activation_are_read_from_the_arrays(arrays: Arrays):
     model = MLP(arrays, 2)
     assert model.arrays is arrays
@@ -373,6 +396,11 @@ def test_layers_and_activation_are_read_from_the_arrays(arrays: Arrays):
             MLP,
             DEEP | {"W3": np.zeros((1, 3), np.float32)},
             "not mlp for 2 symbols: W3 has the shape (1, 3), not (1, 2)",
+        ),
+        (
+            MLP,
+            DEEP | SHALLOW_DIRECT,
+            "not mlp for 2 symbols: direct has the shape (2, 2), not (1, 2)",
         ),
         (MLP, DEEP | {"activation": np.array(2)}, "activation 2 is unknown"),
         (MLP, DEEP | {"activation": np.array([1, 1])}, "activation [1, 1] is unknown"),

@@ -25,7 +25,7 @@ from charlm.networks.transformer import Transformer
 from charlm.networks.transformer import count_parameters as transformer_parameters
 from charlm.scoring import score
 from tests.conftest import ROOT, Project
-from tests.test_models import DEEP, GELU, SHALLOW
+from tests.test_models import DEEP, DEEP_DIRECT, GELU, SHALLOW, SHALLOW_DIRECT
 
 VOCABULARY = Vocabulary.of([".", *"abcdefghijklmnopqrstuvwxyz"])
 ACTIVATIONS = [*trained.ACTIVATIONS]
@@ -70,16 +70,25 @@ def test_activations_are_the_same_functions(activation: str):
 @pytest.mark.parametrize("block_size", [1, 3, 8])
 @pytest.mark.parametrize("layers", [1, 2, 5])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("direct", [False, True])
 def test_stored_model_computes_the_logits_of_the_network(
-    activation: str, layers: int, block_size: int, symbols: int, embedding: int, hidden: int
+    direct: bool,
+    activation: str,
+    layers: int,
+    block_size: int,
+    symbols: int,
+    embedding: int,
+    hidden: int,
 ):
     generator = Generator().manual_seed(1)
-    network = MLP(symbols, block_size, embedding, hidden, layers, activation)
+    network = MLP(symbols, block_size, embedding, hidden, layers, activation, direct)
     network.initialise("scaled", generator)
     with torch.no_grad():
         for number in range(1, layers + 2):
             network.layer(number)[1].normal_(std=0.1, generator=generator)  # 0 at the start
         network.layer(layers + 1)[0].mul_(10 / hidden**0.5)  # close to 0 at the start
+        if network.direct is not None:
+            network.direct.mul_(10 / (block_size * embedding) ** 0.5)
     model = stored.MLP(network.arrays(), symbols)
     assert model.block_size == block_size
     assert model.layers == layers
@@ -187,10 +196,13 @@ def test_transformer_sees_nothing_of_what_follows():
     assert not torch.equal(first[2], second[2])
 
 
+@pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_network_stores_its_activation_unless_it_is_the_first(activation: str):
-    arrays = MLP(5, 3, 2, 7, 2, activation).arrays()
-    keys = ["C", "W1", "b1", "W2", "b2", "W3", "b3"]
+def test_network_stores_direct_connections_and_an_activation_that_is_not_the_first(
+    activation: str, direct: bool
+):
+    arrays = MLP(5, 3, 2, 7, 2, activation, direct).arrays()
+    keys = ["C", "W1", "b1", "W2", "b2", "W3", "b3"] + ["direct"] * direct
     number = ACTIVATIONS.index(activation)
     assert [*arrays] == keys + ["activation"] * (number > 0)
     assert arrays.get("activation", 0) == number
@@ -238,9 +250,12 @@ def test_number_of_parameters(embedding: int, hidden: int, count: int):
 
 @pytest.mark.parametrize("layers", [1, 2, 5])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_number_of_parameters_is_known_before_the_model_is_built(layers: int, activation: str):
-    model = MLP(5, 3, 2, 7, layers, activation)
-    parameters, units = count_parameters(5, 3, 2, 7, layers)
+@pytest.mark.parametrize("direct", [False, True])
+def test_number_of_parameters_is_known_before_the_model_is_built(
+    layers: int, activation: str, direct: bool
+):
+    model = MLP(5, 3, 2, 7, layers, activation, direct)
+    parameters, units = count_parameters(5, 3, 2, 7, layers, direct)
     assert parameters == sum(tensor.numel() for tensor in model.parameters())
     assert units == 3 * 2 + layers * 7 + 5
 
@@ -278,6 +293,19 @@ def test_scaled_start_of_gelu_has_the_gain_of_he():
     assert scaled["activation"] == 1
 
 
+def test_direct_connections_are_drawn_last_and_scaled_as_the_last_layer():
+    starts = []
+    for direct, init in ((False, "normal"), (True, "normal"), (True, "scaled")):
+        model = MLP(5, 3, 2, 8, 2, direct=direct)
+        model.initialise(init, Generator().manual_seed(3))
+        starts.append(model.arrays())
+    without, normal, scaled = starts
+    for key, array in without.items():
+        np.testing.assert_array_equal(normal[key], array)
+    assert normal["direct"].std() == pytest.approx(1, abs=0.5)
+    np.testing.assert_allclose(scaled["direct"], normal["direct"] * 0.01, rtol=1e-6)
+
+
 def test_logits_by_hand():
     h = math.tanh(1 * 0 + 2 * 1 + 0.5)
     logits = SHALLOW_MLP(torch.tensor([[0, 1]]))
@@ -300,6 +328,19 @@ def test_logits_of_a_deeper_network_by_hand():
     assert logits.tolist() == [[0.0, 0.25]]
 
 
+def test_direct_connections_by_hand():
+    model = with_arrays(MLP(2, 2, 1, 1, direct=True), SHALLOW | SHALLOW_DIRECT)
+    first, second = math.tanh(2 * 1 + 0.5), math.tanh(1 * 1 + 2 * 1 + 0.5)
+    logits = model(torch.tensor([[0, 1], [1, 1]])).tolist()
+    assert logits[0] == pytest.approx([first + 0.5, 0.25 - first - 3])
+    assert logits[1] == pytest.approx([second + 8 + 0.5, 0.25 - second + 4 - 3])
+
+    # dropout is of hidden units: the last biases and the direct connections are left
+    model = with_arrays(MLP(2, 1, 1, 1, layers=2, direct=True), DEEP | DEEP_DIRECT)
+    logits = model(torch.tensor([[1]]), drop=lambda x: 0 * x)
+    assert logits.tolist() == [[0.5, 0.25 - 3]]
+
+
 @pytest.mark.parametrize(("model", "layers"), [(SHALLOW_MLP, 1), (DEEP_MLP, 2)], ids=["1", "2"])
 def test_dropout_is_applied_once_per_hidden_layer(model: MLP, layers: int):
     dropped: list[tuple[int, ...]] = []
@@ -314,9 +355,10 @@ def test_dropout_is_applied_once_per_hidden_layer(model: MLP, layers: int):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_deeper_start_has_a_first_loss_close_to_a_uniform_guess(activation: str):
+@pytest.mark.parametrize("direct", [False, True])
+def test_deeper_start_has_a_first_loss_close_to_a_uniform_guess(activation: str, direct: bool):
     generator = Generator().manual_seed(1)
-    model = MLP(27, 3, 10, 50, 3, activation)
+    model = MLP(27, 3, 10, 50, 3, activation, direct)
     model.initialise("scaled", generator)
     arrays = model.arrays()
     assert arrays["W3"].shape == (50, 50)

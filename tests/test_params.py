@@ -360,6 +360,7 @@ MAY_BE_NULL = {
     "mlp.start_from_sha256",
     "sample.max_length",
 }
+BOOLEANS = {"split.unique", "mlp.direct"}
 PATHS = {"fetch.url", "mlp.start_from"}
 WORDS = PATHS | {"fetch.sha256", "mlp.start_from_sha256"}
 # as DVC or a person may write them
@@ -382,9 +383,9 @@ def test_no_key_accepts_a_value_of_another_kind(section: str, key: str):
     wrong = ["{}", "[[dev]]", "!!binary aGk="] + ["[]"] * (name not in MAY_BE_EMPTY)
     wrong += NO_NUMBERS if name not in WORDS else ["1", "true", ".nan", "''"]
     wrong += ["null", "~", ""] if name not in MAY_BE_NULL else []
-    wrong += ["true"] if name != "split.unique" else ["1", "yes", "'true'"]
+    wrong += ["true"] if name not in BOOLEANS else ["1", "yes", "'true'"]
     wrong += ["yes"] if name not in PATHS else []  # a path, in YAML 1.2
-    if isinstance(GOOD[section][key], (int, float)) and name != "split.unique":
+    if isinstance(GOOD[section][key], (int, float)) and name not in BOOLEANS:
         wrong += ["-1e-300", f"-{10**30}"] if "est" not in key else [f"-{10**30}"]
         wrong += [f"{10**30}"] if key not in ("lr", "temperature") else ["0"]
     for text in wrong:

@@ -142,6 +142,7 @@ runs = {  # strategies for a list of names and the settings of a run
     "sizes": st.lists(st.integers(1, 8), min_size=4, max_size=4),
     "layers": st.integers(1, 4),
     "activation": st.sampled_from(["tanh", "gelu"]),
+    "direct": st.booleans(),
     "dropout": st.floats(0, 0.99) | st.just(0.0),
     "init": st.sampled_from(["scaled", "normal"]),
     "optimizer": st.sampled_from(["adamw", "sgd"]),
@@ -162,8 +163,9 @@ runs = {  # strategies for a list of names and the settings of a run
 def changes_of(values: dict[str, object]) -> dict[str, object]:
     """Return the changes of params.yaml of a run."""
     embedding, hidden, block_size, count = values["sizes"]
-    names = ("layers", "activation", "dropout", "init", "optimizer", "schedule", "batch_size")
-    return {f"mlp.{key}": values[key] for key in (*names, "targets", "steps", "keep")} | {
+    names = ("layers", "activation", "direct", "dropout", "init", "optimizer", "schedule")
+    more = ("batch_size", "targets", "steps", "keep")
+    return {f"mlp.{key}": values[key] for key in (*names, *more)} | {
         "split.train": 0.5,
         "split.dev": 0.25,
         "vocabulary.boundary": values["boundary"],

@@ -27,6 +27,7 @@ CHANGES = {
         "hidden": 5,
         "layers": 2,
         "activation": "gelu",
+        "direct": True,
         "dropout": 0.25,
         "schedule": "cosine",
         "batch_size": 8,
@@ -178,7 +179,7 @@ def test_evaluation_has_one_row_per_name_that_add_up_to_the_metrics(tiny):
 
 def test_curves_agree_with_the_metrics(tiny):
     folder = tiny.folder
-    parameters = 15 * 10 + (30 * 5 + 5) + (5 * 5 + 5) + (5 * 15 + 15)
+    parameters = 15 * 10 + (30 * 5 + 5) + (5 * 5 + 5) + (5 * 15 + 15) + 30 * 15
     assert facts(folder, "mlp") == {"parameters": str(parameters)}
     curves = pd.read_csv(folder / "plots/mlp.csv")
     assert curves["split"].tolist() == ["train"] * 21 + ["dev"] * 21

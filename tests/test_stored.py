@@ -40,7 +40,7 @@ STORED: dict[str, Arrays] = {
         {0: [1, 2, 1, 0], 2: [0, 0, 3, 1]},
         {1: [1, 1, 0, 0], 4: [0, 0, 0, 2], 6: [0, 5, 0, 0]},
     ),
-    "mlp": random_mlp(SYMBOLS, 2, embedding=3, hidden=5, layers=2, activation="gelu").arrays,
+    "mlp": random_mlp(SYMBOLS, 2, 3, hidden=5, layers=2, activation="gelu", direct=True).arrays,
     "mixture": {"mlp": np.array(0.25), "ngram_count": np.array(0.75)},
 }
 STORED |= train_others(STORED, "abc")
@@ -255,7 +255,7 @@ def test_one_tensor_too_many_or_too_few_is_refused_for_every_model(name: str):
     write(model_path(name), arrays | {"extra": np.zeros(2)})
     with pytest.raises(InputError, match=r": .*extra is (unknown|not among the models)"):
         load(name)
-    for key in arrays.keys() - {"activation"}:  # without it, the MLP is an undamaged one of tanh
+    for key in arrays.keys() - {"activation", "direct"}:  # an MLP without them is undamaged
         write(model_path(name), {k: array for k, array in arrays.items() if k != key})
         with pytest.raises(InputError) as error:
             load(name)
@@ -295,9 +295,10 @@ def test_any_tensor_of_another_shape_is_refused_for_every_model(name: str):
         ("ngram_count", change("ngrams1", lambda n: n[:1]), "ngrams1", (1,), (2,)),
         ("ngram_count", change("counts2", lambda n: n[:3]), "counts2", (3,), (4,)),
         ("ngram_count", change("D", lambda D: D[:, :3]), "D", (3, 3), (3, 4)),
-        ("mlp", change("W1", lambda W: W[:5]), "W1", (5, 5), (3, 5)),
+        ("mlp", change("W1", lambda W: W[[0, *range(6)]]), "W1", (7, 5), (6, 5)),
         ("mlp", change("W2", lambda W: W[:4]), "W2", (4, 5), (5, 5)),
         ("mlp", change("b3", lambda b: b[:3]), "b3", (3,), (4,)),
+        ("mlp", change("direct", lambda W: W[:3]), "direct", (3, 4), (6, 4)),
         ("mixture", change("mlp", lambda w: np.stack([w, w])), "mlp", (2,), ()),
     ],
 )

@@ -301,6 +301,8 @@ def test_stage_goes_on_from_a_copy_of_its_model(tmp_path: Path, capsys: pytest.C
     assert "parameters, 3 steps from start.safetensors: nll" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"start.safetensors: does not fit .*: W1 is float32"):
         run_stages(tmp_path, b"ab\nb\n", changes | {"mlp.hidden": 4}, names)
+    with pytest.raises(InputError, match=r"does not fit the settings: direct is missing; change"):
+        run_stages(tmp_path, b"ab\nb\n", changes | {"mlp.direct": True}, names)
 
 
 def test_divergence_names_the_rate():
@@ -422,16 +424,17 @@ def test_deeper_gelu_model_learns_five_names_by_heart():
     assert model.arrays()["activation"] == 1
 
 
-@pytest.mark.parametrize("content", [b"ab\nb\n", b"b\nab\n"])
+@pytest.mark.parametrize(("content", "direct"), [(b"ab\nb\n", False), (b"b\nab\n", True)])
 def test_memory_is_estimated_from_the_larger_of_train_and_dev(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, direct: bool
 ):
     changes = {"split.seed": None, "split.train": 0.5, "split.dev": 0.5, "contexts.block_size": 2}
-    changes |= {"mlp.embedding": 2, "mlp.hidden": 4, "mlp.steps": 1}
+    changes |= {"mlp.embedding": 2, "mlp.hidden": 4, "mlp.steps": 1, "mlp.direct": direct}
     run_stages(tmp_path, content, changes, ["fetch", "split", "build_contexts"])
     monkeypatch.chdir(tmp_path)
     # C, W1 and b1, W2 and b2; and 4 inputs, 4 hidden units, 3 logits for each of 3 contexts of ab
     parameters, activations = 3 * 2 + (4 + 1) * 4 + (4 + 1) * 3, 3 * (4 + 4 + 3)
+    parameters += 4 * 3 * direct
     limit_memory(monkeypatch, 4 * (6 * parameters + 4 * activations))
     train_mlp.main()
     limit_memory(monkeypatch, 4 * (6 * parameters + 4 * activations) - 1)

@@ -29,7 +29,9 @@ class MLP(Model):
 
     Its arrays, all float32, are C (symbols, embedding), then weights and biases of each layer:
     W1 (block size * embedding, hidden), b1 (hidden,), W2, b2 and so on, the last with one column
-    per symbol. A model whose activation is not tanh also stores its number in ACTIVATIONS, int64.
+    per symbol. A model with direct connections, W in equation 1 of the paper, also has `direct`
+    (block size * embedding, symbols). One whose activation is not tanh also stores its number in
+    ACTIVATIONS, int64.
     """
 
     name: ClassVar[str] = "mlp"
@@ -43,15 +45,18 @@ class MLP(Model):
 
     def logits(self, contexts: np.ndarray) -> np.ndarray:
         """Return the logits of the next symbol, float32."""
-        x = self.arrays["C"][contexts[:, -self.block_size :]].reshape(len(contexts), -1)
+        embedded = self.arrays["C"][contexts[:, -self.block_size :]].reshape(len(contexts), -1)
+        x = embedded
         for layer in range(1, self.layers + 1):
             x = self.activation(x @ self.arrays[f"W{layer}"] + self.arrays[f"b{layer}"])
         last = self.layers + 1
         logits: np.ndarray = x @ self.arrays[f"W{last}"] + self.arrays[f"b{last}"]
+        if "direct" in self.arrays:
+            logits += embedded @ self.arrays["direct"]
         return logits
 
     def expected_shapes(self) -> Shapes:
-        """Return the shapes for the block size, embedding, layers and activation of the arrays."""
+        """Return the shapes for the sizes, layers and optional arrays of the model."""
         embedding, hidden = self.arrays["C"].shape[1], self.arrays["W1"].shape[1]
         block_size = len(self.arrays["W1"]) // embedding
         layers = sum(key.startswith("W") for key in self.arrays) - 1
@@ -60,6 +65,8 @@ class MLP(Model):
         for layer, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
             shapes[f"W{layer}"] = ("float32", (fan_in, fan_out))
             shapes[f"b{layer}"] = ("float32", (fan_out,))
+        if "direct" in self.arrays:
+            shapes["direct"] = ("float32", (widths[0], self.symbols))
         if "activation" in self.arrays:
             number = self.arrays["activation"]
             if number.size != 1 or int(number.item()) not in range(len(ACTIVATIONS)):

@@ -23,7 +23,9 @@ class MLP(nn.Module):
 
     Its parameters, all float32, are C (symbols, embedding), then weights and biases of each layer:
     W1 (block size * embedding, hidden), b1 (hidden,), W2, b2 and so on, the last with one column
-    per symbol. A model whose activation is not tanh also stores its number in ACTIVATIONS, int64.
+    per symbol. A model with direct connections, W in equation 1 of the paper, also has `direct`
+    (block size * embedding, symbols). One whose activation is not tanh also stores its number in
+    ACTIVATIONS, int64.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class MLP(nn.Module):
         hidden: int,
         layers: int = 1,
         activation: str = "tanh",
+        direct: bool = False,
     ) -> None:
         super().__init__()
         self.block_size = block_size
@@ -44,6 +47,8 @@ class MLP(nn.Module):
         for layer, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
             self.register_parameter(f"W{layer}", nn.Parameter(torch.empty(fan_in, fan_out)))
             self.register_parameter(f"b{layer}", nn.Parameter(torch.empty(fan_out)))
+        # the last parameter, so that the others are drawn as without it
+        self.direct = nn.Parameter(torch.empty(widths[0], symbols)) if direct else None
         if activation != "tanh":
             self.register_buffer("activation", torch.tensor(list(ACTIVATIONS).index(activation)))
 
@@ -51,11 +56,11 @@ class MLP(nn.Module):
     def initialise(self, init: Literal["scaled", "normal"], generator: Generator) -> None:
         """Draw the parameters before training.
 
-        `normal` is the lecture's start: all N(0, 1), drawn in the order C, W1, b1, W2, b2.
+        `normal` is the lecture's start: all N(0, 1), drawn in the order C, W1, b1, W2, b2, direct.
         `scaled` draws the same numbers, then multiplies the weights of hidden layers by
         gain / sqrt(fan-in) (He et al. 2015; the gain is 5/3 for tanh, sqrt(2) for gelu) and those
-        of the last layer by 0.01, and sets the biases to 0: the first loss is then close to that
-        of a uniform guess.
+        of the last layer and of direct connections by 0.01, and sets the biases to 0: the first
+        loss is then close to that of a uniform guess.
         """
         for parameter in self.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
@@ -64,6 +69,8 @@ class MLP(nn.Module):
                 W, b = self.layer(layer)
                 W *= GAINS[self.activation_name] / len(W) ** 0.5 if layer <= self.layers else 0.01
                 b *= 0.0
+            if self.direct is not None:
+                self.direct.mul_(0.01)
 
     def layer(self, number: int) -> tuple[Tensor, Tensor]:
         """Return the weights and biases of a layer, numbered from 1."""
@@ -80,13 +87,15 @@ class MLP(nn.Module):
             (rows, symbols), float32.
         """
         activation = ACTIVATIONS[self.activation_name]
-        x = F.embedding(contexts[:, -self.block_size :], self.C).flatten(start_dim=1)
+        embedded = F.embedding(contexts[:, -self.block_size :], self.C).flatten(start_dim=1)
+        x = embedded
         for number in range(1, self.layers + 1):
             W, b = self.layer(number)
             x = activation(torch.addmm(b, x, W))
             x = x if drop is None else drop(x)
         W, b = self.layer(self.layers + 1)
-        return torch.addmm(b, x, W)
+        logits = torch.addmm(b, x, W)
+        return logits if self.direct is None else torch.addmm(logits, embedded, self.direct)
 
     def arrays(self) -> Arrays:
         """Return the tensors as they are stored."""
@@ -94,9 +103,15 @@ class MLP(nn.Module):
 
 
 def count_parameters(
-    symbols: int, block_size: int, embedding: int, hidden: int, layers: int = 1
+    symbols: int,
+    block_size: int,
+    embedding: int,
+    hidden: int,
+    layers: int = 1,
+    direct: bool = False,
 ) -> tuple[int, int]:
     """Return the number of parameters of an MLP, and its number of units per row, unbuilt."""
     widths = [block_size * embedding, *[hidden] * layers, symbols]
     parameters = symbols * embedding + sum((m + 1) * n for m, n in pairwise(widths))
+    parameters += direct * widths[0] * symbols
     return parameters, sum(widths)
