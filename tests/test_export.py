@@ -228,8 +228,9 @@ def every_context(model: Model) -> np.ndarray:
         BigramNeural({"W": np.float32([[0, 9, -9], [1, 2, 3], [-40, 0, 0]])}, 3),
         random_mlp(3, block_size=2),
         random_mlp(3, block_size=3, layers=2, activation="gelu"),
+        random_mlp(3, block_size=2, direct=True),
     ],
-    ids=["bigram_neural", "tanh", "gelu"],
+    ids=["bigram_neural", "tanh", "gelu", "direct"],
 )
 def test_onnxruntime_computes_the_same_log_probabilities(model: Model):
     pytest.importorskip("onnx", reason=NEEDS_EXPORT)

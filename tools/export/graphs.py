@@ -131,15 +131,16 @@ def bigram_neural(model: BigramNeural, graph: Graph) -> str:
 
 
 def mlp(model: MLP, graph: Graph) -> str:
-    """Add the embedding and the layers."""
+    """Add the embedding, the layers and the direct connections."""
     x = graph.add("Gather", "C", CONTEXTS)
-    x = graph.add("Reshape", x, [-1, len(model.arrays["W1"])])
+    x = embedded = graph.add("Reshape", x, [-1, len(model.arrays["W1"])])
     name = [*ACTIVATIONS][int(model.arrays.get("activation", 0))]
     for layer in range(1, model.layers + 1):
         x = graph.add("Gemm", x, f"W{layer}", f"b{layer}")
         x = gelu(graph, x) if name == "gelu" else graph.add("Tanh", x)
     last = model.layers + 1
-    return graph.add("Gemm", x, f"W{last}", f"b{last}")
+    logits = graph.add("Gemm", x, f"W{last}", f"b{last}")
+    return graph.add("Gemm", embedded, "direct", logits) if "direct" in model.arrays else logits
 
 
 def gelu(graph: Graph, x: str) -> str:
