@@ -49,6 +49,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "deep, two boundaries": {
         "mlp.layers": 2,
         "mlp.activation": "gelu",
+        "mlp.direct": True,
         "vocabulary.boundary": "two",
         "vocabulary.boundary_place": "last",
         "contexts.block_size": 4,

@@ -71,17 +71,18 @@ const FORMS = {
   bigram_neural: ({ W }) => (context) => row(W, context.at(-1)),
 
   mlp(tensors) {
-    const { C, W1 } = tensors;
+    const { C, W1, direct } = tensors;
     const blockSize = W1.shape[0] / C.shape[1];
     const layers = Object.keys(tensors).filter((name) => name.startsWith("W")).length;
     const activation = tensors.activation?.[0] ? gelu : Math.tanh;
     return (context) => {
-      let x = context.slice(-blockSize).flatMap((symbol) => [...row(C, symbol)]);
+      const embedded = context.slice(-blockSize).flatMap((symbol) => [...row(C, symbol)]);
+      let x = embedded;
       for (let layer = 1; layer <= layers; layer++) {
         x = affine(x, tensors[`W${layer}`], tensors[`b${layer}`]);
         if (layer < layers) x = x.map(activation);
       }
-      return x;
+      return direct ? affine(embedded, direct, x) : x;
     };
   },
 
