@@ -12,8 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from functools import cache
-from itertools import chain
+from functools import cache, partial
+from itertools import chain, compress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -27,13 +27,14 @@ from charlm.params import Section
 from tools.documents import rewrite
 from tools.program import argument_parser, run_tool
 from tools.recipes import bands
-from tools.recipes.bands import Band, numbers
+from tools.recipes.bands import Band, numbers, parsed
 from tools.recipes.catalog import RECIPES, Group, Recipe, load, read_sections
 from tools.recipes.figures import Result
 
 SOURCE, FOLDER, PIPELINE = Path("audit/notebooks.yaml"), Path("audit/pages"), Path("dvc.yaml")
 SUBJECTS = ("what", "question", "plot")
 WAYS = ("recipe", "loop", "command", "left_out", "answer")
+TESTS = re.compile(r"`pytest [^`]+`(?: and )?")
 PYTEST = re.compile(r"pytest ((?:audit/)?tests/\S+\.py)(?: -k (\w+))?")
 MODULE = re.compile(r"python -m ((?:audit|benchmarks|stages|tools)\.\w+)")
 RECIPE = re.compile(r"python -m tools\.recipes ([a-z][\w.-]*)")
@@ -49,11 +50,15 @@ Figures = Annotated[
 Loops = dict[str, bands.Entry]  # by name
 Rows = dict[tuple[str, str], Result]  # by recipe and figure
 HEADERS = (
-    *("what", "notebook", "here", "plain loop", "ours is", "the notebook", "kind"),
+    *("row", "what", "notebook", "here", "plain loop", "ours is", "the notebook", "kind"),
     "how to get it",
 )
+SHOW = """\
+`python -m audit.show {name} {row}` prints that row in full, with the command that gives its value;
+where that is a test, it runs. To work through the lectures instead: [the labs](../../labs/)."""
 CLAIM = "claim: "  # how the text of a number begins that no cell prints
 MAX_WITH_SD = 3  # figures in a cell with a standard deviation each
+MAX_VALUES, MAX_WIDTH = 5, 60  # of a series in a cell; a longer one is folded
 
 
 class Item(Section):
@@ -279,6 +284,77 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join((lines[0], "|---" * len(headers) + "|", *lines[1:]))
 
 
+def split_series(text: str) -> list[str]:
+    """Return the values of a series; a text that is none, or that fits into a cell, as a whole.
+
+    >>> split_series("1, 2"), len(split_series(", ".join(["12.3456 ± 0.1"] * 6)))
+    (['1, 2'], 6)
+    """
+    separator = next((one for one in ("; ", ", ", " ") if one in text), ", ")
+    values = text.split(separator)
+    return values if len(values) > MAX_VALUES and len(text) > MAX_WIDTH else [text]
+
+
+def shortened(text: str, expected: Sequence[Band] = ()) -> str:
+    """Return a long series as its first, last and largest deviation; another text as it is.
+
+    >>> series = ", ".join(f"{n}.00000000000000" for n in range(1, 7))
+    >>> shortened(series, [Band(mean=n, sd=n / 12, values=[]) for n in (1, 2, 3, 4, 5, 7)])
+    '1.00000000000000, …, 6.00000000000000 (6 values; largest deviation 1.7 SD)'
+
+    Args:
+        text: as a cell would have it.
+        expected: of each value; none if that is not known.
+    """
+    text, *spread = text.partition("; SD ")
+    values = split_series(text)
+    if len(values) == 1:
+        return text + "".join(spread)
+    found = [parsed(number) for value in values for number in numbers(value)[:1]]
+    is_complete = expected and len(found) == len(expected)
+    notes = [f"{len(found) if is_complete else len(values)} values"]
+    if is_complete:
+        has_sd = all(band.sd for band in expected)
+        deviations = (
+            abs(number - band.mean) / ((has_sd and band.sd) or 1)
+            for number, band in zip(found, expected, strict=True)
+        )
+        decimals, unit = (1, " SD") if has_sd else (4, "")
+        notes.append(f"largest deviation {max(deviations):.{decimals}f}{unit}")
+    return f"{values[0]}, …, {values[-1]} ({'; '.join(notes)}){''.join(spread)}"
+
+
+def row_of(number: str, item: Item, ours: Rows, loops: Loops) -> tuple[str, ...]:
+    """Return the cells of an item below HEADERS, nothing shortened."""
+    return (
+        *(number, escaped(item.text), escaped(item.printed or "")),
+        *(here(item, ours), plain_loop(item, ours, loops), verdict(item, ours)),
+        *(agreement(item, ours, loops), item.agreement or "", how(item, loops)),
+    )
+
+
+def short_row(row: tuple[str, ...], item: Item, ours: Rows, loops: Loops) -> tuple[str, ...]:
+    """Return cells of a page: a long series folded, a recipe by its name, a test not named."""
+    number, text, printed, value, loop, *verdicts, command = row
+    known = [band for band in bands_of(item, ours, loops).values() if band]
+    notebook = [Band(mean=parsed(one), values=[]) for one in numbers(item.printed or "")]
+    series = (shortened(printed, known), shortened(value, known or notebook), shortened(loop))
+    name = f"recipe `{item.recipe}`" if item.recipe else TESTS.sub("", command).lstrip(",; ")
+    return (number, text, *series, *verdicts, name)
+
+
+def folded(rows: Iterable[tuple[str, ...]], short: Iterable[tuple[str, ...]]) -> str:
+    """Return the long series of rows in full, folded; nothing if there are none."""
+    lines = [
+        f"- {row[0]}, {header}: {cell}"
+        for row, cells in zip(rows, short, strict=True)
+        for header, cell, shown in list(zip(HEADERS, row, cells, strict=True))[2:5]
+        if cell != shown
+    ]
+    content = "\n".join(lines)
+    return f"<details><summary>Series in full</summary>\n\n{content}\n\n</details>" if lines else ""
+
+
 def how(item: Item, loops: Loops) -> str:
     """Return how to get an item."""
     if item.recipe:
@@ -359,25 +435,54 @@ def agreement(item: Item, rows: Rows, loops: Loops) -> str:
     return f"{found}: {escaped(item.why)}" if item.why else found
 
 
-def cells(section: Cells, ours: Rows, loops: Loops) -> str:
-    """Return what a page has below one heading of the notebook."""
-    rows, questions, plots, left_out = [], [], [], []
+def figures_of(notebook: Notebook) -> dict[str, Item]:
+    """Return the figures that a page has in its tables, by number: section, then row.
+
+    >>> figure = Item(what="pairs", printed="32", command="README.md", agreement="exact")
+    >>> section = Cells(heading="Counts", items=[figure])
+    >>> list(figures_of(Notebook(title="", sections=[section, section], errata=[])))
+    ['1.1', '2.1']
+    """
+    return {
+        f"{number}.{row}": item
+        for number, section in enumerate(notebook.sections, start=1)
+        for row, item in enumerate(
+            (item for item in section.items if item.what and not item.left_out), start=1
+        )
+    }
+
+
+def cells(section: Cells, figures: dict[str, Item], ours: Rows, loops: Loops) -> str:
+    """Return what a page has below one heading of the notebook.
+
+    Args:
+        section: the heading and what is below it.
+        figures: those of the section, by number.
+        ours: the values of the recipes.
+        loops: the bands of the loops.
+    """
+    questions, plots, left_out = [], [], []
     for item in section.items:
-        text, printed = escaped(item.text), escaped(item.printed or "")
+        text = escaped(item.text)
         if item.left_out:
-            value = f" ({printed})" if printed else ""
+            value = f" ({escaped(item.printed)})" if item.printed else ""
             left_out.append(f"- {text}{value}: {escaped(item.left_out)}")
         elif item.question:
             questions.append(f"- **{text}** {escaped(item.answer or '') or how(item, loops)}")
         elif item.plot:
             plots.append(f"- {text}: {how(item, loops)}")
-        else:
-            found = (here(item, ours), plain_loop(item, ours, loops), verdict(item, ours))
-            differs = agreement(item, ours, loops)
-            rows.append((text, printed, *found, differs, item.agreement or "", how(item, loops)))
     parts = [f"## {escaped(section.heading)}"]
-    if rows:
-        parts.append(table(HEADERS, rows))
+    if figures:
+        rows = [row_of(number, item, ours, loops) for number, item in figures.items()]
+        short = [
+            short_row(row, item, ours, loops)
+            for row, item in zip(rows, figures.values(), strict=True)
+        ]
+        filled = [any(column) for column in zip(*short, strict=True)]
+        parts.append(
+            table([*compress(HEADERS, filled)], [[*compress(row, filled)] for row in short])
+        )
+        parts += filter(None, [folded(rows, short)])
     for title, lines in (("Questions", questions), ("Plots", plots), ("Left out", left_out)):
         if lines:
             parts.append(f"{title}:\n\n" + "\n".join(lines))
@@ -403,10 +508,16 @@ def summary(notebook: Notebook) -> str:
 
 def page(name: str, notebook: Notebook, ours: Rows, loops: Loops) -> str:
     """Return the page of a notebook."""
+    figures = figures_of(notebook)
+    by_section = [
+        {row: item for row, item in figures.items() if row.startswith(f"{number}.")}
+        for number, _ in enumerate(notebook.sections, start=1)
+    ]
     parts = [
         f"# [{name}] {escaped(notebook.title)}",
         f"{summary(notebook)} [What the columns mean](README.md).",
-        *(cells(section, ours, loops) for section in notebook.sections),
+        SHOW.format(name=name, row=next(iter(figures), "1.1")),
+        *map(partial(cells, ours=ours, loops=loops), notebook.sections, by_section),
         f"## Errata\n\n{errata(notebook.errata)}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -473,11 +584,15 @@ page is that of the notebook, under the notebook's headings; below a heading, th
 first, then the questions, the plots and what is left out. [NOTEBOOKS.md](../NOTEBOOKS.md) has
 the same experiments by topic.
 
-- *notebook*: as printed; the numbers of a series are rounded. *claim* marks a number in the text
+- *row*: `python -m audit.show 002 4.2` prints row 4.2 of [002] in full, with the command that gives
+  its value. Columns that would be empty are left out.
+- *notebook*: as printed; the numbers of a series are rounded. Of a long series, the first and last
+  value are shown, and its largest deviation from the plain loop, or of ours from the notebook where
+  there is no loop; the rest is folded below the table. *claim* marks a number in the text
   that no cell prints.
 - *here*: the value of a recipe as in audit/NOTEBOOKS.md; with ±, mean and standard deviation over
-  seeds. *The same*: a test finds all digits that the notebook prints. Where this column is empty,
-  the command in the last column shows the value.
+  seeds. *The same*: a test finds all digits that the notebook prints; `audit.show` runs it and
+  prints them. Where this column is empty, the command in the last column shows the value.
 - *plain loop*: what plain loops as the notebooks write them give, mean and standard deviation over
   five seeds or more; one number where nothing is left to chance. They are written apart from the
   pipeline, in [plain_loops.py](../plain_loops.py);
@@ -494,6 +609,7 @@ the same experiments by topic.
   - *float32*: exact but for the order of the sums in float32, 4 to 5 digits.
   - *seeded*: the same generator and the same order of draws give the same digits.
   - *unseeded*: the notebook's own random draws: within 3 standard deviations over seeds.
+- *how to get it*: `python -m tools.recipes NAME` runs a recipe. Empty for a test.
 - *left out*: not shown here, with the reason.
 
 ## The errata that change a conclusion

@@ -235,13 +235,16 @@ def test_page_by_hand(tmp_path: Path):
 
 Figures: 4, of which 1 with a recipe, 1 with a plain loop, 1 with a command, 1 left out. Questions: 1. Plots: 1. Errata: 1. [What the columns mean](README.md).
 
+`python -m audit.show 000 1.1` prints that row in full, with the command that gives its value;
+where that is a test, it runs. To work through the lectures instead: [the labs](../../labs/).
+
 ## A heading
 
-| what | notebook | here | plain loop | ours is | the notebook | kind | how to get it |
-|---|---|---|---|---|---|---|---|
-| count of ab | 541.0 | the same |  |  |  | exact | `pytest audit/tests/test_errata.py -k counts_with_two_symbols` |
-| losses | 2.28, 2.30 | 2.2961, 2.2947 ± 0.0100 | 2.3000 ± 0.0100, 2.3000 ± 0.0100 | inside | agrees | unseeded | `python -m tools.recipes small` |
-| losses of two starts | 3.5, 4.9 |  | 3.8000 ± 0.2500 |  | differs in 1 of 2 | unseeded | `python starts` |
+| row | what | notebook | here | plain loop | ours is | the notebook | kind | how to get it |
+|---|---|---|---|---|---|---|---|---|
+| 1.1 | count of ab | 541.0 | the same |  |  |  | exact |  |
+| 1.2 | losses | 2.28, 2.30 | 2.2961, 2.2947 ± 0.0100 | 2.3000 ± 0.0100, 2.3000 ± 0.0100 | inside | agrees | unseeded | recipe `small` |
+| 1.3 | losses of two starts | 3.5, 4.9 |  | 3.8000 ± 0.2500 |  | differs in 1 of 2 | unseeded | `python starts` |
 
 Questions:
 
@@ -266,6 +269,43 @@ Left out:
 </details>
 """  # noqa: E501
     )
+
+
+def test_long_series_is_folded_and_empty_columns_are_left_out():
+    # printed, and its distance from the mean of batch N, 3.8, in standard deviations, N / 8
+    printed = "3.80000000000000, 3.80000000000000, 3.05000000000000, 3.80000000000000"
+    known = LOOPS["starts"].figures
+    extra = {f"batch {n}": Band(mean=3.8, sd=n / 8, values=[3.8] * 5) for n in (5, 6)}
+    loops = {"starts": LOOPS["starts"].model_copy(update={"figures": known | extra})}
+    long = Item(**DRAWS | {"figure": "batch *", "printed": f"{printed}, 3.8, 3.9"})
+    section = notebooks.Cells(heading="Batches", items=[long])
+    table, fold = notebooks.cells(section, {"7.1": long}, {}, loops).split("\n\n", 2)[1:]
+    assert table.splitlines()[0] == (
+        "| row | what | notebook | plain loop | the notebook | kind | how to get it |"
+    )
+    # 0.75 below, at 3 / 8
+    shown = "3.80000000000000, …, 3.9 (6 values; largest deviation 2.0 SD)"
+    assert table.splitlines()[2].split(" | ")[2] == shown
+    assert fold == (
+        "<details><summary>Series in full</summary>\n\n"
+        f"- 7.1, notebook: {printed}, 3.8, 3.9\n\n</details>"
+    )
+
+
+def test_series_without_spread_has_its_largest_difference():
+    expected = [Band(mean=number, values=[number]) for number in range(7)]
+    text = ", ".join(f"{number}.0000000000" for number in (0, 1, 2, 3, 4, 5.5, 6))
+    text = text.replace("5.5.0", "5.5")
+    assert notebooks.shortened(text, expected).endswith("(7 values; largest deviation 0.5000)")
+    assert notebooks.shortened(text, expected[1:]).endswith("(7 values)")
+    assert notebooks.shortened("1, 2", expected) == "1, 2"
+
+
+def test_tests_are_not_named_in_rows_but_what_is_said_of_them_is():
+    item = Item(**COUNT | {"command": "`pytest tests/a.py -k x` and `pytest tests/a.py -k y`; odd"})
+    row = notebooks.row_of("1.1", item, {}, {})
+    assert row[-1] == item.command
+    assert notebooks.short_row(row, item, {}, {})[-1] == "odd"
 
 
 def test_errata_that_change_a_conclusion_come_first_and_are_not_folded():
@@ -354,10 +394,12 @@ def test_series_without_a_verdict_agree_with_the_bands_of_other_rates():
 
 
 def test_rows_whose_steps_were_chosen_here_have_no_verdict():
+    ours, loops = notebooks.values(GROUPS), bands.load()
+    figures = notebooks.figures_of(NOTEBOOKS["004"])
     rows = [
-        line.split(" | ")[5]
-        for line in (notebooks.FOLDER / "004.md").read_text().splitlines()
-        if line.startswith("| claim:") and ("decay" in line or "(here" in line)
+        row[notebooks.HEADERS.index("the notebook")]
+        for row in (notebooks.row_of(*figure, ours, loops) for figure in figures.items())
+        if row[1].startswith(notebooks.CLAIM) and ("decay" in str(row) or "(here" in str(row))
     ]
     assert len(rows) == 11
     assert all(not cell or cell.startswith("no verdict: ") for cell in rows)
