@@ -20,8 +20,9 @@ from tools.dvc_state import warn_if_stale
 SETTINGS = Path("labs/settings.json")  # those that the numbers in the labs belong to
 SECTIONS = {  # of params.yaml, by lab: what its numbers depend on
     "1_bigrams": ("split", "vocabulary", "bigram_count", "bigram_neural"),
+    "2_mlp": ("split", "vocabulary", "contexts", "mlp", "find_learning_rate"),
 }
-MODELS = {"1_bigrams": ("bigram_count", "bigram_neural")}  # that a lab opens
+MODELS = {"1_bigrams": ("bigram_count", "bigram_neural"), "2_mlp": ("mlp",)}  # that a lab opens
 DPI = 80
 COLOURS = 64  # of a picture, to keep the notebooks small
 

@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from charlm.core import storage
 from charlm.data import tensors
 from charlm.data.examples import bigram_counts, build_examples
 from charlm.data.vocabulary import Vocabulary
+from charlm.networks.mlp import MLP
 from labs import __main__ as program
 from labs import support
 from stages.train_bigram_count import normalise
+from tests import mistakes_mlp
 from tests.conftest import ROOT
 
 # torch's tensors in pictures: numpy warns, and the lecture draws like this
@@ -203,29 +206,45 @@ my_choice = (k, *(trigram_loss(lab.train, part, k) for part in (lab.train, lab.d
         "loss_backwards = -P[tuple(to_pairs([name[::-1] for name in names]))].log().mean().item()"
     ],
 }
+MISTAKES |= {("2_mlp", number): wrong for number, wrong in mistakes_mlp.MISTAKES.items()}
+COPIED = (
+    support.SETTINGS,
+    *[f"metrics/nll/{split}.json" for split in ("train", "dev", "dev_unseen")],
+    *[f"plots/{name}.csv" for name in ("bigram_neural", "learning_rate", "mlp")],
+)
 
 
-def write_project(root: Path) -> None:
-    """Write what a lab reads, for five names."""
+# in lab 2 of train, too: a network must beat the bigram on it after few steps
+DEV = {"1_bigrams": "sophia", "2_mlp": "ava"}
+
+
+def write_project(root: Path, dev: str) -> None:
+    """Write what a lab reads, for five names, of which one is dev."""
     shutil.copy(ROOT / "params.yaml", root)
-    for folder in ("labs", "plots"):
-        (root / folder).mkdir()
-    for path in (support.SETTINGS, "plots/bigram_neural.csv"):
+    for folder in ("labs", "metrics/nll", "plots"):
+        (root / folder).mkdir(parents=True)
+    for path in COPIED:
         shutil.copy(ROOT / path, root / path)
     symbols = [".", *sorted(set("".join(FIVE_NAMES)))]
     storage.write_json(root / "data/vocabulary.json", symbols)
     splits = {"names": FIVE_NAMES, "splits/train": FIVE_NAMES[:3]}
-    for path, names in (splits | {"splits/dev": ["sophia"], "splits/test": ["isabella"]}).items():
+    for path, names in (splits | {"splits/dev": [dev], "splits/test": ["isabella"]}).items():
         storage.write_lines(root / f"data/{path}.txt", names)
     examples = build_examples(FIVE_NAMES[:3], Vocabulary.of(symbols), 1)
     P = normalise(bigram_counts(examples, len(symbols)), smoothing=1)
     tensors.write_tensors(root / "data/models/bigram_count.safetensors", {"P": P})
     W = np.zeros(P.shape, np.float32)
     tensors.write_tensors(root / "data/models/bigram_neural.safetensors", {"W": W})
+    contexts = build_examples(FIVE_NAMES[:3], Vocabulary.of(symbols), 3)
+    tensors.write_tensors(root / "data/contexts/mlp/train.safetensors", contexts)
+    mlp = MLP(len(symbols), block_size=3, embedding=10, hidden=4)
+    mlp.initialise("scaled", torch.Generator().manual_seed(1))
+    tensors.write_tensors(root / "data/models/mlp.safetensors", mlp.requires_grad_(False).arrays())
 
 
 def run_cell(code: str, namespace: dict[str, Any]) -> str:
-    """Run the code of a cell; return what it prints."""
+    """Run the code of a cell, its trainings for 20 steps; return what it prints."""
+    code = re.sub(r"\b\d{1,2}_000\b|(?<=steps=)[\d_]+", "20", code)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(code, namespace)
@@ -238,7 +257,7 @@ def session(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """A lab that has run on five names up to its exercises, and the variables that it leaves."""
     root, lab = tmp_path_factory.mktemp("lab"), request.param
-    write_project(root)
+    write_project(root, DEV[lab])
     _, *cells = [code for code in before_exercises(lab) if code]
     namespace: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as monkeypatch:
