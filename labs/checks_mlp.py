@@ -92,7 +92,7 @@ def probabilities(function: Callable[[Tensor, Tensor, Tensor], Tensor] | None) -
     if not problem and not torch.allclose(found.sum(dim=1), torch.ones(len(h)), atol=1e-5):
         problem = "the rows do not sum to 1"
     elif not problem and not torch.allclose(found, expected, atol=1e-5):
-        problem = "the rows sum to 1, but the logits are others; is every parameter used?"
+        problem = "the rows sum to 1, but they come from other logits"
     verdict(problem, "one distribution per example")
 
 
@@ -249,7 +249,7 @@ def diagnosis(answer: Sequence[str] | None) -> None:
         problem = 'four words are needed, each "under" or "over"'
     elif right < len(expected):
         problem = f"{right} of {len(expected)} are right"
-    verdict(problem, "all four; look at the gap first, then at the level")
+    verdict(problem, "all four")
 
 
 def noise(answer: Sequence[float] | None, logits: Tensor, targets: Tensor) -> None:
@@ -263,6 +263,9 @@ def noise(answer: Sequence[float] | None, logits: Tensor, targets: Tensor) -> No
     if is_empty(answer):
         return
     assert answer is not None
+    if len(answer) != 2:
+        verdict(f"there are {len(answer)} numbers, not 2", "")
+        return
     of_one = F.cross_entropy(logits, targets, reduction="none").std(correction=0).item()
     problem = None
     for found, size in zip(answer, (32, 128), strict=True):

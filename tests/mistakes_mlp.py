@@ -39,6 +39,7 @@ my_parts = [(X[rows], Y[rows]) for rows in order.tensor_split(cuts)]
     8: ['my_diagnosis = ["over", "over", "over", "over"]', 'my_diagnosis = ["over", "under"]'],
     9: [
         "my_noise = (noise(128), noise(32))",
+        "my_noise = [noise(32)]",
         "my_noise = (noise(32), noise(32) / 4)  # not the square root",
     ],
     10: [
