@@ -32,6 +32,9 @@ from tools.recipes.catalog import RECIPES, Group, Recipe, load, read_sections
 from tools.recipes.figures import Result
 
 SOURCE, FOLDER, PIPELINE = Path("audit/notebooks.yaml"), Path("audit/pages"), Path("dvc.yaml")
+LABS = Path("labs")
+STEP = re.compile(r"^# ## (\d+)\. (.+)$", re.MULTILINE)
+PICTURE = re.compile(r"audit/pictures/(\S+)\.svg")
 SUBJECTS = ("what", "question", "plot")
 WAYS = ("recipe", "loop", "command", "left_out", "answer")
 TESTS = re.compile(r"`pytest [^`]+`(?: and )?")
@@ -123,6 +126,7 @@ class Cells(Section):
     """The cells below a heading of a notebook."""
 
     heading: str
+    lab: str | None = None
     items: Annotated[list[Item], Field(min_length=1)]
 
 
@@ -162,6 +166,7 @@ def check(notebooks: dict[str, Notebook], groups: dict[str, Group], loops: Loops
             for section in notebook.sections
             for item in section.items
         ]
+        found += [(one.heading, missing_steps(one.lab or "")) for one in notebook.sections]
         found += [(f"erratum in {e.place}", missing_in(e.shown, recipes)) for e in notebook.errata]
         for place, missing in found:
             for what in missing:
@@ -216,6 +221,37 @@ def missing_in(text: str, recipes: Collection[str]) -> Iterator[str]:
         if not (path.with_suffix(".py").exists() or (path / "__main__.py").exists()):
             yield f"program {module}"
     yield from (f"recipe {name}" for name in RECIPE.findall(text) if name not in recipes)
+
+
+def split_lab(lab: str) -> tuple[Path, list[str], dict[str, str]]:
+    """Return the notebook of a lab, the steps that are named, and the titles of all by number.
+
+    Args:
+        lab: such as `1_bigrams 2, 3`.
+    """
+    name, _, steps = lab.partition(" ")
+    script = LABS / f"{name}.py"
+    titles = STEP.findall(script.read_text("utf-8")) if script.exists() else []
+    return script.with_suffix(".ipynb"), steps.split(", ") if steps else [], dict(titles)
+
+
+def missing_steps(lab: str) -> Iterator[str]:
+    """Yield the steps that a lab does not have."""
+    path, steps, titles = split_lab(lab)
+    yield from (f"step {step} of {path}" for step in steps if step not in titles)
+
+
+def link_to_lab(lab: str) -> str:
+    """Return a line with a link to a lab and its steps; nothing before there is such a lab.
+
+    >>> link_to_lab("1_bigrams 2, 7")
+    '[Lab 1](../../labs/1_bigrams.ipynb): 2. Pairs of characters, 7. Smoothing'
+    """
+    path, steps, titles = split_lab(lab)
+    if not path.is_file():
+        return ""
+    named = ", ".join(f"{step}. {titles[step]}" for step in steps)
+    return f"[Lab {path.name[0]}](../../{path.as_posix()}){': ' * bool(named)}{named}"
 
 
 @cache
@@ -471,7 +507,11 @@ def cells(section: Cells, figures: dict[str, Item], ours: Rows, loops: Loops) ->
             questions.append(f"- **{text}** {escaped(item.answer or '') or how(item, loops)}")
         elif item.plot:
             plots.append(f"- {text}: {how(item, loops)}")
-    parts = [f"## {escaped(section.heading)}"]
+            plots += [
+                f'\n  <img src="../pictures/{name}.svg" width="600" alt="{name}">'
+                for name in PICTURE.findall(item.command or "")
+            ]
+    parts = [f"## {escaped(section.heading)}", *filter(None, [link_to_lab(section.lab or "")])]
     if figures:
         rows = [row_of(number, item, ours, loops) for number, item in figures.items()]
         short = [

@@ -34,9 +34,9 @@ def section(group: Group, rows: list[Result]) -> str:
         [table(rows, "pipe")],
         [f"- {', '.join(noted)}: {note}" for note, noted in names.items()],
         [
-            f'<img src="{PICTURES.name}/{picture.name}" width="800" alt="{name}">'
+            f'<img src="{PICTURES.name}/{path.name}" width="800" alt="{name}">'
             for name, recipe in group.recipes.items()
-            if recipe.picture and (picture := picture_path(name, recipe.picture))
+            for path in map(partial(picture_path, name), recipe.picture)
         ],
     ]
     return f"## {group.title}\n\n" + "\n\n".join(
@@ -63,10 +63,10 @@ def write(groups: dict[str, Group], rows: dict[str, list[Result]]) -> None:
     for name, group in groups.items():
         text = fill_in(text, {name: partial(section, group, rows[name])})
         for recipe_name, recipe in group.recipes.items():
-            if recipe.picture:
-                experiment = next(iter(recipe.experiments(recipe_name).items()))
-                picture = file_of(found(*experiment), recipe.picture)
-                write_bytes(picture_path(recipe_name, recipe.picture), picture)
+            experiment = next(iter(recipe.experiments(recipe_name).items()))
+            for picture in recipe.picture:
+                content = file_of(found(*experiment), picture)
+                write_bytes(picture_path(recipe_name, picture), content)
     write_bytes(NOTEBOOKS, text.encode())
 
 

@@ -88,12 +88,12 @@ def rows(**ours: str) -> notebooks.Rows:
     return {("small", figure): row(figure, value) for figure, value in ours.items()}
 
 
-def groups(picture: str | None = None) -> dict[str, catalog.Group]:
+def groups(*pictures: str) -> dict[str, catalog.Group]:
     figures = [
         catalog.Figure(what=what, file="metrics/nll/dev.json", key="mlp")
         for what in ("train NLL", "dev NLL")
     ]
-    small = catalog.Recipe(question="why?", overrides=[], figures=figures, picture=picture)
+    small = catalog.Recipe(question="why?", overrides=[], figures=figures, picture=[*pictures])
     return {"sizes": catalog.Group(title="Sizes", recipes={"small": small})}
 
 
@@ -179,6 +179,10 @@ def test_wrong_item_is_one_line(tmp_path: Path, item: dict[str, object], message
         ),
         ({"plot": "x", "recipe": "small"}, "x: there is no picture of recipe small"),
         (
+            PLOT | {"command": "audit/pictures/no.svg"},
+            "counts: there is no file audit/pictures/no.svg",
+        ),
+        (
             COUNT | {"command": "`pytest audit/tests/test_errata.py -k nobody`"},
             "count of ab: there is no test nobody in audit/tests/test_errata.py",
         ),
@@ -213,11 +217,18 @@ def test_what_an_erratum_names_must_exist(tmp_path: Path):
     )
 
 
+def test_steps_of_labs_must_exist(tmp_path: Path):
+    found = content(COUNT)
+    found["000"]["sections"][0]["lab"] = "1_bigrams 2, 99"
+    with pytest.raises(InputError, match=r"\[000\] A heading: there is no step 99 of labs/1_bigra"):
+        notebooks.check(load(tmp_path / "n.yaml", found), groups(), LOOPS)
+
+
 def test_outputs_of_stages_and_pictures_of_recipes_exist(tmp_path: Path):
     here = PLOT | {"command": "data/vocabulary.json, data/splits/train.txt and params.yaml"}
     picture = {"plot": "x", "recipe": "small"}
     loaded = load(tmp_path / "n.yaml", content(here, picture))
-    notebooks.check(loaded, groups(picture="plots/embedding.svg"), LOOPS)
+    notebooks.check(loaded, groups("plots/embedding.svg"), LOOPS)
 
 
 # --- the pages --------------------------------------------------------------------------------
@@ -306,6 +317,26 @@ def test_tests_are_not_named_in_rows_but_what_is_said_of_them_is():
     row = notebooks.row_of("1.1", item, {}, {})
     assert row[-1] == item.command
     assert notebooks.short_row(row, item, {}, {})[-1] == "odd"
+
+
+def test_section_has_its_lab_and_its_pictures():
+    picture = Item(plot="counts", command="audit/pictures/mlp-2-300_embedding.svg")
+    section = notebooks.Cells(heading="A heading", lab="1_bigrams 7", items=[picture])
+    assert notebooks.cells(section, {}, {}, {}).split("\n\n") == [
+        "## A heading",
+        "[Lab 1](../../labs/1_bigrams.ipynb): 7. Smoothing",
+        "Plots:",
+        "- counts: [audit/pictures/mlp-2-300_embedding.svg](../pictures/mlp-2-300_embedding.svg)",
+        '  <img src="../pictures/mlp-2-300_embedding.svg" width="600" alt="mlp-2-300_embedding">',
+    ]
+    later = section.model_copy(update={"lab": "9_later"})
+    assert "lab" not in notebooks.cells(later, {}, {}, {})
+
+
+def test_pages_tell_nobody_to_apply_an_experiment():
+    assert len(ITEMS) == 5
+    for name in ITEMS:
+        assert "exp apply" not in (notebooks.FOLDER / f"{name}.md").read_text()
 
 
 def test_errata_that_change_a_conclusion_come_first_and_are_not_folded():

@@ -410,8 +410,8 @@ def test_notebooks_md_holds_the_losses_of_the_counts(names: list[str]):
 
 def test_pictures_of_recipes_are_there():
     for name, recipe in RECIPES.items():
-        if recipe.picture:
-            path = summary.picture_path(name, recipe.picture)
+        for picture in recipe.picture:
+            path = summary.picture_path(name, picture)
             assert (ROOT / path).exists()
             assert f'src="{path.relative_to("audit")}"' in NOTEBOOKS
 

@@ -23,6 +23,10 @@ Printed = Annotated[
 ]
 AnySection = TypeVar("AnySection", bound=Section)
 Overrides = Annotated[list[str], AfterValidator(lambda lines: shlex.split(" ".join(lines)))]
+Pictures = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda found: (found,) if isinstance(found, str) else tuple(found)),
+]
 
 
 class Figure(Section, frozen=False):
@@ -86,7 +90,7 @@ class Recipe(Section):
     seeded: Literal["bigram_neural", "find_learning_rate", "mlp"] = "mlp"  # whose seed
     figures: Annotated[list[Figure], BeforeValidator(expand)]
     note: str | None = None  # to read below the table
-    picture: str | None = None  # to show there
+    picture: Pictures = ()  # to show there
 
     def experiments(self, name: str) -> dict[str, list[str]]:
         """Return the overrides of each of its experiments, by the experiment's name."""
