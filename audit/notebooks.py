@@ -42,7 +42,7 @@ PYTEST = re.compile(r"pytest ((?:audit/)?tests/\S+\.py)(?: -k (\w+))?")
 MODULE = re.compile(r"python -m ((?:audit|benchmarks|stages|tools)\.\w+)")
 RECIPE = re.compile(r"python -m tools\.recipes ([a-z][\w.-]*)")
 FILE = re.compile(
-    r"(?<![\w/.])(?:(?:audit|benchmarks|charlm|data|docs|metrics|plots|stages|tests|tools)/[\w./-]*\w"
+    r"(?<![\w/.])(?:(?:audit|benchmarks|charlm|data|docs|labs|metrics|plots|stages|tests|tools)/[\w./-]*\w"
     r"|(?:dvc|params)\.yaml|(?:CONTRIBUTING|README)\.md)"
 )
 Figures = Annotated[
@@ -236,20 +236,22 @@ def split_lab(lab: str) -> tuple[Path, list[str], dict[str, str]]:
 
 
 def missing_steps(lab: str) -> Iterator[str]:
-    """Yield the steps that a lab does not have."""
+    """Yield the steps that a lab does not have, or the lab."""
     path, steps, titles = split_lab(lab)
+    if lab and not path.exists():
+        yield f"lab {path}"
     yield from (f"step {step} of {path}" for step in steps if step not in titles)
 
 
 def link_to_lab(lab: str) -> str:
-    """Return a line with a link to a lab and its steps; nothing before there is such a lab.
+    """Return a line with a link to a lab and its steps; nothing for no lab.
 
     >>> link_to_lab("1_bigrams 2, 7")
     '[Lab 1](../../labs/1_bigrams.ipynb): 2. Pairs of characters, 7. Smoothing'
     """
-    path, steps, titles = split_lab(lab)
-    if not path.is_file():
+    if not lab:
         return ""
+    path, steps, titles = split_lab(lab)
     named = ", ".join(f"{step}. {titles[step]}" for step in steps)
     return f"[Lab {path.name[0]}](../../{path.as_posix()}){': ' * bool(named)}{named}"
 

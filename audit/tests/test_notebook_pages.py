@@ -191,6 +191,7 @@ def test_wrong_item_is_one_line(tmp_path: Path, item: dict[str, object], message
             "count of ab: there is no file tests/test_no.py",
         ),
         (PLOT | {"command": "plots/no.svg"}, "counts: there is no file plots/no.svg"),
+        (PLOT | {"command": "labs/no.ipynb"}, "counts: there is no file labs/no.ipynb"),
         (PLOT | {"command": "`python -m tools.no`"}, "counts: there is no program tools.no"),
         (
             PLOT | {"command": "`python -m tools.recipes large`, and"},
@@ -217,10 +218,14 @@ def test_what_an_erratum_names_must_exist(tmp_path: Path):
     )
 
 
-def test_steps_of_labs_must_exist(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("lab", "missing"),
+    [("1_bigrams 2, 99", "step 99 of labs/1_bigrams.ipynb"), ("9_later", "lab labs/9_later.ipynb")],
+)
+def test_steps_of_labs_must_exist(tmp_path: Path, lab: str, missing: str):
     found = content(COUNT)
-    found["000"]["sections"][0]["lab"] = "1_bigrams 2, 99"
-    with pytest.raises(InputError, match=r"\[000\] A heading: there is no step 99 of labs/1_bigra"):
+    found["000"]["sections"][0]["lab"] = lab
+    with pytest.raises(InputError, match=rf"\[000\] A heading: there is no {missing}$"):
         notebooks.check(load(tmp_path / "n.yaml", found), groups(), LOOPS)
 
 
@@ -329,8 +334,8 @@ def test_section_has_its_lab_and_its_pictures():
         "- counts: [audit/pictures/mlp-2-300_embedding.svg](../pictures/mlp-2-300_embedding.svg)",
         '  <img src="../pictures/mlp-2-300_embedding.svg" width="600" alt="mlp-2-300_embedding">',
     ]
-    later = section.model_copy(update={"lab": "9_later"})
-    assert "lab" not in notebooks.cells(later, {}, {}, {})
+    without = section.model_copy(update={"lab": None})
+    assert "[Lab" not in notebooks.cells(without, {}, {}, {})
 
 
 def test_pages_tell_nobody_to_apply_an_experiment():
