@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import commits, compare, scale, sweeps
+from benchmarks import commits, compare, record, scale, sweeps
 from charlm.core.storage import read_json
 from tools.documents import Make, rewrite_tables
 from tools.program import run_tool
@@ -28,6 +28,7 @@ TABLES: dict[str, Make] = {
     "sweep-overhead": lambda: benchmark(sweeps.RESULTS, sweeps.overhead_table),
     "alphabet": lambda: benchmark(scale.RESULTS, scale.alphabet_table),
     "counting": lambda: benchmark(scale.RESULTS, scale.counting_table),
+    "record": lambda: benchmark(record.RESULTS, record.record_table),
     "long-lists": lambda: benchmark(scale.RESULTS, scale.long_table),
 }
 

@@ -717,7 +717,7 @@ check.gradient(my_gradient, W_start, x_emma, y_emma)
 # The pipeline computes its gradients in `stages/train_bigram_neural.py`:
 #
 # ```sh
-# dvc repro --force train_bigram_neural
+# dvc repro --force --single-item train_bigram_neural
 # ```
 #
 # </details>
@@ -905,7 +905,7 @@ check.cross_entropy(my_loss)
 # the loss is wrong. The pipeline uses it in its search for a learning rate:
 #
 # ```sh
-# dvc repro --force find_learning_rate
+# dvc repro --force --single-item find_learning_rate
 # ```
 #
 # </details>
@@ -953,6 +953,7 @@ check.backwards(loss_backwards, names)
 # %% [markdown]
 # ## Where to go on
 #
+# - [Lab 2](2_mlp.ipynb): more than one character of context.
 # - [The audit](../audit/NOTEBOOKS.md) compares the numbers of this lab with those of two notebooks
 #   written after the same lecture, row by row: [000](../audit/pages/000.md) and
 #   [003](../audit/pages/003.md).
