@@ -10,9 +10,9 @@ from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
 from torch import Generator, Tensor, nn
 
 from charlm.core.errors import InputError
@@ -106,7 +106,7 @@ def load_start(model: nn.Module, name: str, path: Path, sha256: str | None) -> N
             f"model to go on from, set {name}.start_from_sha256 to that"
         )
     try:
-        tensors = safetensors.torch.load(content)
+        tensors = load_safetensors(content)
     except (SafetensorError, KeyError, TypeError) as error:
         raise InputError(f"{where}: not a safetensors file ({error}); give another file") from None
     if problems := differences(tensors, model):
