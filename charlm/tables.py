@@ -37,18 +37,48 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Iterable[objec
     cells_of = (
         [cell(value) if isinstance(value, float) else value for value in row] for row in rows
     )
-    write_cells(path, columns, cells_of)
+    write_texts(path, columns, [join_rows(cells_of)])
 
 
-def write_cells(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write rows whose values are as they are written, but for the quoting of text."""
+def write_texts(path: Path, columns: Sequence[str], texts: Iterable[str]) -> None:
+    """Write rows that are text already, a piece at a time.
+
+    Args:
+        path: of the file.
+        columns: their names.
+        texts: what `join_columns` or `join_rows` returned.
+    """
     with (
         atomic_write(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        file.write(join_rows([columns]))
+        file.writelines(texts)
+
+
+def join_rows(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as text, values quoted where csv requires it.
+
+    >>> join_rows([["ava, b", 1], ["mia", 2]])
+    '"ava, b",1\\nmia,2\\n'
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def join_columns(columns: Sequence[Sequence[str]]) -> str:
+    """Return columns, two at least, as `join_rows` does rows; faster where nothing is quoted.
+
+    >>> join_columns([["ava, b", "mia"], ["1", "2"]])
+    '"ava, b",1\\nmia,2\\n'
+    """
+    rows = len(columns[0])
+    text = "\n".join(map(",".join, zip(*columns, strict=True))) + "\n"
+    separators = text.count(",") + text.count("\n")
+    if '"' in text or "\r" in text or separators != rows * len(columns):
+        return join_rows(zip(*columns, strict=True))
+    return text
 
 
 def cell(value: object) -> str:

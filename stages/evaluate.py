@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain, compress, repeat
+from itertools import chain, compress
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -24,11 +24,10 @@ from charlm.data.vocabulary import Vocabulary, read_vocabulary
 from charlm.models.base import Model, context_size
 from charlm.models.registry import load_models
 from charlm.scoring import Characters, Scores, score
-from charlm.tables import cells, exact, write_cells, write_rows
+from charlm.tables import cells, exact, join_columns, write_rows, write_texts
 
 Metrics = dict[str, float]
 Columns = dict[str, np.ndarray]
-Row = tuple[str, ...]  # of data/evaluation.csv, as it is written
 Position = tuple[str, str, int, int, float]  # a row of plots/positions.csv
 POSITION_COLUMNS = ("split", "model", "position", "characters", "nll")
 METRIC_COLUMNS = ("nll", "stderr", "perplexity", "accuracy", "zero_probability")
@@ -78,8 +77,9 @@ class Names(NamedTuple):
         hashes = from_pieces(map(hash, names) for names in read())
         characters = from_pieces(map(len, names) for names in read()) + 1
         _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-        number = np.empty(len(first), dtype=np.int64)
-        number[np.argsort(first)] = np.arange(len(first))
+        is_first = np.zeros(len(hashes), dtype=bool)
+        is_first[first] = True
+        number = is_first.cumsum()[first] - 1
         in_train = np.full(len(hashes), True)
         if read != train:
             seen = set(chain.from_iterable(read())).intersection(chain.from_iterable(train()))
@@ -92,10 +92,10 @@ class Names(NamedTuple):
         piece: list[str] = []
         first = length = 0
         for names in self.read():
-            new = [*compress(names, is_first[first : first + len(names)])]
-            piece += new
-            first += len(names)
-            length += sum(map(len, new))
+            last = first + len(names)
+            piece += compress(names, is_first[first:last])
+            length += (self.characters[first:last] - 1)[is_first[first:last]].sum()
+            first = last
             if length >= SCORED_LENGTH:
                 yield piece
                 piece, length = [], 0
@@ -185,7 +185,7 @@ def evaluate_split(
             "change split.train and split.dev"
         )
     size = context_size(models.values(), longest=int(names.characters.max()) - 1)
-    repeats = np.bincount(names.unique)
+    repeats = np.bincount(names.unique).astype(np.int32)
     by_name = {name: Sums.empty(len(repeats)) for name in models}
     by_position = dict.fromkeys(models, Sums.empty(0))
     first = 0
@@ -206,16 +206,15 @@ def evaluate_split(
     positions = []
     is_seen = np.zeros(len(repeats), dtype=bool)
     is_seen[names.unique] = names.in_train
-    parts = {split: np.full(len(repeats), True), f"{split}{UNSEEN}": ~is_seen}
-    metrics: dict[str, dict[str, Metrics]] = {
-        part: {} for part, is_in_it in parts.items() if is_in_it.any()
-    }
+    parts: dict[str, slice | np.ndarray] = {split: slice(None)}
+    if not is_seen.all():
+        parts[f"{split}{UNSEEN}"] = ~is_seen
+    metrics: dict[str, dict[str, Metrics]] = {part: {} for part in parts}
     for name, all_sums in by_name.items():
         columns[name] = np.where(all_sums.zeros > 0, math.nan, all_sums.nll)[names.unique]
-        for part, by_model in metrics.items():
-            is_in_it = parts[part]
-            by_model[name] = summarise(
-                Sums(*(column[is_in_it] * repeats[is_in_it] for column in all_sums))
+        for part, rows in parts.items():
+            metrics[part][name] = summarise(
+                Sums(*(column[rows] * repeats[rows] for column in all_sums))
             )
         positions += average_by_position(split, name, by_position[name])
     return columns, positions, metrics
@@ -247,7 +246,7 @@ def average_by_position(split: str, model: str, sums: Sums) -> list[Position]:
     ]
 
 
-def iter_rows(split: str, pieces: Iterable[list[str]], columns: Columns) -> Iterator[Iterable[Row]]:
+def iter_texts(split: str, pieces: Iterable[list[str]], columns: Columns) -> Iterator[str]:
     """Yield the rows of data/evaluation.csv for one split, a piece at a time.
 
     Args:
@@ -258,8 +257,8 @@ def iter_rows(split: str, pieces: Iterable[list[str]], columns: Columns) -> Iter
     first = 0
     for names in pieces:
         last = first + len(names)
-        columns_of_piece = (cells(column[first:last]) for column in columns.values())
-        yield zip(repeat(split, len(names)), names, *columns_of_piece, strict=True)
+        columns_of_piece = [cells(column[first:last]) for column in columns.values()]
+        yield join_columns([[split] * len(names), names, *columns_of_piece])
         first = last
 
 
@@ -323,10 +322,10 @@ def main() -> None:
         metrics |= metrics_of_split
 
     columns = ("split", "name", *tables[settings.splits[0]])
-    pieces = chain.from_iterable(
-        iter_rows(split, names[split].read(), table) for split, table in tables.items()
+    texts = chain.from_iterable(
+        iter_texts(split, names[split].read(), table) for split, table in tables.items()
     )
-    write_cells(DATA / "evaluation.csv", columns, chain.from_iterable(pieces))
+    write_texts(DATA / "evaluation.csv", columns, texts)
     write_rows(PLOTS / "positions.csv", POSITION_COLUMNS, positions)
     write_metrics(metrics)
     for warning in warnings(metrics, symbols):

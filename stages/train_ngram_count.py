@@ -141,43 +141,52 @@ def count_levels(ngrams: Ngrams, vocabulary: Vocabulary) -> list[Level]:
     """
     symbols = len(vocabulary)
     contexts, following = ngrams.symbols[:, :-1].T, ngrams.symbols[:, -1]
-    # of each n-gram: the length of its context, and whether it has one of the length in question
-    length = np.full(len(following), len(contexts))
-    has_context = np.ones(len(following), dtype=bool)
-    # of the contexts of each length: their keys, and the row of that of each n-gram
-    keys = [np.zeros(1, dtype=np.int64)]
-    rows = [np.zeros(len(following), dtype=np.int64)]
+    has_context = np.ones(len(following), dtype=bool)  # of the length in question
+    row = np.zeros(len(following), dtype=np.int64)  # of the context of each n-gram
     is_new = np.arange(len(following)) == 0
+    # of the contexts of each length: their keys, and the n-grams with plain counts
+    keys = [np.zeros(1, dtype=np.int64)]
+    plain = [(row[:0], ngrams.counts[:0])]
     for number, symbol in enumerate(contexts, start=1):
         if not has_context.any():  # no name is so long
             break
         is_new[1:] |= symbol[1:] != symbol[:-1]
         first = np.flatnonzero(is_new & has_context)
-        keys.append(rows[-1][first] * symbols + symbol[first])
-        rows.append((is_new & has_context).cumsum() - 1)
-        is_start = has_context & (symbol == vocabulary.start)
-        length[is_start] = number
-        has_context &= ~is_start
+        keys.append(row[first] * symbols + symbol[first])
+        row = (is_new & has_context).cumsum() - 1
+        is_plain = has_context & (number == len(contexts) or symbol == vocabulary.start)
+        pairs = row[is_plain]
+        pairs *= symbols
+        pairs += following[is_plain]
+        plain.append((pairs, ngrams.counts[is_plain]))
+        has_context &= ~is_plain
+    del row, pairs
     shortened = np.empty(0, dtype=np.int64)  # the n-grams of the last level, with shorter contexts
     levels = []
-    for number in reversed(range(len(keys))):
-        plain = length == number
-        pairs = np.concatenate((shortened, rows[number][plain] * symbols + following[plain]))
-        counts = np.concatenate((np.ones(len(shortened), np.int32), ngrams.counts[plain]))
-        ascending = pairs.argsort()
-        pairs = pairs[ascending]
-        first = np.flatnonzero(np.diff(pairs, prepend=-1))
-        row, after = np.divmod(pairs[first], symbols)
-        table = SparseTable(
-            np.append(0, np.bincount(row).cumsum()),
-            after,
-            np.add.reduceat(counts[ascending], first),
-            symbols,
-        )
-        levels.append(Level(keys[number], table))
+    while keys:
+        pairs, counts = plain.pop()
+        counts = np.append(np.ones(len(shortened), np.int32), counts)
+        pairs, counts = count_pairs(np.append(shortened, pairs), counts)
+        context = pairs // symbols
+        after = (pairs - context * symbols).astype(following.dtype)
+        offsets = np.append(0, np.bincount(context).cumsum())
+        levels.append(Level(keys.pop(), SparseTable(offsets, after, counts, symbols)))
         # every n-gram is counted once after its shorter context
-        shortened = keys[number][row] // symbols * symbols + after
+        shortened = levels[-1].keys[context] // symbols * symbols + after
     return levels
+
+
+def count_pairs(pairs: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort numbers, and add the counts of equal ones.
+
+    >>> count_pairs(np.array([7, 2, 7]), np.array([1, 1, 3]))
+    (array([2, 7]), array([1, 4]))
+    """
+    ascending = pairs.argsort()
+    pairs, counts = pairs[ascending], counts[ascending]
+    del ascending
+    first = np.flatnonzero(np.diff(pairs, prepend=-1))
+    return pairs[first], np.add.reduceat(counts, first)
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:

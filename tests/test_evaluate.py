@@ -129,8 +129,9 @@ def test_table_has_one_row_per_name_and_empty_cells_for_infinity():
         "bigram_count",
         "bigram_neural",
     ]
-    rows = [*chain.from_iterable(evaluate.iter_rows("dev", [["ab"], ["aab"]], table))]
-    assert [row[:4] for row in rows] == [("dev", "ab", "3", "True"), ("dev", "aab", "4", "False")]
+    first, second = evaluate.iter_texts("dev", [["ab"], ["aab"]], table)
+    assert first.startswith("dev,ab,3,True,")
+    assert second == f"dev,aab,4,False,,{4 * math.log(3):.6f}\n"
     assert table["characters"].tolist() == [3, 4]
     assert table["in_train"].tolist() == [True, False]
     assert np.isnan(table["bigram_count"]).tolist() == [False, True]

@@ -105,3 +105,20 @@ def test_table_and_rows_that_cannot_be_written_are_one_line(tmp_path: Path):
     with no_room(), pytest.raises(InputError, match=r"rows\.csv: not written: File too large$"):
         tables.write_rows(tmp_path / "rows.csv", ["nll"], [[1.0]])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["ava", "mia"],
+        ["a,b", "mia"],
+        ['a"b', "mia"],
+        ["a\nb", "mia"],
+        ["a\rb", "mia"],
+        ["", ""],
+        [],
+    ],
+)
+def test_columns_are_written_as_their_rows(names: list[str]):
+    columns = [names, [*map(str, range(len(names)))]]
+    assert tables.join_columns(columns) == tables.join_rows(zip(*columns, strict=True))

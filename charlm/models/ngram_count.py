@@ -19,10 +19,8 @@ class Level(NamedTuple):
     """What follows the contexts of one length, ready to compute probabilities."""
 
     keys: np.ndarray  # (contexts,) int64
-    counts: SparseTable  # (contexts, symbols) int32
-    D: np.ndarray  # (4,) float64, the discount of a count of 0, of 1, of 2 and of 3 or more
-    discount_mass: np.ndarray  # (contexts,) float64: the sum of the discounts of each
-    total: np.ndarray  # (contexts,) float64: the sum of the counts of each
+    discounted: SparseTable  # (contexts, symbols) float64: shares of the counts after discounts
+    backoff: np.ndarray  # (contexts,) float64: the share of what was taken from the counts
 
 
 class NgramCount(Model):
@@ -84,8 +82,9 @@ class NgramCount(Model):
             else:
                 discount_mass = np.full(len(keys), self.k * self.symbols)
                 total = np.diff(np.append(0.0, counts.cumsum())[offsets]) + discount_mass
-            table = SparseTable(offsets, symbols, counts, self.symbols)
-            levels.append(Level(keys, table, D, discount_mass, total))
+            shares = (counts - D[np.minimum(counts, MAX_COUNT)]) / np.repeat(total, ngrams)
+            table = SparseTable(offsets, symbols, shares, self.symbols)
+            levels.append(Level(keys, table, discount_mass / total))
         return levels
 
     def probabilities(self, contexts: np.ndarray) -> np.ndarray:
@@ -99,20 +98,16 @@ class NgramCount(Model):
         """
         probabilities: np.ndarray = np.empty((len(contexts), self.symbols))
         known = np.arange(len(contexts))
-        row = np.zeros(len(contexts), dtype=np.int64)
-        P, shorter = np.full((1, self.symbols), 1 / self.symbols), row[:1]
+        row, shorter = np.zeros((2, len(contexts)), dtype=np.int64)
+        P = uniform = np.full((1, self.symbols), 1 / self.symbols)
         for length, level in enumerate(self.levels):
-            # contexts that end alike share their shorter contexts
-            rows, inverse = unique_rows(row)
-            if self.k is None:
-                P = P[np.searchsorted(shorter, level.keys[rows] // self.symbols)]
-            else:
-                P = np.full((len(rows), self.symbols), 1 / self.symbols)
-            interpolate_(P, level, rows)
-            shorter = rows
+            # contexts that end alike share their shorter contexts, in P
+            first, inverse = unique_rows(row)
+            P = P[shorter[first]] if self.k is None else uniform.repeat(len(first), axis=0)
+            interpolate_(P, level, row[first])
             longer, is_known = self.lengthen(row, contexts[known], length + 1)
             probabilities[known[~is_known]] = P[inverse[~is_known]]
-            known, row = known[is_known], longer[is_known]
+            known, row, shorter = known[is_known], longer[is_known], inverse[is_known]
         return probabilities
 
     def logits(self, contexts: np.ndarray) -> np.ndarray:
@@ -204,12 +199,22 @@ class NgramCount(Model):
 
 
 def unique_rows(row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the unique numbers and where each is, as np.unique does; faster if they ascend."""
+    """Find the unique numbers; faster than np.unique if they ascend.
+
+    >>> unique_rows(np.array([4, 4, 7]))
+    (array([0, 2]), array([0, 0, 1]))
+
+    Args:
+        row: (rows,) int64, from 0.
+
+    Returns:
+        (unique,) int64, where each occurs first; and (rows,) int64, which of them each row is.
+    """
     steps = np.diff(row, prepend=-1)
     if steps.min(initial=0) < 0:
-        return np.unique(row, return_inverse=True)
+        return np.unique(row, return_index=True, return_inverse=True)[1:]
     is_new = steps > 0
-    return row[is_new], is_new.cumsum() - 1
+    return np.flatnonzero(is_new), is_new.cumsum() - 1
 
 
 def interpolate_(P: np.ndarray, level: Level, rows: np.ndarray) -> None:
@@ -223,9 +228,6 @@ def interpolate_(P: np.ndarray, level: Level, rows: np.ndarray) -> None:
         level: what follows contexts of one length.
         rows: (rows,) int64, the contexts.
     """
-    total = level.total[rows]
-    P *= (level.discount_mass[rows] / total)[:, None]
-    row, ngram = level.counts.entries(rows)
-    counts = level.counts.values[ngram]
-    discounted = counts - level.D[np.minimum(counts, MAX_COUNT)]
-    P.ravel()[row * P.shape[1] + level.counts.next[ngram]] += discounted / total[row]
+    P *= level.backoff[rows][:, None]
+    row, ngram = level.discounted.entries(rows)
+    P.ravel()[row * P.shape[1] + level.discounted.next[ngram]] += level.discounted.values[ngram]

@@ -13,7 +13,7 @@ from charlm.core.errors import InputError
 from charlm.data.vocabulary import Vocabulary
 from charlm.models.base import Model
 from charlm.models.bigram_count import BigramCount
-from charlm.models.ngram_count import MAX_COUNT, Level, NgramCount, interpolate_
+from charlm.models.ngram_count import Level, NgramCount, interpolate_
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
 LOG_0 = -99  # as a logarithm, by the convention of the format
@@ -153,7 +153,7 @@ def ngram_count(model: NgramCount, tokens: Tokens) -> list[Order]:
     backoff = {
         context.rstrip(" "): weight
         for level, known in zip(levels[1:], contexts[1:], strict=True)
-        for context, weight in zip(known, (level.discount_mass / level.total).tolist(), strict=True)
+        for context, weight in zip(known, level.backoff.tolist(), strict=True)
     }
     P = np.full((1, symbols), 1 / symbols)
     interpolate_(P, levels[0], np.zeros(1, dtype=np.int64))
@@ -185,13 +185,11 @@ def interpolate(
     Returns:
         The same two of this length.
     """
-    table, symbols = level.counts, level.counts.symbols
+    table, symbols = level.discounted, level.discounted.symbols
     row = np.repeat(np.arange(len(level.keys)), np.diff(table.offsets))
     # what follows a context also follows the context without its first symbol
     suffix = np.searchsorted(shorter_pairs, level.keys[row] // symbols * symbols + table.next)
-    discounted = table.values - level.D[np.minimum(table.values, MAX_COUNT)]
-    P = (discounted + level.discount_mass[row] * shorter[suffix]) / level.total[row]
-    return row * symbols + table.next, P
+    return row * symbols + table.next, table.values + level.backoff[row] * shorter[suffix]
 
 
 # what makes the n-grams of each model
