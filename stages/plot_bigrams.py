@@ -22,13 +22,11 @@ def main() -> None:
     # <START> is never a target, <END> never a context
     frequency = np.maximum(counts.sum(axis=0), counts.sum(axis=1))
     W = BigramNeural.load(len(itos)).arrays["W"]
-    tables = {
-        "counted, in percent": counts / counts.sum(axis=1, keepdims=True).clip(min=1),
-        "learned by gradient descent, in percent": np.exp(log_probabilities(W)),
-    }
+    counted = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    learned = np.exp(log_probabilities(W))
 
     write_bytes(PLOTS / "bigram_counts.svg", plots.draw_counts(counts, itos))
-    picture = plots.draw_probabilities(tables, itos, frequency)
+    picture = plots.draw_probabilities(counted, learned, itos, frequency)
     write_bytes(PLOTS / "bigram_probabilities.svg", picture)
     print(f"plot_bigrams: drew counts and probabilities of {len(itos)} by {len(itos)} pairs")
 

@@ -136,27 +136,54 @@ def test_the_lowest_smoothed_loss_is_marked_not_the_lowest_loss():
     } <= set(text)
 
 
-def test_probabilities_below_half_a_percent_are_left_blank():
-    table = np.array([[0.004, 0.996], [0.25, 0.75]])
-    svg = plots.draw_probabilities({"one": table, "two": table}, [".", "a"], np.ones(2))
+def test_counted_and_learned_probabilities_and_their_difference_are_side_by_side():
+    counted, learned = (
+        np.array([[0.004, 0.996], [0.5, 0.5]]),
+        np.array([[0.04, 0.96], [0.25, 0.75]]),
+    )
+    svg = plots.draw_probabilities(counted, learned, [".", "a"], np.ones(2))
+    axes = [".", "a"] * 2
     assert drawn_text(svg) == [
-        *[".", "a"] * 2,
-        "100",
-        "25",
-        "75",
-        "one",
-        *[".", "a"] * 2,
-        "100",
-        "25",
-        "75",
-        "two",
+        *(*axes, "100", "50", "50", "counted, in percent"),
+        *(*axes, "4", "96", "25", "75", "learned by gradient descent, in percent"),
+        *(*axes, "+4", "-4", "-25", "+25"),
+        "learned minus counted, in points; red: learned is higher",
+        "The next symbol (column) after each symbol (row)",
     ]
+    width, height = size_inches(svg)
+    assert width > 2.5 * height
 
 
 def test_share_that_rounds_to_0_percent_is_left_blank():
     table = np.array([[0.005, 0.995], [0.0051, 0.9949]])  # half a percent is rounded to even
-    shown = drawn_text(plots.draw_probabilities({"one": table}, [".", "a"], np.ones(2)))
-    assert [text for text in shown if text.isdigit()] == ["100", "1", "99"]
+    shown = drawn_text(plots.draw_probabilities(table, table[::-1], [".", "a"], np.ones(2)))
+    assert [text for text in shown if text.isdigit()] == ["100", "1", "99", "1", "99", "100"]
+    assert not [text for text in shown if text.startswith(("+", "-"))]
+
+
+def images(svg: bytes) -> list[np.ndarray]:
+    """The images of tables in a picture, the rows from top to bottom."""
+    encoded = re.findall(rb"data:image/png;base64,\s*([^\"]+)", svg)
+    return [imread(io.BytesIO(base64.b64decode(image)))[::-1] for image in encoded]
+
+
+def test_probabilities_are_not_pale_and_only_what_differs_has_a_colour():
+    counted, learned = np.array([[0.04, 0.36], [0.6, 0.4]]), np.array([[0.04, 0.36], [0.35, 0.65]])
+    drawn = images(plots.draw_probabilities(counted, learned, [".", "a"], np.ones(2)))
+    (low, _), (more, less) = (
+        [
+            image[len(image) * (2 * row + 1) // 4, len(image) * (2 * column + 1) // 4]
+            for column in (0, 1)
+        ]
+        for image, row in ((drawn[0], 0), (drawn[2], 1))
+    )
+    # by square roots of the share of the highest of both tables
+    assert low == pytest.approx(np.array(colormaps["Blues"]((0.04 / 0.65) ** 0.5)), abs=0.01)
+    assert [more.tolist(), less.tolist()] == [
+        pytest.approx(list(colormaps["RdBu_r"](place)), abs=0.01) for place in (0.0, 1.0)
+    ]
+    same = drawn[2][: len(drawn[2]) // 2]
+    assert same == pytest.approx(np.broadcast_to(colormaps["RdBu_r"](0.5), same.shape), abs=0.01)
 
 
 def test_every_symbol_is_drawn_in_the_embedding_and_vowels_in_another_colour():
@@ -176,10 +203,9 @@ def test_a_single_plane_has_the_labels_of_its_axes():
 
 def test_pictures_are_the_same_whatever_the_settings_of_the_user():
     def draw() -> list[bytes]:
-        table = {"one": np.eye(2), "two": np.eye(2)}
         planes = {title: plane(np.eye(2)) for title in ("before", "after")}
         return [
-            plots.draw_probabilities(table, [".", "$"], np.ones(2)),
+            plots.draw_probabilities(np.eye(2), np.ones((2, 2)) / 2, [".", "$"], np.ones(2)),
             plots.draw_embedding(planes, [".", "$"], np.ones(2)),
         ]
 
@@ -210,8 +236,9 @@ def test_of_many_symbols_the_most_frequent_are_drawn_in_their_order(
     assert [label for label in text if label in itos] == itos[4:] * 2
     pairs = [label for label in texts(plots.draw_counts(counts, itos)) if not label.isdigit()]
     assert pairs == [f"{LEFT}{first}{APART}{second}" for first in itos[4:] for second in itos[4:]]
-    probabilities = {"one": np.full((10, 10), 0.1)}
-    assert texts(plots.draw_probabilities(probabilities, itos, frequency)).count("10") == 6 * 6
+    table = np.full((10, 10), 0.1)
+    shown = texts(plots.draw_probabilities(table, table, itos, frequency))
+    assert shown.count("10") == 2 * 6 * 6
 
 
 def test_counts_of_many_symbols_are_colours_between_labels(monkeypatch: pytest.MonkeyPatch):
@@ -245,8 +272,7 @@ def test_rare_symbols_have_one_row_and_do_not_make_the_others_pale(
     counts = np.diag([100, 81, 64, *[49] * 20])
     drawn = plots.draw_counts(counts, latin(23))
     assert drawn_text(drawn)[:8] == ["A", "B", "C", "…"] * 2
-    (encoded,) = re.findall(rb"data:image/png;base64,\s*([^\"]+)", drawn)
-    pixels = imread(io.BytesIO(base64.b64decode(encoded)))[::-1]  # stored from the bottom up
+    (pixels,) = images(drawn)
     centres = [len(pixels) * (2 * number + 1) // 8 for number in range(4)]
     # the most frequent pair has the darkest colour, as without the others, which occur 980 times
     expected = [colormaps["Blues"](count**0.5 / 10) for count in (100, 81, 64, 100)]
@@ -262,9 +288,10 @@ def test_both_lines_of_a_cell_are_within_it():
 def test_tables_say_how_many_symbols_they_show(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(symbols, "MAX_SYMBOLS", 4)
     monkeypatch.setattr(plots, "MAX_NUMBERED_SYMBOLS", 3)
-    tables, itos, frequency = {"one": np.eye(1_200)}, latin(4) + ["a"] * 1_196, np.ones(1_200)
-    which = "(the 4 most frequent of 1,200 symbols)"
-    assert f"one {which}" in drawn_text(plots.draw_probabilities(tables, itos, frequency))
+    table, itos, frequency = np.eye(1_200), latin(4) + ["a"] * 1_196, np.ones(1_200)
+    text = drawn_text(plots.draw_probabilities(table, table, itos, frequency))
+    assert text[-1].endswith("(row): the 4 most frequent of 1,200 symbols")
+    assert not [label for label in text if label.isdigit()]  # colours alone
     counts = plots.draw_counts(np.ones((1_200, 1_200), dtype=int), itos)
     which = "(the 4 most frequent of 1,200 symbols; … the others)"
     assert f"counts of pairs; darker: more {which}" in drawn_text(counts)
@@ -342,7 +369,7 @@ def pictures(itos: list[str]) -> list[bytes]:
     places = plane(np.arange(2 * len(itos)).reshape(-1, 2))
     return [
         plots.draw_counts(table.astype(int), itos),
-        plots.draw_probabilities({"one": table}, itos, frequency),
+        plots.draw_probabilities(table, table, itos, frequency),
         plots.draw_embedding({"one": places}, itos, frequency),
     ]
 
@@ -382,14 +409,18 @@ def test_two_symbols_in_a_cell_are_not_joined_and_the_first_is_on_the_left():
 
 
 def sizes(svg: bytes) -> dict[str, float]:
-    """The size of each text of a picture whose glyphs come from the viewer's fonts."""
+    return dict(all_sizes(svg))
+
+
+def all_sizes(svg: bytes) -> list[tuple[str, float]]:
+    """Each text and its size in a picture whose glyphs come from the viewer's fonts."""
     found = ET.fromstring(svg.decode()).iter("{http://www.w3.org/2000/svg}text")
     size = re.compile(r"font-size: ([\d.]+)px")
-    return {
-        element.text or "": float(match[1])
+    return [
+        (element.text or "", float(match[1]))
         for element in found
         if (match := size.search(element.get("style", "")))
-    }
+    ]
 
 
 def test_long_labels_and_counts_are_smaller_so_that_they_fit_into_their_cell():
@@ -401,9 +432,13 @@ def test_long_labels_and_counts_are_smaller_so_that_they_fit_into_their_cell():
     assert size["999"] == size[f"{LEFT}花{APART}花"] == round(21.6 / (2 * 1.25), 1)
     assert size["9999999"] * 7 * 0.636 <= 21.6
     assert 4.5 < size["9999999"] == size[f"{LEFT}花{APART}<S>"]
-    ticks = sizes(plots.draw_probabilities({"one": np.eye(2)}, ["花", "\U000e0067"], np.ones(2)))
-    assert ticks["花"] == 10
-    assert 6 < ticks["E0067"] <= 20.2 / (5 * 0.63)
+    itos = ["花", *latin(22), "\U000e0067"]
+    drawn = all_sizes(plots.draw_probabilities(np.eye(24), np.eye(24), itos, np.ones(24)))
+    rows, columns = dict(drawn), dict(reversed(drawn))
+    assert rows["花"] == columns["花"] == 10
+    # 0.4 inches less the padding are 24.5 points, a cell of 0.22 inches less a fifth 12.7
+    assert 7 < rows["E0067"] <= 24.5 / (5 * 0.63)
+    assert 3.5 < columns["E0067"] <= 12.7 / (5 * 0.63)
 
 
 def test_long_labels_of_the_embedding_have_a_box_of_the_colour_of_their_point():
@@ -463,17 +498,6 @@ def test_embeddings_are_side_by_side_or_one_below_the_other_where_a_page_is_too_
     assert {"before", "after"} <= set(drawn_text(svg))
 
 
-def test_tables_of_probabilities_are_one_below_the_other():
-    def size(tables: int) -> tuple[float, float]:
-        table = np.full((4, 4), 0.25)
-        shown = {str(number): table for number in range(tables)}
-        return size_inches(plots.draw_probabilities(shown, latin(4), np.ones(4)))
-
-    (width, height), (two_wide, two_high) = size(1), size(2)
-    assert two_wide == width
-    assert two_high == pytest.approx(2 * height)
-
-
 def test_no_picture_is_wider_than_a_page(monkeypatch: pytest.MonkeyPatch):
     assert plots.PAGE_INCHES == 10
     places = plane(np.arange(2 * 31).reshape(-1, 2))
@@ -485,25 +509,26 @@ def test_no_picture_is_wider_than_a_page(monkeypatch: pytest.MonkeyPatch):
     assert max(size_inches(svg)[0] for svg in drawn) <= 10
     # tables of few symbols are as wide as these need, those of more symbols as wide as a page
     monkeypatch.setattr(plots, "PAGE_INCHES", 2)
-    for count, counts_width, table_width in ((3, 3 * 0.36, 3 * 0.34 + 0.7), (6, 2, 2)):
-        table, itos = np.eye(count), latin(count)
-        counts = plots.draw_counts(table.astype(int), itos)
+    for count, counts_width in ((3, 3 * 0.36), (6, 2)):
+        counts = plots.draw_counts(np.eye(count, dtype=int), latin(count))
         assert size_inches(counts)[0] == pytest.approx(counts_width)
-        tables = plots.draw_probabilities({"one": table, "two": table}, itos, np.ones(count))
-        assert size_inches(tables)[0] == pytest.approx(table_width)
+
+
+@pytest.mark.parametrize("count", [2, 27, 49, 60, 120])
+def test_tables_side_by_side_are_not_too_tall(count: int):
+    itos = [chr(ord("A") + number) for number in range(count)]
+    table = np.full((count, count), 1 / count)
+    width, height = size_inches(plots.draw_probabilities(table, table, itos, np.ones(count)))
+    assert height <= 8
+    assert 2.5 < width / height < 3
 
 
 def test_text_of_many_symbols_fits_into_the_smaller_cells(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(plots, "PAGE_INCHES", 2)
-    # 12 cells: 2 / 12 inches, less the padding, or 7.68 points for counts; those of a table have
-    # (2 - 0.7) / 12 inches, so 3.48 points
+    # 12 cells: 2 / 12 inches, less a fifth, or 9.6 points
     itos = [*map(chr, range(0x4E00, 0x4E00 + 12))]
     counted = sizes(plots.draw_counts(np.full((12, 12), 999), itos))
-    assert counted["999"] == round(7.68 / (2 * 1.25), 1)
-    shown = {"one": np.full((12, 12), 0.25)}
-    percent = sizes(plots.draw_probabilities(shown, itos, np.ones(12)))
-    assert percent["25"] == round(3.48 / (2 * 0.636), 1)
-    assert percent[itos[0]] == round(3.48 / 1.25, 1)
+    assert counted["999"] == round(9.6 / (2 * 1.25), 1)
 
 
 def test_text_for_the_fonts_of_the_viewer_has_the_same_bytes_on_every_machine(tmp_path: Path):

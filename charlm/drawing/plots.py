@@ -43,11 +43,18 @@ FEW_LOSS_TICKS = (1, 2, 5)  # if there is more than one
 MANY_STEPS = 10_000  # the numbers of more would overlap at matplotlib's own ticks
 MAX_LOSS_RATIO = 100  # of the highest loss to the bottom of the picture
 
-PAGE_INCHES = 10  # no picture is wider
+PAGE_INCHES = 10  # no picture is wider, but tables side by side
 COUNTS_CELL_INCHES = 0.36  # with few symbols
-PROBABILITIES_CELL_INCHES = 0.34
+PANEL_CELL_INCHES = 0.22  # of one of the tables side by side, with few symbols
+SMALL_CELL_INCHES = 0.11  # with more, whose cells have no number
+MIN_PANEL_SYMBOLS = 24  # a table of fewer has larger cells, so that there is room for its title
+HEADING_INCHES = 0.4  # above the titles of tables side by side
+MIN_DIFFERENCE = 0.01  # of probabilities, in the darkest colour
 CELL_PADDING_INCHES = 0.06
+CELL_PADDING_SHARE = 0.2  # of a small cell
 LABELS_INCHES = 0.7  # beside and above a table
+ROW_INCHES = 0.4  # of the label of a row
+LABEL_HEIGHT = 0.9  # of the height of its row
 OTHERS = "…"  # label of the symbols that are not among the most frequent
 MAX_NUMBERED_SYMBOLS = 30  # with more, the two lines of a cell would overlap those below
 
@@ -119,17 +126,19 @@ def _width_em(text: str) -> float:
 
 def _fitting_size(text: str, largest: float, cell_inches: float) -> float:
     """Return the size, in points, at which a text fits into a cell, or the largest allowed."""
-    room_pt = 72 * (cell_inches - CELL_PADDING_INCHES)
+    padding = min(CELL_PADDING_INCHES, CELL_PADDING_SHARE * cell_inches)
+    room_pt = 72 * (cell_inches - padding)
     return min(largest, round(room_pt / _width_em(text), 1))
 
 
 def _label_table(axes: Axes, labels: list[str], cell_inches: float) -> None:
     """Write the symbols beside the rows of a table and above its columns."""
     axes.xaxis.tick_top()
-    for axis in (axes.xaxis, axes.yaxis):
+    largest = min(10, round(LABEL_HEIGHT * 72 * cell_inches, 1))
+    for axis, room in ((axes.xaxis, cell_inches), (axes.yaxis, max(cell_inches, ROW_INCHES))):
         axis.set_ticks(range(len(labels)), labels, fontproperties=FONT, parse_math=False)
         for tick, label in zip(axis.get_ticklabels(), labels, strict=True):
-            tick.set_fontsize(_fitting_size(label, 10, cell_inches))
+            tick.set_fontsize(_fitting_size(label, largest, room))
     axes.tick_params(length=0)
 
 
@@ -223,37 +232,71 @@ def _draw_many_counts(counts: np.ndarray, labels: list[str], symbols: int) -> by
 
 
 def draw_probabilities(
-    tables: dict[str, np.ndarray], itos: list[str], frequency: np.ndarray
+    counted: np.ndarray, learned: np.ndarray, itos: list[str], frequency: np.ndarray
 ) -> bytes:
-    """Draw tables of probabilities, one below the other, in percent; 0 is left blank.
+    """Draw two tables of probabilities side by side, and beside them the difference, in percent.
+
+    Colours go by square roots, since most probabilities are far below the highest. What rounds to
+    0 has no number, and with many symbols nothing has.
 
     Args:
-        tables: (symbols, symbols) under the title of each; row: first symbol, column: the next.
+        counted, learned: (symbols, symbols), row: first symbol, column: the next.
         itos: the symbols.
         frequency: (symbols,), of each; the most frequent are shown.
     """
     shown = most_frequent(frequency)
     labels = [symbol_label(itos[number]) for number in shown]
-    margin = LABELS_INCHES
-    cell = min(PROBABILITIES_CELL_INCHES, (PAGE_INCHES - margin) / len(labels))
-    side = cell * len(labels)
-    width, height = side + margin, (side + margin) * len(tables)
+    tables = [table[np.ix_(shown, shown)] for table in (counted, learned)]
+    difference = tables[1] - tables[0]
+    highest = max(table.max() for table in tables)
+    widest = max(abs(difference).max(), MIN_DIFFERENCE)
+    panels = {
+        "counted, in percent": (tables[0], "Blues", 0, highest, "{:.0f}"),
+        "learned by gradient descent, in percent": (tables[1], "Blues", 0, highest, "{:.0f}"),
+        "learned minus counted, in points; red: learned is higher": (
+            *(difference, "RdBu_r", -widest, widest, "{:+.0f}"),
+        ),
+    }
+    cell = PANEL_CELL_INCHES if len(labels) <= MAX_NUMBERED_SYMBOLS else SMALL_CELL_INCHES
+    side = cell * max(len(labels), MIN_PANEL_SYMBOLS)
+    width, height = len(panels) * (side + LABELS_INCHES), side + LABELS_INCHES + HEADING_INCHES
+    title = "The next symbol (column) after each symbol (row)"
+    if len(labels) < len(itos):
+        title += f": the {len(labels)} most frequent of {len(itos):,} symbols"
     with _plain_style(labels):
         figure = Figure(figsize=(width, height))
-        for number, (title, whole) in enumerate(tables.items()):
-            table = whole[np.ix_(shown, shown)]
-            bottom = 1 - (number + 1) * (side + margin) / height + 0.005
-            axes = figure.add_axes((margin / 2 / width, bottom, side / width, side / height))
-            axes.imshow(table, cmap="Blues", vmin=0, vmax=1)
-            _set_title(axes, title, len(labels), len(itos))
-            _label_table(axes, labels, cell)
-            for (row, column), share in np.ndenumerate(table):
-                percent = f"{100 * share:.0f}"
-                if percent != "0":
-                    color = "white" if share > 0.5 else "black"
-                    style = CENTRED | {"color": color, "size": _fitting_size(percent, 9, cell)}
-                    axes.text(column, row, percent, fontproperties=FONT, **style)
+        figure.suptitle(title, fontproperties=FONT, size=16, y=1 - 0.15 / height)
+        for number, (subtitle, panel) in enumerate(panels.items()):
+            table, colors, low, high, form = panel
+            left = number * (side + LABELS_INCHES) + LABELS_INCHES * 0.6
+            axes = figure.add_axes((left / width, 0.1 / height, side / width, side / height))
+            image, vmin, vmax = (np.sign(x) * np.sqrt(np.abs(x)) for x in (table, low, high))
+            axes.imshow(image, cmap=colors, vmin=vmin, vmax=vmax)
+            axes.set_title(subtitle, fontproperties=FONT, size=12)
+            _label_table(axes, labels, side / len(labels))
+            if len(labels) <= MAX_NUMBERED_SYMBOLS:
+                _write_percents(axes, table, form, high, side / len(labels))
         return _svg(figure)
+
+
+def _write_percents(
+    axes: Axes, table: np.ndarray, form: str, highest: float, cell_inches: float
+) -> None:
+    """Write what does not round to 0 into the cells of a table.
+
+    Args:
+        axes: of the table.
+        table: (rows, columns).
+        form: of a percentage.
+        highest: the value of the darkest colour.
+        cell_inches: the width of a cell.
+    """
+    for (row, column), share in np.ndenumerate(table):
+        percent = form.format(100 * share)
+        if percent.strip("+-") != "0":
+            color = "white" if abs(share) > 0.4 * highest else "black"
+            style = CENTRED | {"color": color, "size": _fitting_size(percent, 9, cell_inches)}
+            axes.text(column, row, percent, fontproperties=FONT, **style)
 
 
 def draw_embedding(planes: "dict[str, Plane]", itos: list[str], frequency: np.ndarray) -> bytes:
