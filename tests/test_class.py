@@ -20,7 +20,7 @@ def test_tools_accept_what_the_page_types(project: Project):
     project.run("git", "branch", "last-step", "HEAD~1")  # in place of the experiment
     typed = [line for line in LINES if TOOL.match(line)]
     assert {TOOL.match(line)[1] for line in typed} == {
-        *("tools.use", "tools.next", "tools.compare", "tools.generate"),
+        *("tools.use", "tools.next", "tools.report", "tools.compare", "tools.generate"),
     }
     for line in typed:
         command, *_ = line.partition(" | ")

@@ -1,6 +1,25 @@
 """Vega, the drawing library of DVC's charts, without network."""
 
+from types import ModuleType
+
 from charlm.core.errors import InputError
+
+
+def import_vl_convert() -> ModuleType:
+    """Return the package that has Vega.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import vl_convert
+    except ModuleNotFoundError:
+        raise InputError(
+            "vl-convert-python, which has the drawing library Vega, is not installed; run "
+            "`make report`, or `pip install vl-convert-python`"
+        ) from None
+    module: ModuleType = vl_convert
+    return module
 
 
 def vega() -> str:
@@ -9,12 +28,5 @@ def vega() -> str:
     Raises:
         InputError: vl-convert-python is not installed.
     """
-    try:
-        from vl_convert import javascript_bundle
-    except ModuleNotFoundError:
-        raise InputError(
-            "vl-convert-python, which has the drawing library Vega, is not installed; run "
-            "`make report`, or `pip install vl-convert-python`"
-        ) from None
-    bundle: str = javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    bundle: str = import_vl_convert().javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return bundle
