@@ -6,6 +6,7 @@ Seconds are for reading; the ratio of two runs made one after the other is the r
 about ten minutes and a finished pipeline (`dvc repro`), whose splits and model it reads.
 """
 
+import io
 import os
 import shutil
 import sys
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
@@ -28,7 +30,7 @@ from benchmarks.processes import (
     time_project,
     write_params,
 )
-from charlm.core.storage import write_json
+from charlm.core.storage import write_bytes, write_json
 from charlm.tables import parse_rows
 from tools.experiments import overridden
 from tools.recipes import catalog
@@ -189,22 +191,42 @@ def table(rows: dict[str, dict[str, Any]], style: str) -> str:
     return tabulate(cells, headers, tablefmt=style, disable_numparse=True)
 
 
-def draw(rows: dict[str, dict[str, Any]]) -> None:
-    """Draw the ratios beside their reaches."""
-    figure = Figure(figsize=(8, 4.2), layout="constrained")
+def figure_of(rows: dict[str, dict[str, Any]]) -> Figure:
+    """Return the ratios beside their limits: to the left of 1 this project is faster."""
+    figure = Figure(figsize=(10, 0.52 * len(rows) + 1.4), layout="constrained")
     axes = figure.subplots()
     places = range(len(rows), 0, -1)
     ratios = [row["ratio"] for row in rows.values()]
-    axes.barh(places, ratios, color="steelblue", label="time, as a share of the other's")
-    axes.scatter([row["reach"] for row in rows.values()], places, marker="|", s=300, c="crimson")
-    axes.scatter([], [], marker="|", s=100, c="crimson", label="reach")
-    axes.axvline(1, color="grey", lw=0.8)
+    limits = [row["reach"] for row in rows.values()]
+    colors = ["steelblue" if ratio <= 1 else "darkorange" for ratio in ratios]
+    axes.barh(places, [ratio - 1 for ratio in ratios], left=1, color=colors, height=0.6)
+    axes.scatter(limits, places, marker="|", s=300, c="crimson", label="limit", zorder=3)
+    for place, ratio, limit in zip(places, ratios, limits, strict=True):
+        side, align, end = (-6, "right", min) if ratio <= 1 else (6, "left", max)
+        style: dict[str, Any] = {"textcoords": "offset points", "ha": align, "va": "center"}
+        axes.annotate(share(ratio), (end(ratio, limit), place), (side, 0), **style)
+    axes.axvline(1, color="black", lw=0.8)
     axes.set_xscale("log")
-    axes.set_yticks(places, [row["what"].replace("`", "") for row in rows.values()])
-    axes.set_xlabel("time as a share of the other's (median)")
-    axes.set_xlim(left=1e-3)
-    axes.legend(loc="upper right")
-    figure.savefig(PICTURE, metadata={"Date": None})
+    axes.set_xlim(min(ratios) / 3, max(*ratios, *limits) * 3)
+    axes.xaxis.set_major_formatter(
+        lambda ratio, _: f"{ratio:g}" if ratio >= 1 else f"1/{1 / ratio:g}"
+    )
+    axes.set_yticks(places, [f"{row['what']}\nbeside {row['against']}" for row in rows.values()])
+    axes.set_xlabel("time of this project divided by the time of what it is compared with (median)")
+    axes.text(1.2, 1.02, "slower →", transform=axes.get_xaxis_transform())
+    axes.text(1 / 1.2, 1.02, "← faster", transform=axes.get_xaxis_transform(), ha="right")
+    figure.legend(loc="outside lower right", frameon=False)
+    return figure
+
+
+def draw(rows: dict[str, dict[str, Any]]) -> bytes:
+    """Draw the ratios as SVG."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams["svg.hashsalt"] = "benchmarks"
+        buffer = io.BytesIO()
+        figure_of(rows).savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
 
 
 def main() -> None:
@@ -216,7 +238,7 @@ def main() -> None:
     training = time_recipes()
     results = {"dev_nll": losses, "training_seconds": training, "rows": rows}
     write_json(RESULTS, {"machine": machine()} | results)
-    draw(rows)
+    write_bytes(PICTURE, draw(rows))
     print(table(rows, "simple"))
     print(f"dev NLL reached: {losses}")
     print(f"seconds of training: {training}")

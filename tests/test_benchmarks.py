@@ -2,17 +2,19 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from benchmarks import notebooks, processes, scale, timed
+from benchmarks import compare, notebooks, processes, scale, timed
 from charlm import ARITHMETIC, params
 from charlm.core.storage import write_json, write_lines
 from charlm.data.examples import bigram_counts, build_examples
@@ -186,3 +188,25 @@ def test_invented_lines_are_of_nine_characters():
     assert len(set("".join(lines))) == 36
     # of the frequencies 1 / k**1.22, the first is 0.31 of the sum of all 36
     assert "".join(lines).count("a") / 9000 == pytest.approx(0.31, abs=0.03)
+
+
+def test_picture_of_the_ratios_hides_nothing_and_has_the_same_bytes():
+    rows = json.loads((ROOT / "benchmarks/results.json").read_text())["rows"]
+    plain = compare.draw(rows)
+    with matplotlib.rc_context({"svg.hashsalt": "mine", "lines.linewidth": 9}):
+        assert compare.draw(rows) == plain
+    committed = (ROOT / "benchmarks/results.svg").read_bytes()
+    assert re.findall(b"<!-- .+ -->", committed) == re.findall(b"<!-- .+ -->", plain)
+    figure = compare.figure_of(rows)
+    figure.canvas.draw()
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == len(rows) + 2
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[number + 1 :])
+    limits = axes.transData.transform(axes.collections[0].get_offsets())
+    for box in boxes:
+        assert not any(box.contains(*place) for place in limits)
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert shown == [f"{row['what']}\nbeside {row['against']}" for row in rows.values()]

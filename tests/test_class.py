@@ -19,6 +19,7 @@ def test_tools_accept_what_the_page_types(project: Project):
     project.run("sh", "-c", next(line for line in LINES if line.startswith("awk ")))
     project.run("git", "branch", "last-step", "HEAD~1")  # in place of the experiment
     typed = [line for line in LINES if TOOL.match(line)]
+    typed.sort(key=lambda line: "tools.report" not in line)  # which refuses stale results
     assert {TOOL.match(line)[1] for line in typed} == {
         *("tools.use", "tools.next", "tools.report", "tools.compare", "tools.generate"),
     }
