@@ -170,3 +170,14 @@ def test_registered_model_is_downloaded_by_its_version(shared: Project, tmp_path
     got = tmp_path / "got.safetensors"
     shared.run("dvc", "artifacts", "get", ".", "mlp", "--rev", "v1.0.0", "-o", str(got))
     assert got.read_bytes() == trained
+
+
+def test_page_of_plots_is_laid_out_by_the_template_of_the_project(quick: Project, tmp_path: Path):
+    written = tmp_path / "plots"
+    quick.run("dvc", "plots", "show", "-o", str(written))
+    page = (written / "index.html").read_text()
+    assert "<main>\n" in page
+    assert "align-items: flex-start" in page
+    assert page.count("vegaEmbed('#") >= 10
+    assert not re.search(r"\{(scripts|plot_divs|refresh_tag)\}", page)
+    assert '<script src="https://cdn.jsdelivr.net/npm/vega@' in page.replace("'", '"')

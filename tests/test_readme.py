@@ -12,7 +12,7 @@ from benchmarks import compare, scale
 from benchmarks import documents as benchmark_documents
 from charlm.core.errors import InputError
 from tests.conftest import ROOT, Project, losses
-from tools import documents, tables
+from tools import documents, stages_picture, tables
 
 README = (ROOT / "README.md").read_text()
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("audit/**/*.md")]
@@ -85,6 +85,36 @@ def test_sampled_names_are_those_of_the_pipeline(
 def test_graph_is_what_dvc_draws(finished: Project):
     drawn = finished.run("dvc", "dag", "--md").stdout.strip()
     assert drawn in (ROOT / "docs/design.md").read_text(), "run `make tables`"
+
+
+def test_picture_of_the_stages_is_that_of_dvc_yaml(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    assert stages_picture.PATH.read_text() == stages_picture.draw(), "run `make tables`"
+
+
+def test_picture_of_the_stages_has_the_arrows_of_the_lectures():
+    stages = {
+        "fetch": {"outs": ["data/names.txt"]},
+        "split": {"deps": ["data/names.txt"], "outs": ["data/splits/train.txt"]},
+        "build_contexts": {
+            "deps": ["data/names.txt", "data/splits/train.txt"],
+            "outs": [{"data/contexts": {"cache": False}}],
+        },
+        "fit": {"deps": ["data/contexts/one"], "metrics": ["metrics/fit"]},
+        "evaluate": {"deps": ["data/contexts", "metrics/fit"]},
+    }
+    graph = stages_picture.dependencies(stages)
+    assert graph["build_contexts"] == {"fetch", "split"}
+    assert stages_picture.edges(graph) == {
+        ("fetch", "split"): True,
+        ("split", "build_contexts"): True,
+        ("build_contexts", "fit"): False,
+        ("fit", "evaluate"): False,
+        # which the stages of the lectures do not imply without the one between them
+        ("build_contexts", "evaluate"): True,
+    }
+    columns = [["fetch"], ["split"], ["build_contexts"], ["fit"], ["evaluate"]]
+    assert stages_picture.columns(graph) == columns
 
 
 def test_design_names_every_module_of_the_library():

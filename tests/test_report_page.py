@@ -1,6 +1,7 @@
 """The page of tools.report in headless Chromium, offline: what it computes, shows and lets do."""
 
 import contextlib
+import itertools
 import json
 import math
 import re
@@ -456,6 +457,16 @@ def test_charts_of_dvc_are_drawn_offline(browser: Any, finished: Project, tmp_pa
             arg=charts,
         )
         assert all(url.startswith("file://") for url in requests)
+        boxes = page.eval_on_selector_all(
+            "main > *", "all => all.map((one) => one.getBoundingClientRect().toJSON())"
+        )
+        assert len(boxes) > charts  # pictures, too
+        beside = [pair for pair in itertools.pairwise(boxes) if pair[1]["left"] >= pair[0]["right"]]
+        assert beside
+        assert all(one["top"] == following["top"] for one, following in beside)
+        images = page.locator("main img")
+        for number in range(images.count()):
+            assert images.nth(number).bounding_box()["width"] <= page.viewport_size["width"]
         context.close()
 
 

@@ -57,6 +57,7 @@ def rewrite_tables(
     tables: dict[str, Make],
     files: list[Path] = FILES,
     prepare: Callable[[], None] = lambda: None,
+    pictures: dict[Path, Make] | None = None,
 ) -> None:
     """Be a program, whose help shows `doc`, that fills tables into files.
 
@@ -65,10 +66,12 @@ def rewrite_tables(
         tables: what makes each table, by name.
         files: that have marks.
         prepare: makes what the tables need.
+        pictures: SVG files that are written as a whole.
     """
     parser = argument_parser(doc)
     parser.add_argument("--check", action="store_true", help="only report what is outdated")
     arguments = parser.parse_args()
     prepare()
     texts = {path: fill_in(read_bytes(path).decode(), tables) for path in files}
+    texts |= {path: make() for path, make in (pictures or {}).items()}
     rewrite(texts, arguments.check)

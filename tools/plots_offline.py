@@ -2,8 +2,8 @@
 
 python -m tools.plots_offline
 
-DVC's page loads its drawing library, Vega, from the network. This puts the library into a page of
-.dvc/tmp, and that page into .dvc/config.local as `plots.html_template`. Nothing is committed.
+The page of .dvc/plots loads its drawing library, Vega, from the network. This puts the library into
+a copy in .dvc/tmp, and that into .dvc/config.local as `plots.html_template`. Nothing is committed.
 `dvc config --local --unset plots.html_template` takes it back.
 """
 
@@ -12,27 +12,14 @@ import sys
 from pathlib import Path
 
 from charlm.core.errors import InputError
-from charlm.core.storage import write_bytes
+from charlm.core.storage import read_bytes, write_bytes
 from tools.program import argument_parser, run_tool
 from tools.report.vega import vega
 
 TEMPLATE = Path(".dvc/tmp/plots_offline.html")
-# DVC puts each chart where {plot_divs} is, with a script that calls vegaEmbed; a script of type
-# module would run after those
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>DVC Plot</title>
-<script>(() => {{
-{bundle}
-}})();</script>
-</head>
-<body>
-{{plot_divs}}
-</body>
-</html>
-"""
+PAGE = Path(".dvc/plots/page.html")
+# each chart has a script that calls vegaEmbed; a script of type module would run after those
+SCRIPT = "<script>(() => {{\n{bundle}\n}})();</script>"
 
 
 def main() -> None:
@@ -41,7 +28,8 @@ def main() -> None:
         raise InputError(
             f"{TEMPLATE.parent.parent}: not found; run from the root of the repository"
         )
-    write_bytes(TEMPLATE, PAGE.format(bundle=vega()).encode())
+    script = SCRIPT.format(bundle=vega())
+    write_bytes(TEMPLATE, read_bytes(PAGE).decode().replace("{scripts}", script).encode())
     # a path in .dvc/config.local is relative to .dvc
     option = ("plots.html_template", TEMPLATE.relative_to(".dvc").as_posix())
     subprocess.run([sys.executable, "-m", "dvc", "config", "--local", *option], check=True)

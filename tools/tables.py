@@ -4,7 +4,8 @@
     python -m tools.tables --check    rewrites nothing, and fails if one is outdated
 
 A table is between two marks, <!-- table: NAME --> and <!-- end -->. The experiments that some of
-them show are run first, unless their results are there. `make tables` also writes the tables of
+them show are run first, unless their results are there. It also writes
+docs/stages.svg, the picture of the stages. `make tables` also writes the tables of
 `audit` and `benchmarks`.
 """
 
@@ -19,6 +20,7 @@ from charlm.core.errors import InputError
 from charlm.core.storage import DATA, METRICS, read_bytes, read_json
 from charlm.models.registry import FITTED_ON_DEV
 from charlm.tables import parse_rows
+from tools import stages_picture
 from tools.documents import Make, rewrite_tables
 from tools.program import run_tool
 from tools.sweep.local import run_all
@@ -122,7 +124,8 @@ TABLES: dict[str, Make] = {
 
 
 def main() -> None:
-    rewrite_tables(__doc__, TABLES, prepare=partial(run_all, EXPERIMENTS))
+    pictures = {stages_picture.PATH: stages_picture.draw}
+    rewrite_tables(__doc__, TABLES, prepare=partial(run_all, EXPERIMENTS), pictures=pictures)
 
 
 if __name__ == "__main__":
