@@ -228,8 +228,13 @@ def test_prefix_of_unknown_symbols_and_damaged_models_are_one_line():
 def test_slide_has_the_same_bytes_whatever_was_drawn_before():
     name = next(name for name in slides.all_slides(SIDE, None) if name.startswith("lengths"))
     first = slides.make_slides(SIDE, [name], None, "svg")
-    assert b'id="clip0"' in first[f"{name}.svg"]
+    assert b'id="def0"' in first[f"{name}.svg"]
     assert slides.make_slides(SIDE, [name], None, "svg") == first
+    stops = [{"offset": 0, "color": "red"}, {"offset": 1, "color": "blue"}]
+    bar = {"type": "bar", "color": {"gradient": "linear", "stops": stops}}
+    shaded = {"data": {"values": [{}]}, "mark": bar, "encoding": {"x": {"datum": 1}}}
+    assert 'id="def0"' in slides.draw_chart(shaded)
+    assert slides.draw_chart(shaded) == slides.draw_chart(shaded)
     png = slides.make_slides(SIDE, [name], None, "png")
     assert slides.make_slides(SIDE, [name], None, "png") == png
 

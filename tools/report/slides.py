@@ -48,6 +48,7 @@ NEXT_ROWS = 8
 PAIR_SYMBOLS, PAIR_ROWS = 30, 12
 MIN_DIFFERENCE = 0.01  # of probabilities, in the darkest colour
 FORMATS = ("png", "svg")
+DEFINED = re.compile(r"\b(?:clip|gradient_)\d+\b")
 # SVG may declare its size in points; its viewBox is in the units of its content
 ROOT = re.compile(r"<svg\b([^>]*)>")
 VIEW = re.compile(r'\bviewBox="([^"]+)"')
@@ -112,11 +113,9 @@ def draw_chart(spec: Spec) -> str:
     }
     vl_convert = import_vl_convert()
     svg: str = vl_convert.vegalite_to_svg({"config": config, **colored})
-    # Vega numbers what is cut off from the start of the process on
-    numbers = {
-        name: f"clip{n}" for n, name in enumerate(dict.fromkeys(re.findall(r"clip\d+", svg)))
-    }
-    return re.sub(r"clip\d+", lambda match: numbers[match[0]], svg)
+    # Vega numbers clip paths and gradients from the start of the process on
+    names = {old: f"def{n}" for n, old in enumerate(dict.fromkeys(DEFINED.findall(svg)))}
+    return DEFINED.sub(lambda match: names[match[0]], svg)
 
 
 def lay_out(slide: Slide) -> str:
