@@ -2,5 +2,5 @@
 
 `results.py` reads, `text.py` says it in words and tables, `charts.py` describes the charts,
 `vega.py` has what draws them, `playground.py` packs the models, and `page.py` puts all of it into
-`page.html`, with `style.css`, `models.js` and `page.js`.
+`page.html`, with `style.css`, `models.js`, `page.js` and `sections.js`.
 """
