@@ -12,7 +12,7 @@ INSTALLED_DEV := .venv/.installed-dev
 INSTALLED_CLUSTER := .venv/.installed-cluster
 INSTALLED_LABS := .venv/.installed-labs
 PINS := constraints.txt constraints-dev.txt
-JAVASCRIPT := tools/report/models.js tools/report/page.js tools/report/sections.js
+JAVASCRIPT := $(wildcard tools/report/*.js)
 INSTALL = .venv/bin/python -m pip install --quiet $(addprefix --constraint ,$(PINS))
 # Stages are run as `python`, the first on PATH. Set in each recipe: make 3.81 of macOS does not
 # look for programs on an exported PATH.

@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -339,6 +340,77 @@ def test_losses_of_real_names_are_those_not_in_train():
     assert playground.real_names("gpt", side).tolist() == [1, np.inf]
 
 
+def losses(**nll: float) -> pd.DataFrame:
+    return pd.DataFrame({"nll": nll, "characters": 3})
+
+
+def test_names_are_compared_under_every_two_models(monkeypatch: pytest.MonkeyPatch):
+    found = playground.compare_names(
+        {
+            "good": losses(ava=1.0, bo=2.004, cy=5.0, di=4.0, eve=math.inf, flo=3.0),
+            "bad": losses(ava=2.5, bo=6.0, cy=4.5, di=4.0, eve=math.inf, flo=math.inf, gus=1.0),
+            "other": losses(zoe=1.0),
+        }
+    )
+    # di is equal, eve infinite under both, gus and zoe are no names of both
+    assert found == [
+        {
+            "models": ["good", "bad"],
+            "total": 6,
+            "better": [3, 1],
+            "names": [
+                [["flo", 3.0, None], ["bo", 2.0, 6.0], ["ava", 1.0, 2.5]],
+                [["cy", 5.0, 4.5]],
+            ],
+        }
+    ]
+    monkeypatch.setattr(playground, "MAX_EXTREMES", 1)
+    (few,) = playground.compare_names({"a": losses(x=1, y=2, z=3), "b": losses(x=2, y=5, z=1)})
+    assert few["better"] == [2, 1]
+    assert few["names"] == [[["y", 2, 5]], [["z", 3, 1]]]
+
+
+def test_losses_of_names_are_in_the_page():
+    models = {"bigram_count": {"P": P}, "mlp": {"C": W, "W1": W, "b1": W[0]}}
+    evaluation = EVALUATION.rename(columns={"gpt": "bigram_count"})
+    side = SMALL._replace(models=models, run=Run("workspace", evaluation, "", {}))
+    (compared,) = playground.build_playground({"": side}).data["comparisons"]
+    # bo has probability 0 under the bigram, cy has the same loss under both, ava is in train
+    assert compared == {
+        "models": ["bigram_count", "mlp"],
+        "total": 2,
+        "better": [0, 1],
+        "names": [[], [["bo", None, 6.0]]],
+    }
+
+
+def test_hash_of_a_revision_is_that_of_its_symbols_and_models():
+    def revision(side: Results) -> str:
+        found: str = playground.build_playground({"": side}).data["revision"]
+        return found
+
+    assert re.fullmatch("[0-9a-f]{10}", revision(SMALL))
+    assert revision(SMALL) == revision(SMALL._replace(revision="main", commit="0123"))
+    other = SMALL.models | {"bigram_neural": {"W": W + 1}}
+    symbols = Vocabulary.of([".", "a", "c"])
+    changed = [SMALL._replace(models=other), SMALL._replace(vocabulary=symbols)]
+    assert len({revision(side) for side in [SMALL, *changed]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "default", "second"),
+    [
+        (["bigram_count", "mlp", "mixture"], "mlp", "bigram_count"),
+        (["bigram_count", "mlp A", "mlp B"], "mlp B", "mlp A"),
+        (["bigram_count"], "bigram_count", "bigram_count"),
+    ],
+)
+def test_two_models_are_picked_when_the_page_opens(labels: list[str], default: str, second: str):
+    models = [{"label": label, "name": label.split()[0]} for label in labels]
+    built = playground.Playground({"models": models}, [])
+    assert (built.default, built.second) == (default, second)
+
+
 def test_page_has_its_sections_in_order_and_the_same_bytes_twice():
     html = page.build_page({"": SMALL}, {})
     assert html == page.build_page({"": SMALL}, {})
@@ -359,7 +431,7 @@ def test_page_allows_only_its_own_scripts_and_no_request():
         base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts
     ]
     assert re.findall("'sha256-([^']+)'", policy) == hashes
-    assert len(hashes) == 4
+    assert len(hashes) == 1 + len(page.SCRIPTS)  # Vega
     assert "unsafe-inline" not in policy.partition("script-src")[2]
 
 
@@ -491,6 +563,7 @@ def test_scripts_are_short():
     }
     assert len(lines["models.js"] + lines["page.js"]) <= 400
     assert len(lines["sections.js"]) <= 150
+    assert all(len(lines[name]) <= 200 for name in ("state.js", "show.js", "compare.js"))
     assert max(len(line) for one in lines.values() for line in one) <= 100
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from charlm import params
@@ -23,6 +24,7 @@ from charlm.models.registry import MODELS, load_models
 from charlm.names import read_names
 from charlm.sampling import Uniforms, default_max_length, sample_names
 from tests.conftest import STAGES, Project, run_stages
+from tests.test_report import SMALL
 from tools.compare.runs import Run, held_out, parse_evaluation
 from tools.report.browser import open_browser
 from tools.report.page import build_page
@@ -55,6 +57,8 @@ SETTINGS: dict[str, dict[str, object]] = {
         "vocabulary.boundary_place": "last",
         "contexts.block_size": 4,
         "ngram_count.order": 3,
+        "ngram_count.smoothing": "add_k",
+        "mixture.weights": "per_position",
     },
 }
 MINUS_INFINITY = "\N{MINUS SIGN}∞"
@@ -82,6 +86,18 @@ CURSOR = """() => {
     const cell = document.querySelector("#pairs td.on");
     return [cell.parentNode.rowIndex, cell.cellIndex];
 }"""
+# what is cut off or beyond the edge in the playground; what is typed may be longer than its field
+CUT_OFF = """() => {
+    const section = document.getElementById("playground").getBoundingClientRect();
+    const all = [...document.querySelectorAll("#playground :not(input, select, option)")];
+    return all.filter((one) => {
+        const { left, right } = one.getBoundingClientRect();
+        const isOutside = left < section.left || right > section.right;
+        const isWider = one.clientWidth > 1 && one.scrollWidth > one.clientWidth;
+        const isCut = isWider && getComputedStyle(one).overflowX !== "visible";
+        return one.checkVisibility() && (isOutside || isCut);
+    }).map((one) => one.outerHTML);
+}"""
 DRAW = """async (settings) => {
     const { loadModels, encode, drawNames } = globalThis.charlm;
     const data = JSON.parse(document.getElementById("data").textContent);
@@ -105,7 +121,9 @@ def browser() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def opened(browser: Any, path: Path, width: int = 1280, scheme: str = "light") -> Iterator[Any]:
+def opened(
+    browser: Any, path: Path, width: int = 1280, scheme: str = "light", state: str = ""
+) -> Iterator[Any]:
     """Open a page offline; afterwards no request, no error and no warning may have occurred."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
@@ -120,12 +138,12 @@ def opened(browser: Any, path: Path, width: int = 1280, scheme: str = "light") -
     found.on("console", lambda message: problems.append(message.text))
     found.on("pageerror", lambda error: problems.append(str(error)))
     found.on("dialog", lambda dialog: problems.append(dialog.message))
-    found.goto(path.as_uri())
+    found.goto(path.as_uri() + state)
     found.wait_for_selector("#playground[data-ready]")
     found.wait_for_function("document.querySelectorAll('.vega:not(:has(svg))').length === 0")
     yield found
     context.close()
-    assert requests == [path.as_uri()]
+    assert [url.partition("#")[0] for url in requests] == [path.as_uri()]
     assert problems == []
 
 
@@ -195,17 +213,20 @@ def test_drawn_names_are_those_of_python(page: Any):
     assert page.evaluate("JSON.parse(document.getElementById('data').textContent).maxLength") == (
         longest
     )
-    for seed, temperature, prefix, max_length in (
-        (0, 1.0, "", longest),
-        (2**31 - 1, 0.4, "ba", longest),
-        (7, 3.0, "<", longest),
-        (1, 0.5, "<img", 5),  # a name that is cut off ends in no space
-        (1, 0.5, " b", 2),  # but may begin with one
+    for seed, temperature, prefix, max_length, top_k in (
+        (0, 1.0, "", longest, None),
+        (2**31 - 1, 0.4, "ba", longest, None),
+        (7, 3.0, "<", longest, None),
+        (1, 0.5, "<img", 5, None),  # a name that is cut off ends in no space
+        (1, 0.5, " b", 2, None),  # but may begin with one
+        (5, 3.0, "", longest, 1),
+        (5, 3.0, "b", longest, 3),
+        (5, 1.5, "", longest, len(vocabulary)),
     ):
         settings = {"seed": seed, "temperature": temperature, "prefix": prefix, "count": 12}
-        found = page.evaluate(DRAW, {**settings, "maxLength": max_length})
+        found = page.evaluate(DRAW, {**settings, "maxLength": max_length, "topK": top_k})
         for name, model in models.items():
-            how = (12, temperature, max_length, Uniforms(seed), prefix)
+            how = (12, temperature, max_length, Uniforms(seed), prefix, top_k)
             drawn = sample_names(model, vocabulary, *how).names
             assert found[name] == drawn, (name, settings)
         assert max_length != 5 or any("<img" in names for names in found.values())
@@ -234,6 +255,134 @@ def test_names_are_shown_as_text(page: Any):
 def test_all_unknown_characters_are_named(page: Any):
     page.fill("#text", "§b.§Q")
     assert page.inner_text("#said") == "No name contains “§”, “.”, “Q”"
+
+
+def fields(page: Any) -> dict[str, str]:
+    """Return what is typed and picked."""
+    typed = page.input_value("#text")
+    values = page.evaluate(
+        "Object.fromEntries(new FormData(document.getElementById('draw')).entries())"
+    )
+    return {"text": typed, **values}
+
+
+# opens the state or the section of a link on a page that is open, and waits until the page did
+FOLLOW = """async (hash) => {
+    const changed = new Promise((done) => addEventListener("hashchange", done, { once: true }));
+    location.hash = hash;
+    await changed;
+}"""
+DEFAULTS = {
+    "text": "bal",
+    "model": "mlp",
+    "second": "bigram_count",
+    "temperature": "1",
+    "top-k": "",
+    "seed": "0",
+    "count": "20",
+}
+
+
+def copy_link(page: Any) -> str:
+    """Return the part of the copied link after #."""
+    page.evaluate("document.getElementById('link-said').textContent = ''")
+    page.click("#copy")
+    page.wait_for_function("document.getElementById('link-said').textContent")
+    link: str = page.input_value("#link")
+    assert page.url == link
+    return link.partition("#")[2]
+
+
+def test_link_restores_the_state(browser: Any, page: Any):
+    shown = ("#rows", "#score", "#letters", "#mirrored", "#extremes", "#drawn")
+    for text in ["&=%", HOSTILE[0], HOSTILE[7], ""]:
+        page.evaluate(FOLLOW, f"none{text}")
+        page.fill("#text", text)
+        page.select_option("select[name=model]", "ngram_count")
+        page.select_option("select[name=second]", "mlp")
+        for name, value in {"temperature": "0.8", "top-k": "4", "seed": "11", "count": "7"}.items():
+            page.fill(f"input[name={name}]", value)
+        page.check("input[name=begin]")
+        before, seen = fields(page), [page.inner_text(one) for one in shown]
+        link = copy_link(page)
+        page.evaluate(FOLLOW, "text=bal")  # the rest is what it is when a page opens
+        assert fields(page) == DEFAULTS
+        page.evaluate(FOLLOW, link)
+        assert fields(page) == before
+        assert before["text"] == text
+        assert [page.inner_text(one) for one in shown] == seen
+        assert page.inner_text("#link-said") == ""
+        assert page.locator("#playground :is(script, img)").count() == 0
+        if text == HOSTILE[0]:
+            with opened(browser, page.folder / "index.html", state=f"#{link}") as other:
+                assert fields(other) == before
+                assert [other.inner_text(one) for one in shown] == seen
+
+
+def test_link_is_selected_where_it_cannot_be_copied(page: Any):
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.fill("#text", "ba")
+    link = copy_link(page)
+    assert page.inner_text("#link-said") == "The link is selected: copy it."
+    assert link.startswith("text=ba&model=")
+    assert page.evaluate("String(getSelection())").endswith(link)
+    assert page.evaluate("document.activeElement.id") == "link"
+
+
+OTHER_MODELS = "The link is from other models (abc), so numbers and names may differ"
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("revision=OWN", ""),
+        ("revision=abc", f"{OTHER_MODELS}."),
+        ("revision=abc&count=900", f"{OTHER_MODELS}; ignored in the link: count=900."),
+        (
+            "model=gpt&temperature=hot&seed=-1&top-k=0&begin=yes&x=%3Cb%3E",
+            "Ignored in the link: model=gpt, temperature=hot, seed=-1, top-k=0, begin=yes, x=<b>.",
+        ),
+        ("temperature=&seed=1e999", "Ignored in the link: temperature=, seed=1e999."),
+        ("__proto__=1", "Ignored in the link: __proto__=1."),
+        ("text=" + 61 * "b", f"Ignored in the link: text={35 * 'b'}…."),
+    ],
+)
+def test_what_is_wrong_with_a_link_is_said_in_one_line(page: Any, state: str, said: str):
+    revision = page.evaluate("JSON.parse(document.getElementById('data').textContent).revision")
+    page.fill("input[name=temperature]", "")  # what a link leaves out becomes the default
+    page.evaluate(FOLLOW, f"text=bal&{state.replace('OWN', revision)}")
+    assert page.inner_text("#link-said") == said
+    assert fields(page) == DEFAULTS
+    assert page.locator("#drawn li").count() == 20
+    assert page.locator("#link-said *").count() == 0
+
+
+def test_links_to_sections_are_no_state(page: Any):
+    page.evaluate(FOLLOW, "text=bal&x=1")
+    page.fill("#text", "ba")
+    page.evaluate(FOLLOW, "results")
+    assert page.input_value("#text") == "ba"
+    assert abs(page.locator("#results").bounding_box()["y"]) < 2
+
+
+def test_other_case_is_advised_where_the_list_has_it(browser: Any, tmp_path: Path):
+    vocabulary = Vocabulary.of([".", " ", "'", *"ACIZadilnorv"])
+    names = {"train": ["Carla", "Ida d'A", "CIA", "Zoo"], "dev": ["Ann"]}
+    models = {"bigram_neural": {"W": np.zeros((len(vocabulary),) * 2, np.float32)}}
+    path = tmp_path / "index.html"
+    small = SMALL._replace(vocabulary=vocabulary, splits=names, models=models)
+    path.write_text(build_page({"": small}, None))
+    with opened(browser, path) as found:
+        for text, hint in {
+            "Car": "",
+            "car": "No name contains “c”; did you mean “Car”?",
+            "ida": "No name in train begins with “ida”; try “Ida”",
+            "CiA": "No name in train begins with “CiA”; try “CIA”",
+            "Ann": "",
+            "ann": "",
+        }.items():
+            found.fill("#text", text)
+            assert found.inner_text("#said") == hint, text
 
 
 def test_results_are_hidden_while_the_text_cannot_be_scored(page: Any):
@@ -315,7 +464,8 @@ def test_bars_are_of_the_40_most_probable_symbols_in_order(page: Any):
         for number in range(len(vocabulary))
         if number != vocabulary.start or number == vocabulary.end
     ]
-    shown = sorted(sorted(possible, key=lambda number: -most[number])[:40])
+    total = [sum(P) for P in zip(*tables, strict=True)]
+    shown = sorted(sorted(possible, key=lambda number: -total[number])[:40])
     assert len(shown) == 40
     for P, bars in zip(tables, page.locator("#next .row").evaluate_all(BARS), strict=True):
         assert [symbol for symbol, _, _ in bars] == shown
@@ -326,6 +476,172 @@ def test_bars_are_of_the_40_most_probable_symbols_in_order(page: Any):
             (percent,) = re.findall(r" (0|100|[1-9]\d|\d\.\d|0\.\d\d|0\.0+[1-9]|\de-\d+) %$", title)
             error = 0.5 if P[symbol] < 0.001 else 0.05
             assert float(percent) == pytest.approx(100 * P[symbol], rel=error)
+
+
+def test_bars_sharpen_with_temperature_and_top_k(page: Any):
+    models, vocabulary, _ = load(page.folder)
+    page.evaluate(FOLLOW, "text=ba&temperature=0.5&top-k=3")
+    start, end = vocabulary.start, vocabulary.end
+    rows = page.locator("#next .row").evaluate_all(BARS)
+    assert page.is_visible("#tempered")
+    context = np.array([[start] * 64 + vocabulary.encode("ba").tolist()])
+    plain, tempered = [], []
+    for model in models.values():
+        P = np.exp(model.log_probabilities(context)[0].astype(np.float64))
+        plain.append(P)
+        possible = [p for n, p in enumerate(P) if n != start or start == end]
+        least = sorted(possible)[-3]
+        top = np.where(least > P, 0, P) ** 2  # a temperature of 0.5 squares
+        top[start] *= start == end
+        tempered.append(top / top.sum())
+    highest = max(np.max(plain), np.max(tempered))
+    for P, Q, bars in zip(plain, tempered, rows, strict=True):
+        heights = [height for _, height, _ in bars]
+        assert heights == pytest.approx([100 * Q[n] / highest for n, _, _ in bars], abs=1e-3)
+        assert sum(Q > 0) <= 3 or len(set(P)) < len(P)  # more only where some are equal
+    marks = page.locator("#next .row .bar.tempered").evaluate_all(
+        "all => all.map((bar) => parseFloat(bar.style.getPropertyValue('--mark')))"
+    )
+    expected = [100 * P[n] / highest for P, bars in zip(plain, rows, strict=True) for n, *_ in bars]
+    assert marks == pytest.approx([mark for mark in expected if mark >= 2], abs=1e-3)
+    page.evaluate(FOLLOW, "text=ba&temperature=1")
+    assert page.locator("#next .row .bar.tempered").count() == 0
+    assert not page.is_visible("#tempered")
+
+
+def test_slider_and_field_of_the_temperature_are_one(page: Any):
+    page.evaluate(FOLLOW, "text=ba&x=2")
+    page.fill("input[name=temperature]", "0.5")
+    assert page.input_value("#slider") == "0.5"
+    sharp = page.inner_text("#rows")
+    drawn = page.inner_text("#drawn")
+    page.focus("#slider")
+    page.keyboard.press("ArrowRight")
+    assert page.input_value("input[name=temperature]") == "0.55"
+    assert page.inner_text("#rows") != sharp
+    page.keyboard.press("ArrowLeft")
+    assert (page.inner_text("#rows"), page.inner_text("#drawn")) == (sharp, drawn)
+
+
+def test_symbols_without_a_bar_are_named_and_can_be_shown(page: Any):
+    vocabulary = load(page.folder)[1]
+    page.evaluate(FOLLOW, "text=ba&x=3")
+    labels = [symbol_label(symbol) for symbol in vocabulary.itos]
+    tables = page.evaluate(NEXT, "ba")
+    shown = page.locator("#axis span").all_inner_texts()
+    boundary = {vocabulary.start} - {vocabulary.end}
+    rest = [n for n, label in enumerate(labels) if label not in shown and n not in boundary]
+    said = page.inner_text("#rest-said")
+    count, highest, named = re.fullmatch(
+        r"and (\d+) more symbols, at most (.+) %: (.+)", said
+    ).groups()
+    assert (int(count), named.split()) == (len(rest), [labels[n] for n in rest])
+    most = max(P[n] for P in tables for n in rest)
+    assert float(highest) == pytest.approx(100 * most, rel=0.1)
+    hidden = vocabulary.itos[rest[0]]
+    page.fill("#find", f"§{hidden}")
+    assert labels[rest[0]] in page.locator("#axis span").all_inner_texts()
+    assert labels[rest[0]] not in page.inner_text("#rest-said").partition(": ")[2].split()
+    page.fill("#find", "")
+    assert page.locator("#axis span").all_inner_texts() == shown
+
+
+def test_loss_of_each_letter_is_compared(page: Any):
+    models, vocabulary, _ = load(page.folder)
+    page.evaluate(FOLLOW, "text=bala&model=ngram_count&second=bigram_neural")
+    pair = [models[name] for name in ("ngram_count", "bigram_neural")]
+    losses = [[-step.log_probability for step in score("bala", one, vocabulary)] for one in pair]
+    columns = page.locator("#letters li").all_inner_texts()
+    assert len(columns) == 6
+    rows = [*zip(*losses, strict=True), tuple(map(sum, losses))]
+    for column, label, (first, second) in zip(columns, "bala?Σ", rows, strict=True):
+        found = column.split("\n")
+        assert found[0] == {"?": symbol_label(vocabulary.itos[vocabulary.end]), "Σ": "sum"}.get(
+            label, label
+        )
+        assert found[1:3] == [f"{first:.2f}", f"{second:.2f}"]
+        difference = float(found[3].replace("\N{MINUS SIGN}", "-"))
+        assert difference == pytest.approx(second - first, abs=0.006)
+    heights = page.locator("#letters .both i").evaluate_all(
+        "all => all.map((bar) => parseFloat(bar.style.getPropertyValue('--height')))"
+    )
+    highest = max(1, *losses[0], *losses[1])
+    assert heights == pytest.approx(
+        [100 * x / highest for both in rows[:-1] for x in both], abs=0.01
+    )
+    gains = [second - first for first, second in rows[:-1]]
+    better, worse = ("ngram_count", "bigram_neural")[:: 1 if sum(gains) > 0 else -1]
+    verdict = page.inner_text("#verdict")
+    assert verdict.startswith(f"{better} predicts this name better by {abs(sum(gains)):.2f} nats")
+    assert f"than {worse}; most at" in verdict
+    page.select_option("select[name=second]", "ngram_count")
+    assert page.inner_text("#verdict") == "Pick two models: these are the same."
+    assert page.locator("#extremes li").count() == 0
+
+
+def test_what_comes_next_is_mirrored_with_its_ratio(page: Any):
+    vocabulary = load(page.folder)[1]
+    page.evaluate(FOLLOW, "text=ba&model=mlp&second=bigram_neural")
+    first, second = (
+        page.evaluate(NEXT, "ba")[list(MODELS).index(name)] for name in ("mlp", "bigram_neural")
+    )
+    most = np.maximum(first, second)
+    rows = page.locator("#mirrored tbody tr").all()
+    assert len(rows) == 8
+    for row, symbol in zip(rows, np.argsort(-most, kind="stable")[:8], strict=True):
+        p, label, q, ratio = row.locator("td, th").all_inner_texts()
+        assert label == symbol_label(vocabulary.itos[symbol])
+        assert float(p.removesuffix(" %")) == pytest.approx(100 * first[symbol], rel=0.1)
+        assert float(q.removesuffix(" %")) == pytest.approx(100 * second[symbol], rel=0.1)
+        larger = max(first[symbol], second[symbol]) / min(first[symbol], second[symbol])
+        assert float(ratio[:-2]) == pytest.approx(larger, abs=0.5)
+
+
+def test_names_that_two_models_differ_on_most_are_listed(page: Any):
+    evaluation = parse_evaluation((page.folder / "data/evaluation.csv").read_bytes())
+    real = held_out(evaluation, "dev").fillna(np.inf)
+    page.evaluate(FOLLOW, "text=ba&model=ngram_count&second=bigram_neural")
+    gain = real["bigram_neural"] - real["ngram_count"]
+    lists = [column.locator("button").all() for column in page.locator("#extremes > div").all()]
+    for buttons, gains in zip(lists, (gain, -gain), strict=True):
+        best = gains[gains > 0].nlargest(8)
+        assert [button.get_attribute("data-name") for button in buttons] == [*best.index]
+        for button, value in zip(buttons, best, strict=True):
+            assert float(button.locator("small").inner_text()) == pytest.approx(value, abs=0.02)
+    assert any(lists)
+    said = f"ngram_count predicts {(gain > 0).sum()} better, bigram_neural {(gain < 0).sum()}."
+    assert said in page.inner_text("#extremes-said")
+    button = (lists[0] or lists[1])[0]
+    name = button.get_attribute("data-name")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert page.input_value("#text") == name
+    assert page.locator("#letters li").count() == len(name) + 2
+
+
+def test_playground_is_readable_and_accessible(browser: Any, page: Any):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    levels = {
+        "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
+        "resultTypes": ["violations"],
+    }
+    frame = "() => new Promise((done) => requestAnimationFrame(done))"
+    state = "#text=balbal&temperature=0.5&top-k=4&revision=abc"
+    with opened(browser, page.folder / "index.html", state=state) as other:
+        for width, scheme in ((1280, "light"), (390, "dark")):
+            other.set_viewport_size({"width": width, "height": 900})
+            other.emulate_media(color_scheme=scheme)
+            for _ in range(3):  # the bars are drawn in the frame after the change
+                other.evaluate(frame)
+            boxes = [one.bounding_box() for one in other.locator("#axis span").all()]
+            edges = [(box["x"], box["x"] + box["width"]) for box in boxes]
+            assert all(one[1] <= other[0] for one, other in itertools.pairwise(edges))
+            found = axe.run(other, context="#playground", options=levels)
+            assert found.generate_snapshot() == "", found.generate_report()
+            for text in ("balbal", "bal" * 20):
+                other.fill("#text", text)
+                assert other.evaluate(CUT_OFF) == []
+            other.fill("#text", "balbal")
 
 
 def test_click_on_a_bar_types_its_symbol_unless_it_is_the_end(page: Any):
@@ -362,7 +678,7 @@ def test_everything_can_be_done_with_the_keyboard(page: Any):
     assert page.locator("#next .row").first.get_by_text("%").count() == 1
     before = page.locator("#drawn").inner_text()
     seed = int(page.input_value("input[name=seed]"))
-    for field in ("model", "temperature", "seed", "count", "begin"):
+    for field in ("model", "second", "temperature", "top-k", "seed", "count", "begin"):
         page.keyboard.press("Tab")
         while page.evaluate("document.activeElement.name") != field:
             page.keyboard.press("Tab")

@@ -2,5 +2,6 @@
 
 `results.py` reads, `text.py` says it in words and tables, `charts.py` describes the charts,
 `vega.py` has what draws them, `playground.py` packs the models, and `page.py` puts all of it into
-`page.html`, with `style.css`, `models.js`, `page.js` and `sections.js`.
+`page.html`, with `style.css` and the scripts. Those of the playground are `models.js`, which computes,
+`state.js` for links, `show.js`, `compare.js` for two models, and `page.js`, which starts it.
 """

@@ -86,8 +86,10 @@ const FORMS = {
     };
   },
 
-  // modified Kneser-Ney: what is taken from the counts goes to the shorter context's probabilities
+  // modified Kneser-Ney: what is taken from the counts goes to the shorter context's probabilities;
+  // with k, only the longest contexts have counts, to each of which it is added
   ngram_count(tensors, symbols) {
+    const added = (tensors.k?.[0] ?? 0) * symbols;
     const lengths = tensors.D.shape[0];
     const starts = Array.from({ length: lengths }, (_, length) => {
       let sum = 0;
@@ -104,8 +106,8 @@ const FORMS = {
         const [first, last] = starts[length].slice(known, known + 2);
         const counts = tensors[`counts${length}`].subarray(first, last);
         const discount = (count) => tensors.D[4 * length + Math.min(count, MAX_COUNT)];
-        const total = counts.reduce((sum, count) => sum + count, 0);
-        const taken = counts.reduce((sum, count) => sum + discount(count), 0);
+        const total = counts.reduce((sum, count) => sum + count, added);
+        const taken = counts.reduce((sum, count) => sum + discount(count), added);
         P = P.map((p) => p * taken);
         counts.forEach((count, ngram) => {
           P[tensors[`next${length}`][first + ngram]] += count - discount(count);
@@ -116,10 +118,15 @@ const FORMS = {
     };
   },
 
-  mixture: (tensors, _symbols, components) => (context) => {
-    const weights = Object.values(tensors); // in the order of the components
-    const P = components.map((model) => logSoftmax(model(context)).map(Math.exp));
-    return P[0].map((_, s) => Math.log(weights.reduce((sum, [w], i) => sum + w * P[i][s], 0)));
+  // with the symbol before a name, the weights depend on the position in it
+  mixture({ start, ...weights }, _symbols, components) {
+    const columns = Object.values(weights); // in the order of the components
+    return (context) => {
+      const position = start ? context.length - 1 - context.lastIndexOf(start[0]) : 0;
+      const P = components.map((model) => logSoftmax(model(context)).map(Math.exp));
+      const W = columns.map((column) => column[Math.min(position, column.length - 1)]);
+      return P[0].map((_, s) => Math.log(W.reduce((sum, weight, i) => sum + weight * P[i][s], 0)));
+    };
   },
 };
 
@@ -181,17 +188,25 @@ function uniform(seed) {
   return () => ((word() & 0x1fffff) * 2 ** 32 + word()) / 2 ** 53;
 }
 
+/** Return the probabilities to draw with: without the start, of the topK largest logits or all. */
+function temper(logits, { temperature, topK }, { start, end }) {
+  const allowed = Float64Array.from(logits);
+  if (start !== end) allowed[start] = -Infinity;
+  const least = topK ? allowed.slice().sort().at(-topK) : -Infinity;
+  const kept = allowed.map((logit) => (logit < least ? -Infinity : logit));
+  return logSoftmax(logSoftmax(kept).map((log) => log / temperature)).map(Math.exp);
+}
+
 /** Return the symbol that a chance, from 0 to 1, draws from logits. */
-function draw(logits, chance, temperature, { start, end }) {
-  if (start !== end) logits[start] = -Infinity;
-  const P = logSoftmax(logSoftmax(logits).map((log) => log / temperature)).map(Math.exp);
+function draw(logits, chance, settings, vocabulary) {
   let sum = 0;
-  const cumulative = P.map((p) => (sum += p));
+  const cumulative = temper(logits, settings, vocabulary).map((p) => (sum += p));
   return cumulative.findIndex((below) => below > chance * sum);
 }
 
 /** Return names as charlm/sampling.py draws them with these settings. */
-function drawNames(logits, vocabulary, { seed, count, temperature, maxLength, prefix }) {
+function drawNames(logits, vocabulary, settings) {
+  const { seed, count, maxLength, prefix } = settings;
   const random = uniform(seed);
   const names = Array.from({ length: count }, () => [...prefix]);
   const ended = new Set();
@@ -200,7 +215,7 @@ function drawNames(logits, vocabulary, { seed, count, temperature, maxLength, pr
       const chance = random(); // also for names that have ended: a draw depends on no other name
       if (ended.has(number)) return;
       const context = [...new Array(BLOCK).fill(vocabulary.start), ...name];
-      const symbol = draw(logits(context), chance, temperature, vocabulary);
+      const symbol = draw(logits(context), chance, settings, vocabulary);
       if (symbol === vocabulary.end) ended.add(number);
       else name.push(symbol);
     });
@@ -209,4 +224,4 @@ function drawNames(logits, vocabulary, { seed, count, temperature, maxLength, pr
   return texts.map((text, number) => (ended.has(number) ? text : text.trimEnd()));
 }
 
-globalThis.charlm = { unpack, loadModels, encode, next, score, drawNames };
+globalThis.charlm = { unpack, loadModels, encode, next, score, temper, drawNames };

@@ -1,96 +1,53 @@
-// The playground. Data is only ever inserted as text. models.js has the models themselves.
+// The playground: what people type, pick and copy. state.js has links, show.js and compare.js what
+// is shown, and models.js the models themselves.
 
-const { unpack, loadModels, encode, next, score, drawNames } = globalThis.charlm;
-const byId = (id) => document.getElementById(id);
-const data = JSON.parse(byId("data").textContent);
-const MAX_BARS = 40; // symbols that are shown at once
-const MAX_SURPRISE = 7; // nats; letters beyond have the same colour
-const colorOf = (name) => `var(--model-${data.colors[name]})`;
+const { unpack, loadModels, encode, drawNames, showCompared } = globalThis.charlm;
+const { byId, data, element, showNext, showScore } = globalThis.charlm.show;
+const { isState, readState, writeState } = globalThis.charlm.state;
 const MARKS = { train: "in train", dev: "in dev only", new: "new" };
 
-/** Return a new element; strings among the children become text, `--x` among the rest style. */
-function element(tag, properties, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith("--")) made.style.setProperty(name, value);
-    else made.setAttribute(name, value);
+/** Return advice on a text, empty if there is none: another case, where names have it. */
+function caseHint(text, train) {
+  const known = new Set(data.symbols);
+  const changed = (change) => [...text].map((one) => (known.has(one) ? one : change(one))).join("");
+  const { unknown } = encode(text, data);
+  if (unknown.length) {
+    const others = [changed((one) => one.toLowerCase()), changed((one) => one.toUpperCase())];
+    const other = others.find((one) => !encode(one, data).unknown.length);
+    return `No name contains “${unknown.join("”, “")}”${other ? `; did you mean “${other}”?` : ""}`;
   }
-  made.append(...children);
-  return made;
+  const typed = text.normalize("NFC");
+  let other = "";
+  for (const name of train ?? []) {
+    if (name.startsWith(typed)) return "";
+    const beginning = name.slice(0, typed.length);
+    if (!other && beginning.toLowerCase() === typed.toLowerCase()) other = beginning;
+  }
+  return other && `No name in train begins with “${typed}”; try “${other}”`;
 }
 
-/** Return a probability in percent. */
-function percent(p) {
-  const value = 100 * p;
-  return `${value >= 9.95 || !p ? value.toFixed(0) : value.toPrecision(value < 0.1 ? 1 : 2)} %`;
-}
-
-/** Show what each model says comes after a beginning: a row of bars per model. */
-function showNext(models, numbers) {
-  const tables = models.map((model) => next(model.logits, numbers, data).map(Math.exp));
-  const most = (symbol) => Math.max(...tables.map((P) => P[symbol]));
-  const symbols = [...data.symbols.keys()].filter((n) => n !== data.start || n === data.end);
-  const shown = symbols.sort((a, b) => most(b) - most(a)).slice(0, MAX_BARS).sort((a, b) => a - b);
-  const highest = Math.max(...shown.map(most));
-  const rows = models.map(({ label, name }, row) => {
-    const say = (symbol) => `${data.labels[symbol]} ${percent(tables[row][symbol])}`;
-    const bars = shown.map((symbol) => {
-      const height = `${(100 * tables[row][symbol]) / highest}%`;
-      const title = `${label}: ${say(symbol)}`;
-      return element("span", { class: "bar", title, "data-symbol": symbol, "--height": height });
-    });
-    const ranked = [...shown].sort((a, b) => tables[row][b] - tables[row][a]).slice(0, 5);
-    const head = element("p", {}, element("code", {}, label), ` ${ranked.map(say).join(", ")}`);
-    const chart = element("div", { class: "bars", "aria-hidden": true }, ...bars);
-    return element("div", { class: "row", "--color": colorOf(name) }, head, chart);
-  });
-  const labels = shown.map((n) => element("span", { "data-symbol": n }, data.labels[n]));
-  byId("next").style.setProperty("--columns", shown.length);
-  const axis = element("div", { class: "bars labels", "aria-hidden": true }, ...labels);
-  byId("next").replaceChildren(...rows, axis);
-}
-
-/** Show how probable each letter of a name is under each model. */
-function showScore(models, numbers) {
-  const cell = (kind, ...children) => element("td", { class: kind }, ...children);
-  const rows = models.map(({ label, name, logits, real }) => {
-    const logs = score(logits, numbers, data);
-    const tiles = logs.map((log, position) => {
-      const surprise = `${100 * Math.min(1, -log / MAX_SURPRISE)}%`;
-      const letter = element("b", {}, data.labels[numbers[position] ?? data.end]);
-      const share = element("small", {}, percent(Math.exp(log)));
-      return element("span", { class: "tile", "--surprise": surprise }, letter, share);
-    });
-    const sum = logs.reduce((total, log) => total + log, 0);
-    const below = real.filter((nll) => nll > -sum / logs.length).length / real.length;
-    const dot = element("i", { class: "dot", "--color": colorOf(name) });
-    return element(
-      "tr",
-      {},
-      element("th", { scope: "row" }, dot, element("code", {}, label)),
-      cell("tiles", ...tiles),
-      cell("number", sum.toFixed(2).replace("-", "−").replace("Infinity", "∞")),
-      cell("number", Math.exp(sum).toExponential(1)),
-      cell("number", real.length ? `${(100 * below).toFixed(0)} %` : "–"),
-    );
-  });
-  byId("score").replaceChildren(...rows);
+/** Return the settings, and say which is invalid; null if one is. */
+function readSettings(form) {
+  const { temperature } = form.elements;
+  temperature.setCustomValidity(Number(temperature.value) > 0 ? "" : "must be above 0");
+  const invalid = [...form.elements].find((field) => !field.checkValidity());
+  const label = invalid?.labels[0].textContent.trim();
+  byId("setting-error").textContent = invalid ? `${label}: ${invalid.validationMessage}` : "";
+  if (invalid) {
+    invalid.closest("form, .controls").after(byId("setting-error"));
+    return null;
+  }
+  const values = Object.fromEntries(new FormData(form));
+  const numbers = ["seed", "count", "temperature"].map((key) => [key, Number(values[key])]);
+  return { ...values, ...Object.fromEntries(numbers), topK: Number(values["top-k"]) };
 }
 
 /** Show drawn names, each marked by where it occurs; none if a setting is invalid. */
-function showDrawn(models, words, typed) {
-  const { temperature } = byId("draw").elements;
-  temperature.setCustomValidity(Number(temperature.value) > 0 ? "" : "must be above 0");
-  const invalid = byId("draw").querySelector(":invalid");
-  const label = invalid?.labels[0].textContent.trim();
-  byId("setting-error").textContent = invalid ? `${label}: ${invalid.validationMessage}` : "";
-  if (invalid) return byId("drawn").replaceChildren();
-  const values = Object.fromEntries(new FormData(byId("draw")));
-  const { logits } = models.find(({ label }) => label === values.model);
-  const prefix = values.begin ? typed : [];
-  const numbers = ["seed", "count", "temperature"].map((key) => [key, Number(values[key])]);
-  const settings = { ...Object.fromEntries(numbers), maxLength: data.maxLength, prefix };
-  const names = drawNames(logits, data, settings);
+function showDrawn(models, words, typed, settings) {
+  if (!settings) return byId("drawn").replaceChildren();
+  const { logits } = models.find(({ label }) => label === settings.model);
+  const prefix = settings.begin ? typed : [];
+  const names = drawNames(logits, data, { ...settings, maxLength: data.maxLength, prefix });
   const items = names.map((name) => {
     const mark = words.train?.has(name) ? "train" : words.dev?.has(name) ? "dev" : "new";
     const known = words.train ? { class: `mark ${mark}`, title: MARKS[mark] } : {};
@@ -99,42 +56,89 @@ function showDrawn(models, words, typed) {
   byId("drawn").replaceChildren(...items);
 }
 
-/** Let people type, and draw. */
+/** Put a state into the address, and copy that; where a page may not, leave it selected. */
+async function copyLink(state) {
+  history.replaceState(null, "", state);
+  byId("link-field").hidden = false;
+  byId("link").value = location.href;
+  byId("link").select();
+  try {
+    await navigator.clipboard.writeText(location.href);
+    byId("link-said").textContent = "The link is copied.";
+  } catch {
+    byId("link-said").textContent = "The link is selected: copy it.";
+  }
+}
+
+/** Let people type, pick, draw and copy. */
 async function startPlayground() {
   const [models, words] = [await loadModels(data), await unpack(data.words)];
   const read = (bytes) => new Set(new TextDecoder().decode(bytes).split("\n"));
   for (const split of Object.keys(words)) words[split] = read(words[split]);
-  const [input, form] = [byId("text"), byId("draw")];
-  let typed = [];
+  const [input, form, slider, axis] = ["text", "draw", "slider", "axis"].map(byId);
+  const named = [...form.elements].filter(({ name }) => name).map((field) => [field.name, field]);
+  const fields = { text: input, ...Object.fromEntries(named) };
+  const picked = (name) => models.find(({ label }) => label === fields[name].value);
+  let [typed, width] = [[], 0];
+  let settings = { temperature: 1 }; // the last valid ones
+
+  const showBars = () => {
+    width = axis.clientWidth;
+    const found = encode(byId("find").value, data).numbers.filter((number) => number >= 0);
+    showNext(models, typed, settings, found);
+  };
   const update = () => {
     const { unknown, numbers } = encode(input.value, data);
-    const lower = input.value.toLowerCase();
-    const hint = encode(lower, data).unknown.length ? "" : `; did you mean “${lower}”?`;
-    const message = `No name contains “${unknown.join("”, “")}”${hint}`;
-    byId("said").textContent = unknown.length ? message : "";
+    byId("said").textContent = caseHint(input.value, words.train);
     input.setAttribute("aria-invalid", unknown.length > 0); // hides the results of the text before
-    if (unknown.length) return;
-    typed = numbers;
-    showNext(models, typed);
+    if (!unknown.length) typed = numbers;
+    slider.value = fields.temperature.value;
+    const valid = readSettings(form);
+    settings = valid ?? settings;
+    showBars();
     showScore(models, typed);
-    if (form.elements.begin.checked) showDrawn(models, words, typed);
+    showCompared([picked("model"), picked("second")], typed);
+    showDrawn(models, words, typed, valid);
   };
-  input.value = data.example;
-  input.addEventListener("input", update);
+  const write = (text) => {
+    input.value = text;
+    update();
+  };
+  const restore = () => {
+    if (!isState(location.hash)) return;
+    form.reset();
+    input.value = data.example;
+    byId("link-said").textContent = readState(location.hash, fields, data.revision);
+    byId("link-field").hidden = true;
+    update();
+    byId("playground").scrollIntoView();
+  };
+
+  byId("playground").addEventListener("input", ({ target }) => {
+    if (target === slider) fields.temperature.value = slider.value;
+    update();
+  });
   byId("next").addEventListener("click", ({ target }) => {
     const { symbol } = target.dataset;
     if (symbol === undefined || Number(symbol) === data.end) return;
-    input.value += data.symbols[symbol];
-    update();
+    write(input.value + data.symbols[symbol]);
   });
-  form.addEventListener("input", () => showDrawn(models, words, typed));
+  byId("extremes").addEventListener("click", ({ target }) => {
+    const button = target.closest("[data-name]");
+    if (button) write(button.dataset.name);
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    form.elements.seed.value = Number(form.elements.seed.value) + 1;
-    showDrawn(models, words, typed);
+    fields.seed.value = Number(fields.seed.value) + 1;
+    update();
   });
+  byId("copy").addEventListener("click", () => copyLink(writeState(fields, data.revision)));
+  addEventListener("hashchange", restore);
+  new ResizeObserver(() => requestAnimationFrame(() => axis.clientWidth === width || showBars()))
+    .observe(axis);
+  input.value = data.example;
   update();
-  showDrawn(models, words, typed);
+  restore();
   byId("playground").dataset.ready = "yes";
 }
 

@@ -13,7 +13,7 @@ from tools.report.results import Results
 from tools.report.vega import vega
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("models.js", "page.js", "sections.js")
+SCRIPTS = ("models.js", "state.js", "show.js", "compare.js", "page.js", "sections.js")
 
 
 def digest(source: str) -> str:

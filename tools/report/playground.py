@@ -9,14 +9,15 @@ import gzip
 import hashlib
 from collections import Counter
 from contextlib import suppress
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from charlm.data.tensors import Arrays
 from charlm.drawing.symbols import symbol_label
-from charlm.models.mixture import START
-from charlm.models.registry import model_class
+from charlm.models.registry import FITTED_ON_DEV, model_class
 from charlm.sampling import default_max_length
 from tools.compare.runs import held_out
 from tools.report.results import Results
@@ -25,6 +26,8 @@ FORMS = ("bigram_count", "bigram_neural", "ngram_count", "mlp", "mixture")  # of
 MAX_PACKED_BYTES = 1_700_000  # of all that is packed, so that the page stays below 3 MB
 MAX_RAW_BYTES = 20_000_000  # of one model; a larger one is not even compressed
 MAX_REAL_NAMES = 1000  # whose losses are there, per model
+MAX_EXTREMES = 8  # names whose losses under two models differ most, for each of the two
+REVISION_DIGITS = 10  # of the hash of symbols and models
 DEFAULT_MODEL = "mlp"
 EXAMPLE_LENGTH = 3  # characters that are typed already when the page opens
 Packed = dict[str, Any]  # arrays as models.js unpacks them
@@ -49,6 +52,14 @@ class Playground(NamedTuple):
         labels: list[str] = self.labels + preferred
         return labels[-1]
 
+    @property
+    def second(self) -> str:
+        """The model that it is compared with at first: that of the other revision, or the first."""
+        name, *_ = self.default.split()
+        return next(
+            (label for label in self.labels if label.startswith(f"{name} ")), self.labels[0]
+        )
+
 
 def build_playground(sides: dict[str, Results]) -> Playground:
     """Pack the models of one revision, or of two; what is the same in both is packed once.
@@ -71,6 +82,7 @@ def build_playground(sides: dict[str, Results]) -> Playground:
     *_, last = sides.values()
 
     models: dict[str, dict[str, Any]] = {}  # by fingerprint
+    losses: dict[str, pd.DataFrame] = {}  # by label
     train, dev = last.splits.get("train", []), last.splits.get("dev", [])
     lists = {"train": sorted(set(train)), "dev": sorted(set(dev) - set(train))}
     encoded = {split: "\n".join(names).encode() for split, names in lists.items()}
@@ -91,6 +103,7 @@ def build_playground(sides: dict[str, Results]) -> Playground:
                 notes.append(f"{label} is not in the playground: {problem}.")
                 continue
             models[key] = {"label": label, **model}
+            losses[label] = losses_of_real_names(name, side)
             room -= len(model["tensors"]["data"])
     limit = last.settings.get("sample", {}).get("max_length")
     data = {
@@ -102,6 +115,9 @@ def build_playground(sides: dict[str, Results]) -> Playground:
         "example": common_beginning(train),
         "models": list(models.values()),
         "words": words,
+        "comparisons": compare_names(losses),
+        "fitted": FITTED_ON_DEV,
+        "revision": hash_models(vocabulary.itos, list(models)),
     }
     return Playground(data, notes)
 
@@ -119,10 +135,6 @@ def pack_model(
     """
     if name not in FORMS:
         return None, "tools/report/models.js has no form of it"
-    if name == "mixture" and START in side.models[name]:
-        return None, "tools/report/models.js has no form of weights per position"
-    if "k" in side.models[name]:
-        return None, "tools/report/models.js has no form of add-k smoothing"
     components = []
     try:
         names = model_class(name).component_names(side.models[name])
@@ -163,20 +175,70 @@ def fingerprint(name: str, side: Results) -> str:
     return digest.hexdigest()
 
 
+def hash_models(symbols: list[str], fingerprints: list[str]) -> str:
+    """Return the beginning of a hash of all that the playground computes with."""
+    content = "\n".join([*symbols, *fingerprints]).encode()
+    return hashlib.sha256(content).hexdigest()[:REVISION_DIGITS]
+
+
+def losses_of_real_names(name: str, side: Results) -> pd.DataFrame:
+    """Return the loss of each dev name that is not in train.
+
+    Returns:
+        By name: `nll`, its sum, infinite where a name has probability 0; and `characters`.
+    """
+    if side.run is None or name not in side.run.evaluation:
+        return pd.DataFrame({"nll": [], "characters": []}, dtype=np.float64)
+    names = held_out(side.run.evaluation, "dev")
+    return names[["characters"]].assign(nll=names[name].fillna(np.inf))
+
+
 def real_names(name: str, side: Results) -> np.ndarray:
-    """Return the NLL per character of dev names that are not in train, in ascending order.
+    """Return the NLL per character of real names in ascending order.
 
     Returns:
         (names,) float32, a sample at equal distances if they are many; infinite where a name has
         probability 0.
     """
-    if side.run is None or name not in side.run.evaluation:
-        return np.zeros(0, dtype=np.float32)
-    names = held_out(side.run.evaluation, "dev")
-    averages = (names[name] / names["characters"]).fillna(np.inf)
-    nll = averages.sort_values().to_numpy(np.float32)
+    losses = losses_of_real_names(name, side)
+    nll = (losses["nll"] / losses["characters"]).sort_values().to_numpy(np.float32)
     shown = np.linspace(0, len(nll) - 1, min(len(nll), MAX_REAL_NAMES)).round().astype(int)
     return np.take(nll, shown)
+
+
+def compare_names(losses: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Compare every two models name by name.
+
+    Args:
+        losses: of real names, by the label of a model.
+
+    Returns:
+        For every two models with names in common: `models`, their labels; `total`, the number of
+        these names; `better`, how many have the lower loss under each; and `names`, for each model
+        those that it predicts better by most, with both losses, None if infinite.
+    """
+    comparisons = []
+    for (a, first), (b, second) in combinations(losses.items(), 2):
+        both = pd.concat({"a": first["nll"], "b": second["nll"]}, axis=1, join="inner")
+        difference = (both["a"] - both["b"]).dropna().sort_values(kind="stable")
+        sides = [difference[difference < 0], difference[difference > 0][::-1]]
+        chosen = [both.loc[side.index[:MAX_EXTREMES]] for side in sides]
+        if len(both):
+            comparisons.append(
+                {
+                    "models": [a, b],
+                    "total": len(both),
+                    "better": [len(side) for side in sides],
+                    "names": [[*map(rounded, rows.itertuples())] for rows in chosen],
+                }
+            )
+    return comparisons
+
+
+def rounded(row: Any) -> list[Any]:
+    """Return a name and its losses for JSON, which has no infinity."""
+    name, *losses = row
+    return [name, *(round(loss, 2) if np.isfinite(loss) else None for loss in losses)]
 
 
 def pack(arrays: Arrays) -> Packed:
