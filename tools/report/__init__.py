@@ -2,6 +2,7 @@
 
 `results.py` reads, `text.py` says it in words and tables, `charts.py` describes the charts,
 `vega.py` has what draws them, `playground.py` packs the models, and `page.py` puts all of it into
-`page.html`, with `style.css` and the scripts. Those of the playground are `models.js`, which computes,
-`state.js` for links, `show.js`, `compare.js` for two models, and `page.js`, which starts it.
+`page.html`, with `style.css` and the scripts. Those of the playground are `models.js`,
+which computes, `state.js` for links, `show.js`, `compare.js` for two models, and `page.js`, which
+starts it; `sections.js` is for the rest.
 """

@@ -83,7 +83,7 @@ function showNext(models, numbers, settings, found) {
       {},
       nameOf(model),
       " ",
-      top.map(say).join(", ").replaceAll(" %", "\u00a0%"),
+      top.map(say).map(joined).join(", "),
     );
     const chart = element("div", { class: "bars", "aria-hidden": true }, ...bars);
     return element("div", { class: "row", "--color": colorOf(model.name) }, head, chart);
