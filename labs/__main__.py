@@ -101,6 +101,9 @@ def normalise(notebook: Notebook) -> Notebook:
                 joined[-1]["text"] += output["text"]
             else:
                 joined.append(output)
+        for output in joined:
+            if "text" in output:  # split at its lines, not at the pieces in which it arrived
+                output["text"] = "".join(output["text"]).splitlines(keepends=True)
         if "outputs" in cell:
             cell["outputs"] = joined
     language = {"name": notebook["metadata"]["language_info"]["name"]}

@@ -122,15 +122,15 @@ def test_pieces_of_one_output_are_joined_and_times_left_out():
         "source": "x",
         "metadata": {"execution": {"iopub.execute_input": "12:00"}},
         "outputs": [
-            {"name": "stdout", "text": "a"},
-            {"name": "stdout", "text": "b"},
-            {"name": "stderr", "text": "c"},
+            {"name": "stdout", "text": ["a\n", "b"]},
+            {"name": "stdout", "text": ["\n"]},
+            {"name": "stderr", "text": ["c"]},
         ],
     }
     metadata = {"language_info": {"name": "python", "version": "3.11.1"}}
     (cleaned,) = program.normalise({"cells": [cell], "metadata": metadata})["cells"]
     assert cleaned["metadata"] == {}
-    assert [output["text"] for output in cleaned["outputs"]] == ["ab", "c"]
+    assert [output["text"] for output in cleaned["outputs"]] == [["a\n", "b\n"], ["c"]]
 
 
 def test_lab_without_data_ends_with_the_command_that_makes_it(
