@@ -16,7 +16,6 @@ from dvc_render.vega_templates import Template
 
 from charlm.core.errors import InputError
 from charlm.data.vocabulary import Vocabulary
-from charlm.drawing import symbols
 from tests.conftest import ROOT, Project
 from tools.compare.runs import Comparison, Run
 from tools.report import charts, page, playground, results, text
@@ -49,7 +48,7 @@ EMPTY = Results(
     curves=[],
     positions=[],
     lengths=[],
-    embedding={},
+    alike={},
     pairs=None,
     samples={},
     missing=[],
@@ -122,7 +121,7 @@ def test_pairs_of_two_boundaries(monkeypatch: pytest.MonkeyPatch):
     # ab, ab, a and c: four starts and four ends, three a, two b and one c, which is not shown
     firsts, nexts = zip(*[(0, 2), (2, 3), (3, 1)] * 2, (0, 2), (2, 1), (0, 4), (4, 1), strict=True)
     content = {"contexts": np.uint8([firsts]).T, "targets": np.uint8(nexts)}
-    monkeypatch.setattr(symbols, "MAX_SYMBOLS", 4)
+    monkeypatch.setattr(results, "MAX_SYMBOLS", 4)
     reader = results.Reader(lambda path: results.safetensors.numpy.save(content))
     pairs = read_pairs(reader, vocabulary, {})
     assert pairs.symbols.tolist() == [0, 1, 2, 3]
@@ -415,7 +414,7 @@ def test_page_has_its_sections_in_order_and_the_same_bytes_twice():
     html = page.build_page({"": SMALL}, {})
     assert html == page.build_page({"": SMALL}, {})
     assert re.findall('<section id="([a-z]+)"', html) == [
-        *("run", "results", "playground", "training", "pairs", "samples")
+        *("run", "results", "playground", "training", "pairs", "similarity", "samples")
     ]
     assert len(html.encode()) < 3e6
     assert "<i>" not in html.partition('id="samples"')[2].partition("</section>")[0]
@@ -450,8 +449,6 @@ def test_missing_files_are_named_with_the_command_that_makes_them():
         ("plots/mlp.csv", b"step,loss\n1,2\n", "not a table of split, step, nll"),
         ("plots/positions.csv", b"split,model,position,characters,nll\na,b,c,d,e\n", "not a table"),
         ("plots/lengths.csv", b"\xff\xfe", "not a table of length, model, share"),
-        ("data/embedding.json", b'{"before": []}', "not JSON with axes and places"),
-        ("data/embedding.json", b"{", "not JSON"),
         ("data/vocabulary.json", b'["a"]', r"not a vocabulary \(no boundary\)"),
         ("data/models/mlp.safetensors", b"x", "not a whole safetensors file"),
     ],
@@ -519,7 +516,8 @@ def test_text_of_a_training_has_the_lowest_loss_on_dev_and_its_step(
     side = SMALL._replace(curves=curves)
     (chart,) = charts.training_charts({"": side})
     assert chart["text"].endswith(f"on dev: {expected}")
-    (chart,) = charts.training_charts({"A": side, "B": side})
+    higher = [{**row, "nll": row["nll"] + (row["split"] == "train")} for row in curves]
+    (chart,) = charts.training_charts({"A": side, "B": side._replace(curves=higher)})
     assert chart["text"].endswith(f"on dev: A: {expected[:-1]}; B: {expected}")
 
 

@@ -140,11 +140,19 @@ def opened(
     found.on("dialog", lambda dialog: problems.append(dialog.message))
     found.goto(path.as_uri() + state)
     found.wait_for_selector("#playground[data-ready]")
-    found.wait_for_function("document.querySelectorAll('.vega:not(:has(svg))').length === 0")
+    found.wait_for_function(
+        "document.querySelectorAll('details[open] .vega:not(:has(svg))').length === 0"
+    )
     yield found
     context.close()
     assert [url.partition("#")[0] for url in requests] == [path.as_uri()]
     assert problems == []
+
+
+def open_all(page: Any) -> None:
+    """Open all sections, and wait until their charts are drawn."""
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    page.wait_for_function("document.querySelectorAll('.vega:not(:has(svg))').length === 0")
 
 
 def results_of(folder: Path) -> Results:
@@ -707,6 +715,7 @@ def test_hover_over_a_pair_says_what_it_is(page: Any):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_fits_a_phone(browser: Any, page: Any, scheme: str):
     with opened(browser, page.folder / "index.html", 390, scheme) as phone:
+        open_all(phone)
         assert phone.evaluate("document.documentElement.scrollWidth") == 390
         right_edges = phone.locator("figure .vega svg").evaluate_all(
             "all => all.map((svg) => svg.getBoundingClientRect().right)"

@@ -13,6 +13,7 @@ from charlm.data.vocabulary import Vocabulary
 from tests.conftest import Project
 from tools.report import slides
 from tools.report.results import Loss, Pairs, Results
+from tools.report.similarity import View
 
 pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
 P = np.array([[0.0, 0.75, 0.25], [0.0, 0.25, 0.75], [1.0, 0.0, 0.0]])
@@ -43,12 +44,24 @@ SIDE = Results(
         for name in ("dev", "bigram_count")
         for length in (1, 2)
     ],
-    embedding={"after": {"axes": ["x", "y"], "places": [[0, 1], [1, 0], [2, 2]]}},
+    alike={
+        "predictions": View(
+            numbers=np.array([1, 2]),
+            places=np.array([[0.0, 1.0], [1.0, 0.0]]),
+            variance=1.0,
+            kept=1.0,
+            neighbours=np.array([[1], [0]]),
+            vowels=None,
+            chance=None,
+        )
+    },
     pairs=Pairs(
         symbols=np.arange(3),
         counts=np.array([[0, 3, 1], [0, 2, 6], [7, 0, 0]]),
         totals=np.array([4, 8, 7]),
         probabilities={"counted": P, "learned": LEARNED},
+        frequency=np.array([4, 8, 7]),
+        seen={},
     ),
     samples={},
     missing=[],
@@ -81,7 +94,7 @@ def test_every_chart_is_a_slide_with_its_title_that_is_wide_and_not_blank(folder
             *slides.charts.training_charts({"": SIDE}),
             *slides.charts.position_charts({"": SIDE}, list(SIDE.losses)),
             *slides.charts.length_charts({"": SIDE}, list(SIDE.losses)),
-            *slides.charts.embedding_charts({"": SIDE}),
+            *slides.similarity_charts({"": SIDE}),
         )
     }
     assert len(charts) >= 4
@@ -174,10 +187,10 @@ def test_of_many_symbols_the_frequent_ones_are_in_the_table(monkeypatch: pytest.
 
 
 def test_what_a_revision_lacks_has_no_slide():
-    lacking = SIDE._replace(vocabulary=None, models={}, pairs=None, embedding={}, lengths=[])
+    lacking = SIDE._replace(vocabulary=None, models={}, pairs=None, alike={}, lengths=[])
     drawn = slides.make_slides(lacking, None, None, "svg")
     assert list(drawn)[:2] == ["results.svg", "training-of-bigram-neural.svg"]
-    assert not [name for name in drawn if name.startswith(("next", "pairs", "embed", "lengths"))]
+    assert not [name for name in drawn if name.startswith(("next", "pairs", "what", "lengths"))]
 
 
 def test_any_svg_is_a_slide(folder: Path):

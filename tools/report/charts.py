@@ -7,7 +7,6 @@ fits a phone and a dark screen.
 from itertools import cycle
 from typing import Any
 
-from charlm.drawing.symbols import is_vowel, symbol_label
 from tools.report.results import Results, Rows
 
 Spec = dict[str, Any]
@@ -19,9 +18,13 @@ MAX_LOSS_RATIO = 20  # of the highest loss shown to the lowest, if above MAX_LOS
 MIN_CHARACTERS = 30  # at a position in the name; the average of fewer says little
 REAL = "dev"  # the names that samples are compared with
 MODEL_COLORS = 8  # in style.css
-LINE_WIDTHS = (5, 1.6, 3.4, 2, 1.4)  # of the models, in their order
+# of the lines of models, from the last to the first, which is on top: all are seen where they meet
+DASHES: tuple[list[int], ...] = ([], [12, 4], [6, 4], [2, 3], [9, 11])
+SIDE_COLORS = {"A": "var(--side-a)", "B": "var(--side-b)"}
+SIDE_DASHES: dict[str, list[int]] = {"A": [5, 4], "B": []}  # A is on top
+LENGTHS_SHOWN = 0.99  # share of the names of each model
 SPLIT_COLORS = {"train": "var(--train)", "dev": "var(--dev)"}
-KIND_COLORS = {"vowel": "var(--vowel)", "other": "var(--consonant)"}
+LEGEND = {"symbolType": "stroke", "symbolSize": 500, "symbolStrokeWidth": 2.2}
 
 
 def chart(title: str, text: str, spec: Spec) -> Chart:
@@ -31,16 +34,10 @@ def chart(title: str, text: str, spec: Spec) -> Chart:
 
 
 def axis(field: str, title: str, **options: Any) -> Spec:
-    """Return the channel of a number."""
-    return {"field": field, "type": "quantitative", "title": title} | options
-
-
-def compared(sides: dict[str, Results], spec: Spec) -> Spec:
-    """Add a dash per revision to the channels of a chart, if there are two."""
-    if len(sides) > 1:
-        legend = {"symbolType": "stroke", "symbolStrokeColor": "var(--muted)"}
-        spec["strokeDash"] = {"field": "revision", "title": None, "legend": legend}
-    return spec
+    """Return the channel of a number; labels that would touch are left out."""
+    labels = {"labelOverlap": "greedy", "labelSeparation": 8} | options.pop("axis", {})
+    channel = {"field": field, "type": "quantitative", "title": title, "axis": labels}
+    return channel | options
 
 
 def joined(sides: dict[str, Results], field: str) -> Rows:
@@ -50,10 +47,49 @@ def joined(sides: dict[str, Results], field: str) -> Rows:
     ]
 
 
+def unchanged(sides: dict[str, Results], field: str, of: str) -> set[str]:
+    """Return what has the same rows in both of two revisions, such as the same lengths.
+
+    Args:
+        sides: what the revisions left.
+        field: of `Results`, a table.
+        of: the column that says what a row is about, such as `model`.
+    """
+    if len(sides) < 2:
+        return set()
+    first, second = (list(getattr(side, field)) for side in sides.values())
+    return {
+        name
+        for name in {row[of] for row in first}
+        if [row for row in first if row[of] == name] == [row for row in second if row[of] == name]
+    }
+
+
+def undrawn(sides: dict[str, Results]) -> list[str]:
+    """Return which models have the same curves, positions and lengths in both of two revisions."""
+    by_model = (unchanged(sides, field, "model") for field in ("positions", "lengths"))
+    return sorted(set.intersection(*by_model) - {REAL})
+
+
+def panels(rows: Rows, models: list[str], is_comparison: bool, same: set[str]) -> dict[str, Rows]:
+    """Return what to draw in charts of their own, by the end of their title.
+
+    Returns:
+        All rows, by an empty title; of two revisions those of each model that differs.
+    """
+    if not is_comparison:
+        return {"": rows} if rows else {}
+    by_model = {
+        name: [row for row in rows if row["model"] == name] for name in models if name not in same
+    }
+    return {f": {name}": of_model for name, of_model in by_model.items() if of_model}
+
+
 def training_charts(sides: dict[str, Results]) -> list[Chart]:
     """Return the losses during training, on a logarithmic scale, one chart per model."""
     charts = []
-    rows = joined(sides, "curves")
+    same = unchanged(sides, "curves", "of")
+    rows = [row for row in joined(sides, "curves") if row["of"] not in same]
     for name in dict.fromkeys(row["of"] for row in rows):
         shown = [row for row in rows if row["of"] == name]
         losses = [row["nll"] for row in shown]
@@ -62,25 +98,27 @@ def training_charts(sides: dict[str, Results]) -> list[Chart]:
         domain = [lowest / 1.02, min(highest, max(MAX_LOSS, lowest * MAX_LOSS_RATIO))]
         scale = {"type": "log", "domain": domain, "nice": False}
         splits = list(dict.fromkeys(row["split"] for row in shown))
+        colors = by_value("split", {split: SPLIT_COLORS[split] for split in splits})
         encoding: Spec = {
             "x": axis("step", "step"),
             "y": axis("shown", NLL, scale=scale, axis={"format": ".3~g", "tickCount": 6}),
-            "color": by_value("split", {split: SPLIT_COLORS[split] for split in splits}),
+            **(revision_channels() if len(sides) > 1 else {"color": colors}),
             "tooltip": tooltip("split", "step", "nll", sides=sides),
         }
         last_split = [row for row in shown if row["split"] == splits[-1]]
+        thin = " (thin)" if len(sides) > 1 else ""
         text = (
             f"The loss of {name} over the steps of its training"
-            f"{' on train, the batch of a step, and on dev' if 'dev' in splits else ' on train'}: "
+            f" on train{thin + ', the batch of a step, and on dev' if 'dev' in splits else ''}: "
             f"{describe_curves(last_split)}."
         )
         layers: list[Spec] = []
         for split in splits:
             of_split = {"transform": [{"filter": {"field": "split", "equal": split}}]}
-            mark = {"type": "line", "clip": True, "strokeWidth": 2 if split == "dev" else 1.2}
-            layers.append({**of_split, "mark": mark, "encoding": compared(sides, {})})
+            mark = {"type": "line", "clip": True, "strokeWidth": 2.2 if split == "dev" else 1.2}
+            layers.append({**of_split, "mark": mark, "encoding": {"detail": {"field": "revision"}}})
             if split == "dev":  # measured at few steps
-                layers.append({**of_split, "mark": {"type": "point", "filled": True}})
+                layers.append({**of_split, "mark": {"type": "point", "filled": True, "size": 22}})
         floored = {"calculate": f"max(datum.nll, {MIN_LOSS})", "as": "shown"}
         values = {"data": {"values": shown}, "transform": [floored]}
         spec = values | {"encoding": encoding, "layer": layers}
@@ -131,18 +169,44 @@ def tooltip(*fields: str, sides: dict[str, Results] | None = None) -> list[Spec]
 def by_value(field: str, values: dict[str, Any]) -> Spec:
     """Return a channel, such as that of a colour, by the values of a field."""
     scale = {"domain": list(values), "range": list(values.values())}
-    return {"field": field, "type": "ordinal", "title": None, "sort": list(values), "scale": scale}
+    channel = {"field": field, "type": "ordinal", "title": None, "sort": list(values)}
+    return channel | {"scale": scale, "legend": LEGEND}
 
 
 def model_channels(models: list[str]) -> Spec:
-    """Return the channels of a model's line; by its width, none is hidden under another."""
+    """Return the channels of a model's line."""
     colors = {name: f"var(--model-{n % MODEL_COLORS})" for n, name in enumerate(models)}
-    widths = dict(zip(models, cycle(LINE_WIDTHS), strict=False))
+    dashes = dict(zip(reversed(models), cycle(DASHES), strict=False))
     return {
         "color": by_value("model", colors),
-        "strokeWidth": by_value("model", widths),
+        "strokeDash": by_value("model", {name: dashes[name] for name in models}),
         "opacity": {"condition": {"param": "pick", "value": 1}, "value": 0.12},
     }
+
+
+def revision_channels() -> Spec:
+    """Return the channels of a revision's line."""
+    return {
+        "color": by_value("revision", SIDE_COLORS),
+        "strokeDash": by_value("revision", SIDE_DASHES),
+    }
+
+
+def lines_of(rows: Rows, models: list[str], encoding: Spec, is_comparison: bool) -> Spec:
+    """Return lines, one per model, or one per revision.
+
+    Args:
+        rows: to draw.
+        models: all of them; the last one is drawn first, and shows between the dashes of others.
+        encoding: the other channels.
+        is_comparison: of two revisions.
+    """
+    ordered = sorted(rows, key=lambda row: (-models.index(row["model"]), row["revision"] == "A"))
+    mark = {"type": "line", "point": {"size": 22}, "strokeWidth": 2.2, "clip": True}
+    spec: Spec = {"data": {"values": ordered}, "mark": mark}
+    if is_comparison:
+        return spec | {"encoding": encoding | revision_channels()}
+    return spec | {"params": [PICK], "encoding": encoding | model_channels(models)}
 
 
 # a click on the legend shows one model
@@ -150,112 +214,91 @@ PICK = {"name": "pick", "select": {"type": "point", "fields": ["model"]}, "bind"
 
 
 def position_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
-    """Return the loss at each position in the name, one chart per split that was evaluated."""
+    """Return the loss at each position in the name, one chart per split that was evaluated.
+
+    Of two revisions, one chart per split and model that differs.
+    """
     charts = []
+    is_comparison = len(sides) > 1
+    same = unchanged(sides, "positions", "model")
     rows = [row for row in joined(sides, "positions") if row["characters"] >= MIN_CHARACTERS]
-    losses = [row["nll"] for row in rows]
     for split in dict.fromkeys(row["split"] for row in rows):
-        shown = [row for row in rows if row["split"] == split]
-        encoding: Spec = {
-            "x": axis("position", "position in the name", axis={"tickMinStep": 1}),
-            "y": axis("nll", NLL, scale={"zero": False, "domain": [min(losses), max(losses)]}),
-            **model_channels(models),
-            "tooltip": tooltip("model", "position", "nll", "characters", sides=sides),
-        }
-        text = (
-            f"The average loss of each model at each position in the names of {split}, the end of "
-            f"a name included, where there are at least {MIN_CHARACTERS} characters."
-        )
-        spec = {
-            "data": {"values": shown},
-            "params": [PICK],
-            "mark": {"type": "line", "point": {"size": 22}},
-            "encoding": compared(sides, encoding),
-        }
-        charts.append(chart(f"Loss by position in the name: {split}", text, spec))
+        of_split = [row for row in rows if row["split"] == split]
+        for title, shown in panels(of_split, models, is_comparison, same).items():
+            compared = rows if not is_comparison else shown  # all splits on one scale
+            losses = [row["nll"] for row in compared]
+            encoding: Spec = {
+                "x": axis("position", "position in the name", axis={"tickMinStep": 1}),
+                "y": axis("nll", NLL, scale={"zero": False, "domain": [min(losses), max(losses)]}),
+                "tooltip": tooltip("model", "position", "nll", "characters", sides=sides),
+            }
+            whose = (
+                f"The average loss of {title[2:]}" if title else "The average loss of each model"
+            )
+            text = (
+                f"{whose} at each position in the names of {split}, the end of "
+                f"a name included, where there are at least {MIN_CHARACTERS} characters."
+            )
+            spec = lines_of(shown, models, encoding, is_comparison)
+            charts.append(chart(f"Loss by position in the name: {split}{title}", text, spec))
     return charts
 
 
 def length_charts(sides: dict[str, Results], models: list[str]) -> list[Chart]:
-    """Return how long drawn names are, beside real ones."""
-    rows = joined(sides, "lengths")
-    if not rows:
-        return []
+    """Return how long drawn names are, beside real ones; of two revisions, one chart per model."""
+    is_comparison = len(sides) > 1
+    same = unchanged(sides, "lengths", "model")
+    *_, last = sides.values()
     real = [
         row | {"low": row["length"] - 0.45, "high": row["length"] + 0.45}
-        for row in rows
+        for row in last.lengths
         if row["model"] == REAL
     ]
-    drawn = [row for row in rows if row["model"] != REAL]
-    longest = max((row["length"] for row in rows if row["share"] >= 0.0005), default=0)
-    scale = {"domain": [-0.5, longest], "nice": False}
-    x = axis("length", "characters", axis={"tickMinStep": 1}, scale=scale)
-    y = axis("share", "share of the names", axis={"format": "%"}, scale={"domainMin": 0})
-    lines: Spec = {
-        "x": x,
-        "y": y,
-        **model_channels(models),
-        "tooltip": tooltip("model", "length", "share", sides=sides),
-    }
-    spec = {
-        "layer": [
-            {
-                "data": {"values": real},
-                "mark": {"type": "bar", "color": "var(--real)"},
-                "encoding": {
-                    "x": {**x, "field": "low"},
-                    "x2": {"field": "high"},
-                    "y": y,
-                    "y2": {"datum": 0},
-                    "tooltip": tooltip("length", "share"),
-                },
-            },
-            {
-                "data": {"values": drawn},
-                "params": [PICK],
-                "mark": {"type": "line", "point": {"size": 22}, "clip": True},
-                "encoding": compared(sides, lines),
-            },
-        ]
-    }
-    text = "The lengths of drawn names, one line per model, and of the names in dev, as bars."
-    return [chart("Lengths of drawn names and of real ones", text, spec)]
-
-
-def embedding_charts(sides: dict[str, Results]) -> list[Chart]:
-    """Return the embedding in two dimensions, before training and after it."""
+    rows = [row for row in joined(sides, "lengths") if row["model"] != REAL]
     charts = []
-    for name, side in sides.items():
-        if side.vocabulary is None or side.pairs is None:
-            continue
-        itos = side.vocabulary.itos
-        for stage, plane in side.embedding.items():
-            title = f"{stage.removesuffix(' training')} training"
-            rows = [
-                {
-                    "symbol": symbol_label(itos[number]),
-                    "kind": "vowel" if is_vowel(itos[number]) else "other",
-                    "x": plane["places"][number][0],
-                    "y": plane["places"][number][1],
-                }
-                for number in side.pairs.symbols.tolist()
-            ]
-            label, across = (text or "no second dimension" for text in plane["axes"])
-            spec = {
-                "height": 340,
-                "data": {"values": rows},
-                "mark": {"type": "text", "fontSize": 17, "fontWeight": 600},
-                "encoding": {
-                    "x": axis("x", label, scale={"zero": False, "padding": 14}),
-                    "y": axis("y", across, scale={"zero": False, "padding": 14}),
-                    "text": {"field": "symbol"},
-                    "color": by_value("kind", KIND_COLORS),
-                    "tooltip": [{"field": "symbol"}, {"field": "kind"}],
-                },
-            }
-            of = f" ({name})" if len(sides) > 1 else ""
-            text = (
-                f"The symbols in the MLP's embedding {title}, in two dimensions; vowels stand out."
-            )
-            charts.append(chart(f"Embedding {title}{of}", text, spec))
+    for title, shown in panels(rows, models, is_comparison, same).items():
+        longest = longest_shown([*shown, *real])
+        low, high = min(row["length"] for row in [*shown, *real]) - 0.5, longest + 0.5
+        x = axis(
+            "length",
+            "characters",
+            axis={"tickMinStep": 1},
+            scale={"domain": [low, high], "nice": False},
+        )
+        y = axis("share", "share of the names", axis={"format": "%"}, scale={"domainMin": 0})
+        fields = tooltip("model", "length", "share", sides=sides)
+        within = [row for row in shown if row["length"] <= longest]
+        bars: Spec = {
+            "data": {"values": [row for row in real if row["length"] <= longest]},
+            "mark": {"type": "bar", "color": "var(--real)"},
+            "encoding": {
+                "x": {**x, "field": "low"},
+                "x2": {"field": "high"},
+                "y": y,
+                "y2": {"datum": 0},
+                "tooltip": tooltip("length", "share"),
+            },
+        }
+        lines = lines_of(within, models, {"x": x, "y": y, "tooltip": fields}, is_comparison)
+        per = "one line per revision" if is_comparison else "one line per model"
+        text = f"The lengths of drawn names, {per}, and of the names in dev, as bars"
+        longer = f"; not shown: up to {1 - LENGTHS_SHOWN:.0%} of each that are longer"
+        is_cut = len(within) < len(shown)
+        text += f"{longer if is_cut else ''}."
+        heading = f"Lengths of drawn names and of real ones{title}"
+        charts.append(chart(heading, text, {"layer": [bars, lines]}))
     return charts
+
+
+def longest_shown(rows: Rows) -> int:
+    """Return the length up to which nearly all names of each model are shown.
+
+    >>> longest_shown([{"model": "mlp", "length": n, "share": p} for n, p in enumerate([0.5, 0.5])])
+    1
+    """
+    rest: dict[str, float] = {}
+    for row in sorted(rows, key=lambda row: -row["length"]):
+        rest[row["model"]] = rest.get(row["model"], 0) + row["share"]
+        if rest[row["model"]] > 1 - LENGTHS_SHOWN:
+            return int(row["length"])
+    return 1

@@ -7,9 +7,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tools.compare.runs import Settings
-from tools.report import charts, text
+from tools.report import charts, maps, text
 from tools.report.playground import build_playground
 from tools.report.results import Results
+from tools.report.similarity import CONTEXTS
 from tools.report.vega import vega
 
 FOLDER = Path(__file__).parent
@@ -50,9 +51,10 @@ def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
             *charts.position_charts(sides, models),
             *charts.length_charts(sides, models),
         ],
-        "embedding": charts.embedding_charts(sides),
+        "maps": maps.similarity_charts(sides),
     }
     lines = text.result_lines(sides, models)
+    pairs = text.pair_groups(sides)
     sources = [vega(), *((FOLDER / name).read_text("utf-8") for name in SCRIPTS)]
     return environment.get_template("page.html").render(
         sides=sides,
@@ -67,16 +69,21 @@ def build_page(sides: dict[str, Results], committed: Settings | None) -> str:
         columns=text.loss_columns(sides),
         lines=lines,
         has_fitted=any(cell.is_fitted for line in lines for cell in line.cells),
+        headline=text.headline(sides) if len(sides) > 1 else "",
         verdicts=text.verdicts(sides),
+        undrawn=charts.undrawn(sides),
         notes=text.notes(sides),
         missing=text.missing(sides),
         playground=playground,
         groups=groups,
-        pairs=text.pair_groups(sides),
+        pairs=pairs,
+        contexts=CONTEXTS,
+        neighbours=text.neighbours(sides),
         samples={name: text.samples(side) for name, side in sides.items()},
         data={
             **playground.data,
             "colors": colors,
             "charts": [one["spec"] for group in groups.values() for one in group],
+            "pairs": text.pair_data(sides, pairs),
         },
     )

@@ -6,15 +6,16 @@ and remembered in `Results.missing`.
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import safetensors.numpy
 from safetensors import SafetensorError
 from scipy.sparse import csr_array
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
 from charlm import stats
 from charlm.core.errors import InputError
@@ -22,24 +23,23 @@ from charlm.core.storage import SPLITS, damaged, model_path, split_path
 from charlm.data.tensors import Arrays
 from charlm.data.vocabulary import PATH as VOCABULARY
 from charlm.data.vocabulary import Vocabulary
-from charlm.drawing.symbols import most_frequent
 from charlm.models.registry import MODELS, model_class
 from charlm.tables import parse_rows
 from tools.compare.runs import COLUMNS, HELD_OUT, Run, Settings, held_out, read_run
 from tools.dvc_state import PARAMS, Files, parse_sections
-
-if TYPE_CHECKING:
-    from charlm.projection import Plane
+from tools.report.similarity import View, views
 
 METRICS = "metrics/evaluate.csv"
 METRIC_TYPES = {"split": str, "model": str, "nll": float, "stderr": float}
 CONTEXTS = "data/contexts/bigram/train.safetensors"
-EMBEDDING, PLANES = "data/embedding.json", "JSON with axes and places"
 BIGRAM_CURVE, MLP_CURVE = "plots/bigram_neural.csv", "plots/mlp.csv"
 CURVE_TYPES = {"step": int, "nll": float}
 POSITIONS, LENGTHS = "plots/positions.csv", "plots/lengths.csv"
 POSITION_TYPES = {"split": str, "model": str, "position": int, "characters": int, "nll": float}
 LENGTH_TYPES = {"length": int, "model": str, "share": float}  # `model` may be `dev`: real names
+BIGRAMS = {"counted": ("bigram_count", "P"), "learned": ("bigram_neural", "W")}
+MAX_SYMBOLS = 30  # in a table of pairs: as many as a phone has room for
+MAX_PAIRS = 20_000  # that can be looked up
 UNSEEN = "names not in train"  # of a held-out split
 Rows = list[dict[str, Any]]
 Read = Callable[[str], bytes]  # content of a file by its path; FileNotFoundError if there is none
@@ -61,6 +61,8 @@ class Pairs(NamedTuple):
     counts: np.ndarray  # (shown, shown) int64, row: first symbol, column: the next
     totals: np.ndarray  # (shown,) int64: how often each first symbol occurs, whatever follows
     probabilities: dict[str, np.ndarray]  # counted, learned: (shown, shown)
+    frequency: np.ndarray  # (symbols,) int64, of all symbols
+    seen: Arrays  # the most frequent pairs of all symbols, see `seen_pairs`
 
 
 class Results(NamedTuple):
@@ -78,7 +80,7 @@ class Results(NamedTuple):
     curves: Rows  # one row per model, split and step that was recorded
     positions: Rows
     lengths: Rows
-    embedding: "dict[str, Plane]"
+    alike: dict[str, View]  # of the MLP
     pairs: Pairs | None
     samples: dict[str, list[str]]
     missing: list[str]  # paths that could not be read
@@ -182,6 +184,7 @@ def read_results(revision: str) -> Results:
     splits = reader.lists({split: split_path(split).as_posix() for split in SPLITS})
     bigram_curve = reader.rows(BIGRAM_CURVE, CURVE_TYPES, "train_bigram_neural")
     mlp_curve = reader.rows(MLP_CURVE, {"split": str} | CURVE_TYPES, "train_mlp")
+    pairs = read_pairs(reader, vocabulary, models)
     return Results(
         revision=revision,
         commit=files.commit,
@@ -198,8 +201,8 @@ def read_results(revision: str) -> Results:
         ],
         positions=reader.rows(POSITIONS, POSITION_TYPES, "evaluate"),
         lengths=reader.rows(LENGTHS, LENGTH_TYPES, "sample"),
-        embedding=reader.parsed(EMBEDDING, "train_mlp", PLANES, parse_planes) or {},
-        pairs=read_pairs(reader, vocabulary, models),
+        alike=read_views(models.get("mlp"), vocabulary, pairs, splits.get("train", [])),
+        pairs=pairs,
         samples=reader.lists({name: f"data/samples/{name}.txt" for name in names}),
         missing=reader.missing,
     )
@@ -246,10 +249,15 @@ def losses_of_metrics(reader: Reader) -> dict[str, dict[str, Loss]]:
     return losses
 
 
-def parse_planes(content: bytes) -> "dict[str, Plane]":
-    """Return where the symbols are in two dimensions, by what was done before."""
-    planes = json.loads(content)
-    return {key: {"axes": one["axes"], "places": one["places"]} for key, one in planes.items()}
+def read_views(
+    arrays: Arrays | None, vocabulary: Vocabulary | None, pairs: Pairs | None, names: list[str]
+) -> dict[str, View]:
+    """Return which characters are alike in an MLP; nothing for one of an older form."""
+    if arrays is None or vocabulary is None or pairs is None:
+        return {}
+    with suppress(ValueError):
+        return views(arrays, vocabulary, pairs.frequency, names)
+    return {}
 
 
 def read_pairs(
@@ -264,12 +272,44 @@ def read_pairs(
     N = csr_array((np.ones(len(first), dtype=int), (first, following)), shape)
     totals = N.sum(axis=1)
     # <START> is never a target, <END> never a context
-    symbols = most_frequent(np.maximum(totals, N.sum(axis=0)))
-    counts = N[symbols][:, symbols].toarray()
+    frequency = np.maximum(totals, N.sum(axis=0))
+    symbols = np.sort(np.argsort(-frequency, kind="stable")[:MAX_SYMBOLS])
+    P, W = (models.get(name, {}).get(key) for name, key in BIGRAMS.values())
     probabilities = {}
-    if "P" in (counted := models.get("bigram_count", {})):
-        probabilities["counted"] = counted["P"][np.ix_(symbols, symbols)]
-    if "W" in (learned := models.get("bigram_neural", {})):
-        P = softmax(learned["W"][symbols].astype(np.float64), axis=1)
-        probabilities["learned"] = P[:, symbols]
-    return Pairs(symbols, counts, totals[symbols], probabilities)
+    if P is not None:
+        probabilities["counted"] = P[np.ix_(symbols, symbols)]
+    if W is not None:
+        probabilities["learned"] = softmax(W[symbols].astype(np.float64), axis=1)[:, symbols]
+    return Pairs(
+        symbols=symbols,
+        counts=N[symbols][:, symbols].toarray(),
+        totals=totals[symbols],
+        probabilities=probabilities,
+        frequency=frequency,
+        seen=seen_pairs(N, P, W),
+    )
+
+
+def seen_pairs(N: csr_array, P: np.ndarray | None, W: np.ndarray | None) -> Arrays:
+    """Return pairs that occur, the most frequent ones first, at most MAX_PAIRS.
+
+    Args:
+        N: (symbols, symbols), how often one follows another.
+        P: (symbols, symbols), the counted probabilities, if they are there.
+        W: (symbols, symbols), the logits of the learned ones, likewise.
+
+    Returns:
+        `first` and `following`, numbers of symbols; `counts`; `counted` and `learned`, in units of
+        1/10,000; all (pairs,) int64.
+    """
+    pairs = N.tocoo()
+    pairs.sum_duplicates()
+    order = np.argsort(-pairs.data, kind="stable")[:MAX_PAIRS]
+    first, following = (numbers[order].astype(np.int64) for numbers in pairs.coords)
+    found = {"first": first, "following": following, "counts": pairs.data[order]}
+    if P is not None:
+        found["counted"] = np.rint(1e4 * P[first, following]).astype(np.int64)
+    if W is not None:  # row by row: all of them may need much memory
+        totals = np.array([logsumexp(row.astype(np.float64)) for row in W])
+        found["learned"] = np.rint(1e4 * np.exp(W[first, following] - totals[first])).astype(int)
+    return found

@@ -23,6 +23,7 @@ from tools.dvc_state import Files
 from tools.next import predict
 from tools.report import charts
 from tools.report.charts import NLL, Spec
+from tools.report.maps import similarity_charts
 from tools.report.results import UNSEEN, Results, Rows
 from tools.report.vega import import_vl_convert
 
@@ -478,7 +479,7 @@ def all_slides(side: Results, prefix: str | None) -> dict[str, Slide]:
         *charts.training_charts(sides),
         *charts.position_charts(sides, models),
         *charts.length_charts(sides, models),
-        *charts.embedding_charts(sides),
+        *similarity_charts(sides),
     ]
     begin = common_beginning(side.splits.get("train", [])) if prefix is None else prefix
     drawn: dict[str, tuple[str, Spec, str]] = {}

@@ -2,7 +2,7 @@
 
 import json
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from charlm.core.errors import InputError
 from charlm.data.vocabulary import Vocabulary
@@ -18,6 +18,7 @@ from tools.compare.runs import (
     known_models,
 )
 from tools.dvc_state import WORKSPACE
+from tools.report.playground import pack
 from tools.report.results import UNSEEN, Loss, Pairs, Results
 
 HALF_INTERVAL = 1.96  # standard errors in half of a 95 % interval
@@ -65,6 +66,14 @@ class PairGroup(NamedTuple):
     labels: list[str]
     tables: dict[str, list[list[PairCell]]]  # row: first symbol, column: the next
     said: list[list[str]]  # what the hover over a pair says
+    left_out: int  # symbols that the tables have no room for
+
+
+class Neighbours(NamedTuple):
+    """The characters that the MLP treats most like each other."""
+
+    nearest: list[tuple[str, list[str]]]  # of each character, the nearest first
+    vowels: str  # whether those of vowels are vowels; empty if that is not known
 
 
 def facts(side: Results) -> dict[str, str]:
@@ -191,6 +200,43 @@ def nll_of(by_names: dict[str, Loss], names: str) -> float | None:
     return by_names[names].nll if names in by_names else None
 
 
+def compare_revisions(sides: dict[str, Results]) -> list[Comparison]:
+    """Compare two revisions model by model.
+
+    Raises:
+        InputError: they cannot be compared.
+    """
+    a, b = (side.run for side in sides.values())
+    if a is None or b is None:
+        raise InputError("the losses of single names are not here")
+    shared = [name for name in known_models(a) if name in known_models(b)]
+    return compare_runs([a], [b], {model: (model, model) for model in shared}, NEGLIGIBLE)
+
+
+def headline(sides: dict[str, Results]) -> str:
+    """Say in one sentence whether B is better, on the first split that was compared."""
+    try:
+        rows = compare_revisions(sides)
+    except InputError as error:
+        return f"Not known: {error}."
+    rows = [row for row in rows if row.split == rows[0].split]
+    on = f"on {rows[0].split}"
+    better, worse = (
+        ", ".join(f"{row.model} {amount(row)}".rstrip() for row in rows if row.verdict == verdict)
+        for verdict in ("better", "worse")
+    )
+    if better and worse:
+        return f"In part: {on}, B is better in {better}, and worse in {worse}."
+    if better:
+        return f"Yes: {on}, B is better in {better}."
+    if worse:
+        return f"No: {on}, B is worse in {worse}."
+    if all(row.verdict == "the same" for row in rows):
+        return f"No: {on}, A and B predict the same, name for name."
+    differ = ", ".join(f"{row.model}: {row.verdict}" for row in rows if row.verdict != "the same")
+    return f"No difference that matters {on} ({differ})."
+
+
 def verdicts(sides: dict[str, Results]) -> list[str]:
     """Compare each model with the next best one, or two revisions model by model."""
     runs = [side.run for side in sides.values() if side.run is not None]
@@ -198,9 +244,7 @@ def verdicts(sides: dict[str, Results]) -> list[str]:
         return []
     try:
         if len(runs) > 1:
-            shared = [name for name in known_models(runs[0]) if name in known_models(runs[1])]
-            pairs = {model: (model, model) for model in shared}
-            rows = compare_runs(runs[:1], runs[1:], pairs, NEGLIGIBLE)
+            rows = compare_revisions(sides)
             same = [f"{row.model} on {row.split}" for row in rows if row.verdict == "the same"]
             together = [f"The same, name for name: {', '.join(same)}."] if same else []
             return together + [revision_sentence(r) for r in rows if r.verdict != "the same"]
@@ -326,4 +370,39 @@ def pair_group(pairs: Pairs, vocabulary: Vocabulary) -> PairGroup:
         ]
         for i in range(len(labels))
     ]
-    return PairGroup(labels, tables, said)
+    return PairGroup(labels, tables, said, len(vocabulary) - len(labels))
+
+
+def pair_data(sides: dict[str, Results], groups: dict[str, PairGroup]) -> list[dict[str, Any]]:
+    """Return what sections.js looks pairs up in, one per group of tables."""
+    *_, last = sides.values()
+    shown = [sides.get(name, last) for name in groups]
+    return [
+        {
+            "symbols": side.vocabulary.itos,
+            "labels": [symbol_label(symbol) for symbol in side.vocabulary.itos],
+            "totals": side.pairs.frequency.tolist(),
+            "seen": pack(side.pairs.seen),
+        }
+        for side in shown
+        if side.vocabulary is not None and side.pairs is not None
+    ]
+
+
+def neighbours(sides: dict[str, Results]) -> dict[str, Neighbours]:
+    """Return by revision which characters the MLP treats alike."""
+    found = {}
+    for name, side in sides.items():
+        if not side.alike or side.vocabulary is None:
+            continue
+        view, embedding = side.alike["predictions"], side.alike["embedding"]
+        labels = [symbol_label(side.vocabulary.itos[number]) for number in view.numbers]
+        nearest = [[labels[other] for other in others] for others in view.neighbours]
+        vowels = ""
+        if view.vowels is not None and embedding.vowels is not None and view.chance is not None:
+            vowels = (
+                f"Of the nearest neighbours of vowels, {view.vowels:.0%} are vowels by what the "
+                f"MLP predicts, {embedding.vowels:.0%} in the embedding; chance: {view.chance:.0%}."
+            )
+        found[name] = Neighbours(list(zip(labels, nearest, strict=True)), vowels)
+    return found
