@@ -17,7 +17,7 @@ LECTURES = (
     *("train_bigram_count", "train_bigram_neural", "train_mlp"),
     *("evaluate", "sample"),
 )
-WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 158, 34, 34, 16, 12  # pixels of a box and around it
+WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 174, 34, 30, 16, 12  # pixels of a box and around it
 STYLE = """
   text { font: 14px system-ui, sans-serif; text-anchor: middle; }
   .main rect { fill: #2c5cc5; } .main text { fill: #fff; font-weight: 600; }
