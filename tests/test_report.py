@@ -3,6 +3,7 @@
 import base64
 import gzip
 import hashlib
+import io
 import json
 import math
 import re
@@ -13,12 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from dvc_render.vega_templates import Template
+from PIL import Image
 
 from charlm.core.errors import InputError
 from charlm.data.vocabulary import Vocabulary
 from tests.conftest import ROOT, Project
 from tools.compare.runs import Comparison, Run
-from tools.report import charts, page, playground, results, text
+from tools.report import charts, maps, page, playground, results, similarity, text
 from tools.report.results import Loss, Results, losses_of_names, read_pairs, read_results
 
 vl_convert = pytest.importorskip("vl_convert", reason="vl-convert-python is not installed")
@@ -112,7 +114,16 @@ def test_pairs_are_counted_and_those_of_the_models_shown():
     assert pairs.probabilities["learned"] == pytest.approx(np.array(weights) / 4)
     group = text.pair_group(pairs, ABC)
     assert group.said[1][2] == "a → b: 1 of 2 times; counted 75.00%, learned 25.00%"
+    assert group.left_out == 0
     assert group.tables["counted"][1][0].percent == ""
+    # . → a, a → a, a → b, b → .
+    assert {key: array.tolist() for key, array in pairs.seen.items()} == {
+        "first": [0, 1, 1, 2],
+        "following": [1, 1, 2, 0],
+        "counts": [1, 1, 1, 1],
+        "counted": [7500, 2500, 7500, 10000],
+        "learned": [2500, 5000, 2500, 7500],
+    }
     assert group.tables["counted"][1][2].percent == "75"
 
 
@@ -126,6 +137,10 @@ def test_pairs_of_two_boundaries(monkeypatch: pytest.MonkeyPatch):
     pairs = read_pairs(reader, vocabulary, {})
     assert pairs.symbols.tolist() == [0, 1, 2, 3]
     assert pairs.totals.tolist() == [4, 0, 3, 2]
+    assert text.pair_group(pairs, vocabulary).left_out == 1
+    monkeypatch.setattr(results, "MAX_PAIRS", 2)
+    seen = read_pairs(reader, vocabulary, {}).seen
+    assert (seen["first"].tolist(), seen["counts"].tolist()) == ([0, 2], [3, 2])
     assert pairs.counts.tolist() == [[0, 0, 3, 0], [0, 0, 0, 0], [0, 1, 0, 2], [0, 2, 0, 0]]
 
 
@@ -238,6 +253,36 @@ def test_verdict_on_two_revisions():
         "mlp", "dev", False, 2.0, None, None, None, None, 40, "worse", ": probability 0"
     )
     assert text.revision_sentence(zeros) == "mlp on dev: B is worse: probability 0."
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "sentence"),
+    [
+        (
+            ["better", "worse"],
+            "In part: on dev, B is better in one 0.0100 ± 0.0030, and worse in two 0.0100 ± 0.0030",
+        ),
+        (["better", "the same"], "Yes: on dev, B is better in one 0.0100 ± 0.0030"),
+        (["worse", "not significant"], "No: on dev, B is worse in one 0.0100 ± 0.0030"),
+        (["the same", "the same"], "No: on dev, A and B predict the same, name for name"),
+        (
+            ["not significant", "the same"],
+            "No difference that matters on dev (one: not significant)",
+        ),
+    ],
+)
+def test_headline_says_whether_b_is_better(
+    verdicts: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch
+):
+    rows = [
+        Comparison(model, "dev", False, 2.0, 1.99, -0.01, -0.013, -0.007, 40, verdict)
+        for model, verdict in zip(("one", "two"), verdicts, strict=True)
+    ]
+    rows.append(rows[0]._replace(split="test", verdict="worse"))
+    monkeypatch.setattr(text, "compare_runs", lambda *_: rows)
+    assert text.headline({"A": SMALL, "B": SMALL}) == f"{sentence}."
+    lacking = text.headline({"A": SMALL, "B": EMPTY})
+    assert lacking == "Not known: the losses of single names are not here."
 
 
 def test_best_loss_of_a_column_and_its_place():
@@ -530,6 +575,74 @@ def test_losses_of_zero_leave_the_others_apart():
     assert chart["spec"]["encoding"]["y"]["scale"]["domain"] == [0.001 / 1.02, 4 * 1.02]
     first, second, last = line_heights(chart["spec"] | {"width": 600})
     assert 0 < first < second < last < 260
+
+
+def test_each_model_has_pixels_of_its_own_where_all_meet():
+    models = ["bigram_count", "bigram_neural", "ngram_count", "mlp", "mixture"]
+    rows = [
+        {"split": "dev", "model": name, "position": place, "characters": 99, "nll": 2.0 + place % 2}
+        for name in models
+        for place in range(1, 9)
+    ]
+    (chart,) = charts.position_charts({"": SMALL._replace(positions=rows)}, models)
+    colors = ["#ff0000", "#00ff00", "#0000ff", "#ff00ff", "#00ffff"]
+    spec = json.dumps(chart["spec"] | {"width": 460})
+    for number, color in enumerate(colors):
+        spec = spec.replace(f"var(--model-{number})", color)
+    legend = json.loads(spec)["encoding"]["color"]["legend"]
+    spec = spec.replace(json.dumps(legend), "null")
+    picture = Image.open(io.BytesIO(vl_convert.vegalite_to_png(spec, scale=2))).convert("RGB")
+    counts = {color: count for count, color in picture.getcolors(1_000_000)}
+    for color in colors:
+        rgb = tuple(int(color[place : place + 2], 16) for place in (1, 3, 5))
+        assert counts.get(rgb, 0) > 100
+
+
+def test_two_revisions_are_drawn_per_model_that_differs():
+    rows = [
+        {"split": "dev", "model": name, "position": 1, "characters": 99, "nll": 2.0}
+        for name in ("mlp", "mixture")
+    ]
+    sides = {
+        "A": SMALL._replace(positions=rows),
+        "B": SMALL._replace(positions=[rows[0] | {"nll": 1.5}, rows[1]]),
+    }
+    (chart,) = charts.position_charts(sides, ["mlp", "mixture"])
+    assert chart["title"] == "Loss by position in the name: dev: mlp"
+    drawn = chart["spec"]["data"]["values"]
+    assert [(row["revision"], row["nll"]) for row in drawn] == [("B", 1.5), ("A", 2.0)]
+    assert chart["spec"]["encoding"]["color"]["field"] == "revision"
+    assert charts.undrawn(sides) == []
+    lengths = [{"length": 1, "model": "mixture", "share": 1.0}]
+    sides = {name: side._replace(lengths=lengths) for name, side in sides.items()}
+    assert charts.undrawn(sides) == ["mixture"]
+
+
+def test_labels_at_one_place_are_moved_apart_and_others_stay():
+    places = maps.place_labels([(50, 50), (50, 50), (200, 200)], [(10, 20)] * 3)
+    (x, y), (other_x, other_y), last = places
+    assert abs(x - other_x) >= 10 or abs(y - other_y) >= 20
+    assert last == (200, 200)
+
+
+def test_characters_are_alike_if_the_mlp_predicts_the_same_after_them():
+    # by their embeddings, a is nearest to b; the first layer has only one of the two dimensions
+    vocabulary = Vocabulary.of([".", "a", "b", "c", "e"])
+    C = np.float32([[0, 0], [9, 20], [-9, 20], [-9, -20], [9, -20]])
+    arrays = {
+        "C": C,
+        "W1": np.float32([[0], [0], [1], [0]]),  # two symbols of context
+        "b1": np.zeros(1, np.float32),
+        "W2": np.float32([[1, 2, 0, 0, 0]]),
+        "b2": np.zeros(5, np.float32),
+    }
+    found = similarity.views(arrays, vocabulary, np.array([9, 4, 3, 2, 1]), ["ab", "ce"])
+    predicted = found["predictions"]
+    assert predicted.numbers.tolist() == [1, 2, 3, 4]
+    assert predicted.neighbours[:, 0].tolist() == [3, 2, 1, 0]
+    assert predicted.variance == pytest.approx(1)
+    assert predicted.places[0] == pytest.approx(predicted.places[3], abs=1e-3)
+    assert found["embedding"].neighbours[:, 0].tolist() == [1, 0, 3, 2]
 
 
 @pytest.mark.parametrize("name", ["log", "train_dev"])

@@ -5,8 +5,11 @@ import itertools
 import json
 import math
 import re
+import string
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -61,6 +64,20 @@ SETTINGS: dict[str, dict[str, object]] = {
         "mixture.weights": "per_position",
     },
 }
+# what is cut off outside the regions that scroll, and which labels of a chart overlap
+CUT_OFF = """() => [...document.querySelectorAll("body *")].filter((one) =>
+    !one.closest(".scroll, #next, .hidden, .skip, script, svg") &&
+    (one.matches(".vega") || getComputedStyle(one).overflowX !== "visible") &&
+    one.scrollWidth > one.clientWidth + 1).map((one) => one.outerHTML.slice(0, 80))"""
+OVERLAPS = """() => [...document.querySelectorAll(".vega svg")].flatMap((svg) => {
+    const labels = [...svg.querySelectorAll("text")].filter((one) => one.textContent.trim());
+    const boxes = labels.map((one) => one.getBoundingClientRect());
+    const common = (a, b, low, high) => Math.min(a[high], b[high]) - Math.max(a[low], b[low]);
+    return boxes.flatMap((a, i) => boxes.slice(i + 1).flatMap((b, j) =>
+        common(a, b, "left", "right") > 1 && common(a, b, "top", "bottom") > 1
+            ? [[labels[i].textContent, labels[i + 1 + j].textContent]] : []));
+})"""
+AXE = "axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'] })"
 MINUS_INFINITY = "\N{MINUS SIGN}∞"
 MAX_ERROR = 1e-5  # nats per character: float32 in Python, float64 in the browser
 # what the page itself computes, for texts
@@ -180,6 +197,79 @@ def page(
     with opened(browser, folder / "index.html") as found:
         found.folder = folder
         yield found
+
+
+@pytest.fixture(scope="module")
+def wide(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of models of a list with so many symbols."""
+    folder = tmp_path_factory.mktemp("wide")
+    latin = [*string.ascii_lowercase, *string.ascii_uppercase]
+    characters = [*latin, *map(chr, range(0x4E00, 0x5000))][: request.param - 1]
+    random = Random(2)
+    names = ["".join(random.choices(characters, k=random.randint(2, 25))) for _ in range(90)]
+    names += ["".join(characters[first : first + 4]) for first in range(0, len(characters), 4)]
+    stages = [name for name in STAGES if name != "find_learning_rate" and "plot" not in name]
+    run_stages(folder, "\n".join(names).encode(), FEW_STEPS, stages)
+    with contextlib.chdir(folder):
+        found = build_page({"": results_of(folder)}, None)
+    (folder / "index.html").write_text(found)
+    assert len(found.encode()) < 3e6
+    return folder / "index.html"
+
+
+@pytest.mark.parametrize(
+    ("wide", "width", "scheme"),
+    [(27, 1280, "dark"), (49, 390, "light"), (500, 1280, "light")],
+    indirect=["wide"],
+)
+def test_page_of_any_alphabet_is_readable(browser: Any, wide: Path, width: int, scheme: str):
+    axe = pytest.importorskip("axe_playwright_python.base", reason="axe is not installed")
+    with opened(browser, wide, width, scheme) as page:
+        open_all(page)
+        assert page.evaluate(OVERLAPS) == []
+        assert page.evaluate(CUT_OFF) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        page.evaluate(axe.AXE_SCRIPT)
+        violations = page.evaluate(AXE)["violations"]
+        assert [(one["id"], one["nodes"][0]["target"]) for one in violations] == []
+
+
+@pytest.mark.parametrize("wide", [49], indirect=True)
+def test_sections_fold_on_a_phone_and_links_open_them(browser: Any, wide: Path):
+    is_open = "all => all.map((one) => one.open)"
+    with opened(browser, wide, 390) as page:
+        details = page.locator("section > details")
+        count = details.count()
+        assert count == 5
+        assert details.evaluate_all(is_open) == [False] * count
+        assert page.locator("#score").is_visible()
+        page.click("nav a[href='#samples']")
+        page.wait_for_selector("#samples details[open]")
+        assert page.locator("#samples .names").first.is_visible()
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert details.evaluate_all(is_open) == [True] * count
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert details.evaluate_all(is_open).count(True) == 1
+    with opened(browser, wide, 1280) as page:
+        assert page.locator("section > details").evaluate_all(is_open) == [True] * count
+
+
+@pytest.mark.parametrize("wide", [500], indirect=True)
+def test_any_symbol_can_be_looked_up(browser: Any, wide: Path):
+    train = [f".{name}." for name in (wide.parent / "data/splits/train.txt").read_text().split()]
+    pairs = Counter(pair for name in train for pair in pairwise(name))
+    symbol = max(first for first, _ in pairs)  # in no table
+    with opened(browser, wide) as page:
+        page.fill(".lookup input", symbol)
+        rows = "all => all.map((row) => [row.cells[0].textContent, row.cells[1].textContent])"
+        for table, one, other in ((0, 0, 1), (1, 1, 0)):
+            shown = page.locator(".found table").nth(table).locator("tr").evaluate_all(rows)[1:]
+            expected = {pair[other]: n for pair, n in pairs.items() if pair[one] == symbol}
+            assert len(shown) == min(12, len(expected))
+            assert all(expected[name] == int(count) for name, count in shown)
+        page.fill(".lookup input", "§")
+        assert page.inner_text(".lookup [role=status]") == "No name contains “§”."
+        assert page.locator(".found table").count() == 0
 
 
 def random_texts(vocabulary: Vocabulary, count: int) -> list[str]:

@@ -60,10 +60,18 @@ def similarity_charts(sides: dict[str, Results]) -> list[Chart]:
                 "layer": [
                     {
                         "transform": [moved],
-                        "mark": {"type": "rule", "color": "var(--muted)", "opacity": 0.5},
+                        "mark": {
+                            "type": "rule",
+                            "aria": False,
+                            "color": "var(--muted)",
+                            "opacity": 0.5,
+                        },
                     }
                     | {"encoding": to_label},
-                    {"transform": [moved], "mark": {"type": "point", "filled": True, "size": 12}}
+                    {
+                        "transform": [moved],
+                        "mark": {"type": "point", "aria": False, "filled": True, "size": 12},
+                    }
                     | {"encoding": {**to, "color": color}},
                     {
                         "mark": {"type": "text", "fontSize": size, "fontWeight": 600},

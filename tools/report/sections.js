@@ -129,9 +129,7 @@ async function startLookup(group, number) {
 
 if (matchMedia(PHONE).matches) sections.forEach((details) => (details.open = false));
 openTarget();
-addEventListener("hashchange", openTarget);
 addEventListener("beforeprint", openForPrint);
-// a link to the section of the address changes nothing
 document.querySelector("nav").addEventListener("click", () => setTimeout(openTarget));
 sections.forEach((details) => details.addEventListener("toggle", drawCharts));
 const observer = new ResizeObserver((entries) => entries.forEach(({ target }) => markMore(target)));
