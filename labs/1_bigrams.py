@@ -9,9 +9,9 @@
 # %% [markdown]
 # # Lab 1: bigrams
 #
-# A bigram is a pair of neighbouring characters. In this lab you build a language model from nothing
-# but pairs: first by counting them, then with a neural network of one layer. Both end at the same
-# probabilities, and at the end you will know why.
+# A bigram is a pair of neighbouring characters. A language model gives the probability of each next
+# character. In this lab you build one from nothing but pairs: first by counting them, then with a
+# neural network of one layer. Both end at the same probabilities, and at the end you will know why.
 #
 # The order is that of [the lecture on bigrams](https://www.youtube.com/watch?v=PaCmpygFfXo) by
 # Andrej Karpathy. Each step is shown twice: in a few lines of torch, and as this project's pipeline
@@ -35,7 +35,8 @@ lab = support.load("1_bigrams")
 
 # %% [markdown]
 # The pipeline's modules come first, because they fix how torch computes: with one thread, and with
-# the same instructions on every x86-64 processor. That is why you see the same digits as here.
+# the same instructions on every x86-64 processor. That is why you see the same digits as here. On
+# other systems, a number lies within the range that is printed behind it in parentheses.
 
 # %%
 import matplotlib.pyplot as plt
@@ -92,6 +93,9 @@ for number in (5, len(names)):
 # A table is easier to compute with than a dictionary. Each symbol gets a number, and the dot gets
 # 0. `xs` and `ys` have the numbers of the first and the second symbols of all pairs. `N[i, j]` is
 # how often symbol `j` follows symbol `i`.
+#
+# All three are **tensors**, the arrays of torch. The `shape` of a tensor is its size along each
+# dimension, and `dtype` is the type of its numbers.
 
 # %%
 itos = ["."] + sorted(set("".join(names)))  # the symbol of each number
@@ -111,8 +115,8 @@ print(f"names that end with {itos[last]}, the most frequent last letter: {N[last
 # %%
 def draw_counts(counts, symbols, axes):
     axes.imshow(counts.double().log1p(), cmap="Blues")
-    axes.set_xticks(range(len(symbols)), symbols, fontsize=7)
-    axes.set_yticks(range(len(symbols)), symbols, fontsize=7)
+    axes.set_xticks(range(len(symbols)), symbols, fontsize=8)
+    axes.set_yticks(range(len(symbols)), symbols, fontsize=8)
     axes.set(xlabel="second symbol", ylabel="first symbol")
 
 
@@ -120,16 +124,16 @@ figure, axes = plt.subplots(figsize=(13, 13))
 draw_counts(N, itos, axes)
 for i in range(len(itos)):
     for j in range(len(itos)):
-        colour = "white" if N[i, j] > 400 else "black"
-        axes.text(j, i, N[i, j].item(), ha="center", va="center", fontsize=6, color=colour)
+        colour = "white" if N[i, j] > 100 else "black"
+        axes.text(j, i, N[i, j].item(), ha="center", va="center", fontsize=8, color=colour)
 support.show(
     "Counts of all pairs of 27 symbols; the darker a cell, the more often the pair occurs."
 )
 
 # %% [markdown]
-# Dark cells are common pairs. The row of the dot shows how names begin, and the column of the dot
-# shows how they end. Many cells are 0. After `q` there are few letters, and `u` is by far the most
-# frequent.
+# Dark cells are common pairs (the colour is the logarithm of the count). The row of the dot shows
+# how names begin, and the column of the dot shows how they end. Many cells are 0. After `q` there
+# are few letters, and `u` is by far the most frequent.
 
 # %% [markdown]
 # The pipeline builds the same table from arrays of examples, without a loop.
@@ -157,14 +161,16 @@ empty = len(two_ends) * 2 - 1
 print(f"{empty} of {with_two_ends.numel()} cells can never be filled")
 
 # %% [markdown]
-# Nothing follows the end, and nothing comes before the start. The last row and one column are empty
-# for certain, so one symbol for both ends is enough.
+# Nothing follows the end, `E`, and nothing comes before the start, `S`. One row and one column are
+# empty for certain, so one symbol for both ends is enough.
 
 # %% [markdown]
 # ## 4. From counts to names
 #
 # Divide each row by its sum, and it becomes a probability distribution: what comes next, given one
-# symbol? `keepdim=True` keeps the sums as a column, so that each row is divided by its own sum.
+# symbol? `sum(dim=1)` adds along dimension 1, from left to right, which gives one sum per row.
+# `keepdim=True` keeps the sums as a column of shape 27 × 1. Torch repeats this column 27 times to
+# match the shape of `N`, which is called **broadcasting**: each row is divided by its own sum.
 
 # %%
 P = N / N.sum(dim=1, keepdim=True)
@@ -173,8 +179,9 @@ for i in P[0].argsort(descending=True)[:3]:
     print(f"a name begins with {itos[i]} with probability {P[0, i]:.4f}")
 
 # %% [markdown]
-# To make up a name, start at the dot, draw a next symbol from its row, go to the row of that
-# symbol, and stop at the next dot. A generator with a fixed seed makes the same draws every time.
+# To make up a name, start at the dot, draw a next symbol from its row with `torch.multinomial`, go
+# to the row of that symbol, and stop at the next dot. A generator with a fixed seed makes the same
+# draws every time.
 
 
 # %%
@@ -305,7 +312,8 @@ lab.number("NLL per character, without keepdim", -wrong[xs, ys].log().mean(), 2.
 # means something if the rows are distributions, so check their sums first. Exercise 9 shows why the
 # two losses agree to the last digit.
 #
-# The pipeline scores a name with the table that it counted on train.
+# The pipeline scores a name with the table that it counted on train. The perplexity is `exp` of the
+# mean: the model is as unsure as if it chose among that many equally likely symbols.
 
 # %%
 support.run(f"python -m tools.score {names[0]} --model bigram_count")
@@ -433,13 +441,15 @@ figure, axes = plt.subplots(figsize=(7, 1.8))
 axes.imshow(one_hot, cmap="Blues", aspect="auto")
 axes.set_xticks(range(len(itos)), itos)
 axes.set_yticks(range(len(x_emma)), [itos[x] for x in x_emma])
+axes.set(xlabel="symbol of the column", ylabel="input")
 support.show("The one-hot rows of ., e, m, m and a: one dark cell in each row.")
 
 # %% [markdown]
 # Each row has one dark cell, at the number of its symbol. `F.one_hot` gives whole numbers, and
 # `.float()` makes them something that can be multiplied with weights.
 #
-# The weights are a matrix `W` of 27 × 27. A one-hot row times `W` picks out one row of `W`.
+# The **weights** are the numbers that training will change: a matrix `W` of 27 × 27, random at
+# first. A one-hot row times `W` picks out one row of `W`. `@` is the matrix product.
 
 # %%
 generator = torch.Generator().manual_seed(2147483647)
@@ -473,17 +483,23 @@ support.show("Left: exp is positive everywhere, 1 at 0. Right: random probabilit
 # `exp` maps every number to a positive one: negative logits become counts below 1, and positive
 # ones become counts above 1. On the right is a distribution that means nothing yet.
 #
-# Now the other way round: if `W` is the logarithm of the counts, the network *is* the table.
+# Now the other way round: if `W` is the logarithm of the counts, the network *is* the table. We add
+# 1 to the counts again, because the logarithm of 0 is not finite.
 
 # %%
 W_counts = (N + 1).float().log()
-print("softmax of log counts is P:", torch.allclose(F.softmax(W_counts, dim=1), smoothed))
+same = torch.allclose(F.softmax(W_counts, dim=1), smoothed)
+print("softmax of log counts is the smoothed table:", same)
 
 # %% [markdown]
 # ## 10. Gradient descent
 #
 # Suppose we did not know the counts. Start from the random `W`, compute the loss on `emma`, and ask
-# torch for the gradient: how does the loss change with each number in `W`?
+# torch for the **gradient**: how does the loss change with each number in `W`?
+#
+# `requires_grad` tells torch to record what is computed from `W`. `loss.backward()` follows this
+# record backwards and stores the gradient in `W.grad`, which has the shape of `W`. The index
+# `[torch.arange(5), y_emma]` picks from each of the five rows the probability of its target.
 
 # %%
 W.requires_grad = True
@@ -496,11 +512,12 @@ after = -F.softmax(one_hot @ W, dim=1)[torch.arange(len(y_emma)), y_emma].log().
 lab.number("loss after one step", after.item(), 3.7491, 3.7493)
 
 # %% [markdown]
-# One small step against the gradient, and the loss is a little lower. `W.data` is `W` without the
-# recording that `backward` needs, so that torch does not try to differentiate the update.
+# One small step against the gradient, and the loss is a little lower. The factor 0.1 is the
+# **learning rate**: how far a step goes. `W.data` is `W` without the recording that `backward`
+# needs, so that torch does not try to differentiate the update.
 #
-# Training repeats this on all pairs. A rate of 50 looks high. It works because the loss is a mean
-# over 228,146 pairs, so that the gradient of each single weight is small.
+# Training repeats this on all pairs. A learning rate of 50 looks high. It works because the loss is
+# a mean over 228,146 pairs, so that the gradient of each single weight is small.
 
 # %%
 xenc = F.one_hot(xs, num_classes=len(itos)).float()
@@ -545,12 +562,14 @@ support.show("The loss falls steeply in 20 steps, then creeps down to the loss o
 # Are the probabilities the same, too?
 
 # %%
-learned = F.softmax(W.detach(), dim=1)
+learned = F.softmax(W.detach(), dim=1)  # detach: no gradient is needed any more
 figure, axes = plt.subplots(figsize=(4, 4))
 axes.plot([0, 0.8], [0, 0.8], color="grey", linewidth=0.7)
 axes.scatter(P.flatten(), learned.flatten(), s=8)
+i, j = divmod((P - learned).abs().argmax().item(), len(itos))
+axes.text(P[i, j], learned[i, j] + 0.02, itos[i] + itos[j], ha="center")
 axes.set(xlabel="probability from the counts", ylabel="probability from the network")
-support.show("729 points, one for each pair: close to the diagonal.")
+support.show("729 points, one for each pair: close to the diagonal, except qu.")
 print("counts: ", ", ".join(sample(P, 6)))
 print("network:", ", ".join(sample(learned, 6)))
 
@@ -577,7 +596,7 @@ def train(l2, steps=100, lr=50):
     generator = torch.Generator().manual_seed(2147483647)
     W = torch.randn(frequencies.shape, generator=generator, requires_grad=True)
     for _ in range(steps):
-        nll = -(frequencies * F.log_softmax(W, dim=1)).sum()
+        nll = -(frequencies * F.log_softmax(W, dim=1)).sum()  # the logarithm of the softmax
         W.grad = None
         (nll + l2 * (W**2).mean()).backward()
         W.data -= lr * W.grad
@@ -653,8 +672,9 @@ check.first_letter(begins_with_a, names, itos[1])
 # ### Exercise 2: counts from logits
 #
 # Write the softmax yourself, with `exp` and a sum: a function that takes logits, one row per
-# example, and returns probabilities. Then make it work for logits around 200, where `exp` is
-# infinite. Adding the same number to all logits of a row does not change the probabilities.
+# example, and returns probabilities. Then make it work for rows of logits around 200, where `exp`
+# is infinite. Adding the same number to all logits of a row does not change the probabilities.
+# `logits.max(dim=1)` returns two tensors, `values` and `indices`.
 #
 # Expected: all rows sum to 1.
 
@@ -726,8 +746,9 @@ check.gradient(my_gradient, W_start, x_emma, y_emma)
 # ### Exercise 4: a trigram
 #
 # Predict each character from the *two* before it. Write a function that counts triples in one list
-# of names, adds `k` to every count, and returns the NLL per character of another list. Put two dots
-# before a name and one after it, so that it scores the same characters as the bigram.
+# of names in a 27 × 27 × 27 table, adds `k` to every count, and returns the NLL per character of
+# another list. Put two dots before a name and one after it, so that it scores the same characters
+# as the bigram.
 #
 # Expected: all names, counted with `k=1`, have a loss between 2.1 and 2.3, less than any bigram.
 
@@ -768,9 +789,9 @@ check.trigram(trigram_loss, names, len(itos))
 # ### Exercise 5: train, dev and test
 #
 # The list has girls' names first and boys' names after them. Cut it at random into three lists of
-# names: 80 % to train, 10 % dev, 10 % test. Then count on train alone, and compare train and dev
-# with `bigram_loss` from above and your `trigram_loss`, both with `k=1`. Which one loses more on
-# names that it has not seen?
+# names: 80 % train, 10 % dev, 10 % test. Then count on train alone, and compare train and dev with
+# `bigram_loss` from section 7, which takes tables of counts, and your `trigram_loss`, both with
+# `k=1`. Which one loses more on names that it has not seen?
 #
 # Expected: about 25,600, 3,200 and 3,200 names. Pairs have about the same loss on train and dev,
 # triples 0.01 to 0.04 more on dev.

@@ -70,9 +70,10 @@ def softmax(function: Callable[[Tensor], Tensor] | None) -> None:
         return
     assert function is not None
     logits = torch.randn((5, 7), generator=torch.Generator().manual_seed(1))
+    shift = torch.tensor([[0.0], [LARGE], [0.0], [LARGE], [LARGE]])  # per row
     problem = None
     try:
-        found, large = function(logits), function(logits + LARGE)
+        found, large = function(logits), function(logits + shift)
     except (RuntimeError, IndexError, TypeError) as error:
         verdict(f"it stops with {type(error).__name__}: {str(error).splitlines()[0]}", "")
         return
@@ -83,7 +84,8 @@ def softmax(function: Callable[[Tensor], Tensor] | None) -> None:
     elif not torch.allclose(found, F.softmax(logits, dim=1), atol=1e-6):
         problem = "rows sum to 1, but they are not the softmax"
     elif not large.isfinite().all():
-        problem = f"for logits around {LARGE:.0f} it gives {large[0, 0].item()}"
+        value = large[~large.isfinite()][0].item()
+        problem = f"it gives {value} if the logits of some rows are around {LARGE:.0f}"
     elif not torch.allclose(large, F.softmax(logits, dim=1), atol=1e-4):
         problem = "the same number added to all logits of a row must change nothing"
     verdict(problem, "rows sum to 1, also for large logits")
@@ -108,7 +110,7 @@ def gradient(answer: Tensor | None, W: Tensor, x: Tensor, y: Tensor) -> None:
         problem = f"its shape is {tuple(answer.shape)}, that of W is {tuple(W.shape)}"
     elif not torch.allclose(answer, expected, atol=1e-6):
         ratio = (answer.norm() / expected.norm()).item()
-        problem = f"it is {ratio:.2f} times as long as the gradient, or points elsewhere"
+        problem = f"its norm is {ratio:.2f} times that of the gradient, or it points elsewhere"
     verdict(problem, "it has the shape of W, and 0 in the rows of symbols that do not occur")
 
 
@@ -122,7 +124,7 @@ def trigram(function: Loss | None, names: list[str], symbols: int) -> None:
         expected = count_loss(count_grams(counted, 3), count_grams(scored, 3), k, symbols)
         problem = compare(answer, expected)
         if problem:
-            where = "on all names, k = 1" if scored is names else "on other names than the counted"
+            where = "on all names, k = 1" if scored is names else "on names that were not counted"
             verdict(f"{where}: {problem}", "")
             return
     verdict(None, f"all names with k = 1 have {float(function(names, names, 1)):.4f}")
@@ -235,7 +237,9 @@ def index(function: Callable[[Tensor, Tensor], Tensor] | None) -> None:
     found, unused = function(W, x), W.clone()
     unused[2] = math.inf  # 0 times infinity is nan
     problem = None
-    if found.shape != expected.shape:
+    if not isinstance(found, Tensor):
+        problem = "the function must return a tensor"
+    elif found.shape != expected.shape:
         problem = f"the shape is {tuple(found.shape)}, not {tuple(expected.shape)}"
     elif not torch.allclose(found, expected):
         problem = "these are not the numbers of the one-hot product"
