@@ -10,7 +10,8 @@
 # # Lab 2: a multi-layer perceptron
 #
 # A bigram model sees one character. In this lab the model sees three, and it learns an embedding: a
-# point for each character, with similar characters close together. This is the network of [Bengio
+# point for each character, with similar characters close together. A multi-layer perceptron (MLP)
+# has at least one hidden layer between its inputs and its outputs. This is the network of [Bengio
 # et al. (2003)](https://www.jmlr.org/papers/v3/bengio03a.html), for characters instead of words.
 #
 # The order is that of [the lecture on the MLP](https://www.youtube.com/watch?v=TCH_1BHY58I) by
@@ -50,8 +51,9 @@ import torch.nn.functional as F
 # 19,683, and most of them stay empty. A network needs no row for each context: it computes with the
 # characters.
 #
-# An **example** is a context of three characters and the character that follows. Three dots come
-# before each name. `X` holds the contexts as numbers, and `Y` holds what follows.
+# An **example** is a context of three characters and the character that follows. The length of the
+# context is the **block size**. Three dots come before each name. `X` holds the contexts as
+# numbers, and `Y` holds what follows.
 
 # %%
 names = lab.names
@@ -111,7 +113,7 @@ print("row 5 as a one-hot product:", one_hot @ C)
 # %% [markdown]
 # Both ways give the same row. The product multiplies every row of `C` by 0 or 1 to pick one, so we
 # use the index. But the product shows what an embedding is: a first layer of weights, without a
-# bias.
+# bias (a number added to each output).
 #
 # An index can be a whole tensor. `C[X5]` looks up all 32 × 3 symbols at once.
 
@@ -129,7 +131,7 @@ print("at example 13, character 2:", X5[13, 2].item(), emb[13, 2], C[X5[13, 2]])
 
 # %%
 by_parts = torch.cat([emb[:, 0], emb[:, 1], emb[:, 2]], dim=1)
-for_any_length = torch.cat(torch.unbind(emb, dim=1), dim=1)
+for_any_length = torch.cat(torch.unbind(emb, dim=1), dim=1)  # unbind: emb[:, 0], emb[:, 1], …
 view = emb.view(len(emb), -1)  # -1: torch computes what is left, here 3 * 2
 print(tuple(by_parts.shape), tuple(for_any_length.shape), tuple(view.shape))
 print("equal:", torch.equal(by_parts, for_any_length) and torch.equal(by_parts, view))
@@ -148,9 +150,10 @@ print(numbers.view(9, 2)[:2], "… the same 18 numbers")
 # %% [markdown]
 # ## 4. The forward pass
 #
-# The six numbers go through a **hidden layer** of 100 units, with weights `W1` and biases `b1`, and
-# `tanh` squeezes each result between -1 and 1. A second layer, `W2` and `b2`, turns them into 27
-# **logits**, one per symbol.
+# The six numbers go through a **hidden layer** of 100 units: each unit is a weighted sum of the
+# six, with weights `W1`, plus a bias from `b1`, and `tanh` squeezes it between -1 and 1. A second
+# layer, `W2` and `b2`, turns them into 27 **logits**, one per symbol. `C`, `W1`, `b1`, `W2` and
+# `b2` are the **parameters**, which training changes.
 
 # %%
 figure, axes = plt.subplots(figsize=(9, 1.2))
@@ -193,8 +196,7 @@ print(f"{sum(tensor.numel() for tensor in parameters):,} parameters")
 
 # %% [markdown]
 # `b1` has 100 numbers, and `emb @ W1` has 32 × 100. Adding them works because torch lines up the
-# last dimensions, and adds the same 100 biases to each of the 32 rows. This is called
-# **broadcasting**.
+# last dimensions, and adds the same 100 biases to each of the 32 rows: broadcasting, as in lab 1.
 #
 # The pipeline's network is `charlm/networks/mlp.py`. From the same seed it has the same parameters
 # and the same logits.
@@ -210,7 +212,8 @@ print("the same logits:", torch.allclose(network(X5), logits, atol=1e-5))
 # ## 5. The loss
 #
 # As in lab 1: `exp` and a division turn logits into probabilities, and the loss is the mean
-# negative logarithm of the probability of the symbol that really follows.
+# negative logarithm of the probability of the symbol that really follows. `F.cross_entropy`
+# computes it from the logits in one call.
 
 # %%
 counts = logits.exp()
@@ -281,7 +284,8 @@ support.show("The loss of five names falls from 17.8 and stays just above 0.2515
 
 # %% [markdown]
 # 3,481 parameters memorise 32 examples. That is **overfitting**: about names in general this
-# network knows nothing. But the loss does not reach 0. Where is it wrong?
+# network knows nothing. But the loss does not reach 0: it stays above the dotted line, whose
+# formula we derive now. Where is the network wrong?
 
 # %%
 guesses = forward(five, X5).argmax(dim=1)
@@ -296,7 +300,7 @@ print(f"{(guesses == Y5).sum()} of {len(Y5)} are right")
 # There are 5 such examples of 32, and the others can reach 0: so the loss stops at 5 ln 5 / 32 =
 # 0.2515.
 #
-# The pipeline, in a terminal: `python -m tools.recipes five-names`. It reaches 0.2561, too.
+# The pipeline, in a terminal: `python -m tools.recipes five-names`. It reaches 0.2561.
 
 # %% [markdown]
 # ## 7. Gradients that are never zeroed
@@ -383,7 +387,8 @@ support.show("Losses of 3,000 mini-batches: a steep fall, then a thick noisy ban
 # steep beginning hides the rest; its logarithm, on the right, shows both. One batch is no measure:
 # for that, take the mean over many examples.
 #
-# The pipeline: `python -m tools.recipes mini-batch-32` takes 1,000 steps and reaches 2.68 ± 0.04.
+# The pipeline: `python -m tools.recipes mini-batch-32` takes 1,000 steps and reaches 2.68 ± 0.04
+# (mean and standard deviation over seeds).
 
 # %% [markdown]
 # ## 9. The learning rate
@@ -426,7 +431,7 @@ right.axvline(best, color="grey", linestyle=":")
 right.set(xlabel="exponent of the learning rate")
 right.legend()
 support.show(
-    "The loss over the rate and over its exponent: it falls, is lowest near -0.9, then rises."
+    "The loss over the rate and over its exponent: it falls, is lowest near -0.8, then rises."
 )
 
 # %% [markdown]
@@ -466,8 +471,9 @@ for part, (lr, steps) in enumerate(((0.1, 9_000), (0.05, 3_000), (0.01, 3_000)),
     lab.number(f"all names after part {part}, rate {lr}", mean_loss(small, X, Y), 2.25, 2.65)
 
 # %% [markdown]
-# Each part lowers the loss, to less than the 2.45 of the bigrams. In the pipeline the schedule is a
-# setting, with the steps at which the rate changes. In a terminal:
+# Each part lowers the loss, in the end to less than the 2.45 of the bigrams. In the pipeline the
+# schedule is a setting, with the steps at which the rate changes. `sgd`, stochastic gradient
+# descent, is what `train` does. In a terminal:
 #
 # ```sh
 # dvc exp run -S mlp.schedule=parts -S mlp.steps=90000 -S mlp.lr=0.1 -S mlp.optimizer=sgd \
@@ -544,7 +550,7 @@ lab.number("100 names: dev", by_part["dev"][-1], 5, 8)
 
 # %% [markdown]
 # Train falls and falls, while dev rises: that is **overfitting**. Only dev shows it. On new names
-# this network is worse than a uniform guess.
+# this network is worse than a uniform guess, 3.30.
 
 # %% [markdown]
 # ### Split names, not examples
@@ -555,6 +561,7 @@ lab.number("100 names: dev", by_part["dev"][-1], 5, 8)
 # %%
 order = torch.randperm(len(X), generator=torch.Generator().manual_seed(1))
 cut = int(0.8 * len(X)), int(0.9 * len(X))
+# the number of the name that each example comes from
 owner = torch.repeat_interleave(torch.arange(len(names)), torch.tensor([len(n) + 1 for n in names]))
 in_train, in_dev = set(owner[order[: cut[0]]].tolist()), set(owner[order[cut[0] : cut[1]]].tolist())
 sizes = cut[0], cut[1] - cut[0], len(X) - cut[1]
@@ -639,10 +646,14 @@ lab.number("embedding 2, hidden 300: dev", mean_loss(wide, X_dev, Y_dev), 2.3, 2
 
 # %%
 def draw_places(places, axes, title):
-    axes.scatter(*places.T, s=160, color="lightsteelblue")
-    for (x, y), symbol in zip(places.tolist(), itos):
-        axes.text(x, y, symbol, ha="center", va="center", fontsize=9)
-    axes.set_title(title)
+    axes.scatter(*places.T, s=12)
+    apart = places[:, None] - places  # each letter goes beside its point, away from the others
+    push = (apart / apart.norm(dim=2, keepdim=True).clamp(min=1e-9) ** 4).sum(dim=1)
+    for symbol, place, offset in zip(itos, places.tolist(), F.normalize(push, dim=1).tolist()):
+        where = {"xytext": [8 * part for part in offset], "textcoords": "offset points"}
+        axes.annotate(symbol, place, fontsize=11, ha="center", va="center", **where)
+    axes.margins(0.08)
+    axes.set(title=title, xlabel="first dimension", ylabel="second dimension")
 
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.5), layout="constrained")
@@ -654,9 +665,9 @@ support.show(
 
 # %% [markdown]
 # Before training the places mean nothing. Afterwards `a`, `e`, `i`, `o` and `y` are close together,
-# most consonants are in the middle, and `q`, `u` and the dot lie apart. Close symbols are those
-# after which similar symbols come: the network can treat them alike. That two letters often follow
-# each other does *not* bring them together.
+# most consonants are in the middle, and `q`, `u` and the dot lie apart, as does `g`, which began
+# far out. Close symbols are those after which similar symbols come: the network can treat them
+# alike. That two letters often follow each other does *not* bring them together.
 #
 # Two dimensions are little room for 27 symbols. Is that the bottleneck?
 
@@ -680,7 +691,7 @@ lab.number("embedding 10, hidden 200: dev", mean_loss(model, X_dev, Y_dev), 2.2,
 #
 # The pipeline's own model has the same size. Its losses during training are in `plots/mlp.csv`. Its
 # embedding has ten dimensions, so we draw it along the two directions in which the symbols differ
-# most.
+# most, its first two principal components.
 
 # %%
 from charlm.projection import principal_plane
@@ -709,8 +720,9 @@ if len(kept["C"]) == len(itos):
 # train is rough because it shows single batches.
 #
 # On the right the vowels are *not* together. With ten dimensions there is room for all: most rows
-# still point roughly where they pointed at the start, and the hidden layer does the sorting. And
-# two of ten dimensions hide most distances.
+# still point roughly where they pointed at the start (a cosine of 1 is the same direction, 0 a
+# right angle), and the hidden layer does the sorting. And two of ten dimensions hide most
+# distances.
 #
 # When all settings are chosen, test is evaluated, once:
 # `dvc exp run -S 'evaluate.splits=[train,dev,test]'`. It has 2.0959, like dev.
@@ -753,7 +765,8 @@ support.run("python -m tools.generate --model mlp -n 12 --seed 1")
 #
 # Why did every training start at a loss of 17 or more? Random logits are far from equal. If they
 # were all about 0, each symbol would have about 1/27, and the loss would start at ln 27 = 3.30. The
-# pipeline's setting `mlp.init=scaled` shrinks the weights.
+# pipeline's setting `mlp.init=scaled` shrinks the weights. Without it they are from N(0, 1), the
+# normal distribution with mean 0 and standard deviation 1, as `torch.randn` draws them.
 
 # %%
 scaled_network = MLP(symbols=len(itos), block_size=3, embedding=10, hidden=200)
@@ -796,8 +809,8 @@ support.show(
 # ### Exercise 1: shapes
 #
 # Suppose a batch of 8 contexts of 4 characters, embeddings of 5 dimensions, and 50 hidden units.
-# Which shapes have the embedded contexts, the same laid side by side, the output of the hidden
-# layer, and the logits? Try to answer before you compute anything.
+# What are the shapes of the embedded contexts, of the same laid side by side, of the output of the
+# hidden layer, and of the logits? Try to answer before you compute anything.
 #
 # Expected: four tuples of 3, 2, 2 and 2 numbers.
 
@@ -1040,7 +1053,7 @@ check.parts(my_parts, X, Y, names)
 #
 # | | network | train | names not seen |
 # |-|---------|-------|----------------|
-# | 1 | the one of section 6, on five names | 0.26 | 11 |
+# | 1 | the one of section 6, on five names | 0.26 | 13.6 |
 # | 2 | embedding 2, hidden 100 | 2.296 | 2.295 |
 # | 3 | embedding 2, hidden 300 | 2.271 | 2.276 |
 # | 4 | embedding 10, hidden 300 | 2.177 | 2.219 |
@@ -1120,7 +1133,8 @@ check.noise(my_noise, forward(small, X_train).detach(), Y_train)
 # of dimensions and the number of a symbol, and returns the number of the closest *other* symbol, by
 # the ordinary distance. Try it on the vowels, before and after training.
 #
-# Expected: for `wide[0].detach()`, most vowels have a vowel as their neighbour.
+# Expected: for `wide[0].detach()`, the `C` of section 12, most vowels have a vowel as their
+# neighbour.
 
 # %%
 my_neighbour = None  # a function: def my_neighbour(C, number): ...
@@ -1256,9 +1270,10 @@ check.start(my_start, X_train, Y_train, len(itos))
 # ```
 #
 # Small `W2` and no `b2` make all logits nearly equal. `W1` is divided by the square root of its
-# number of inputs, so that `tanh` is not at its ends, where its gradient is 0. With everything at 0
-# the loss is exactly ln 27, but all gradients except that of `b2` are 0, so nothing else ever
-# learns. This is `mlp.init=scaled` (He et al. 2015). Without it:
+# number of inputs, so that `tanh` is not at its ends, where its gradient is 0 (5/3 is the usual
+# factor for `tanh`). With everything at 0 the loss is exactly ln 27, but all gradients except that
+# of `b2` are 0, so nothing else ever learns. This is `mlp.init=scaled` (He et al. 2015). Without
+# it:
 #
 # ```sh
 # dvc exp run -S mlp.init=normal
