@@ -100,10 +100,13 @@ def cells(column: "np.ndarray") -> list[str]:
     (['2.000000', ''], ['ava'])
     """
     values = column.tolist()
+    if column.dtype.kind == "b":
+        return ["True" if value else "False" for value in values]
     if column.dtype.kind != "f":
         return [*map(str, values)]
     texts = [*map("{:z.6f}".format, values)]
-    return ["" if text == "nan" else text for text in texts] if "nan" in texts else texts
+    has_nan = (column != column).any()
+    return ["" if text == "nan" else text for text in texts] if has_nan else texts
 
 
 def exact(value: object) -> str:

@@ -6,14 +6,18 @@ Whole names are assigned to a split, never single examples, so no name is partly
 """
 
 import random
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain
 
 from charlm import params
 from charlm.core.errors import InputError
 from charlm.core.runtime import run_stage
-from charlm.core.storage import DATA, METRICS, split_path, write_lines
+from charlm.core.storage import DATA, METRICS, iter_lines, split_path, write_lines
 from charlm.names import read_names
 from charlm.tables import exact, write_rows
 
+Read = Callable[[], Iterable[list[str]]]  # yields names, a piece at a time
 COLUMNS = ("split", "names", "characters", "also_in_train")
 
 
@@ -57,28 +61,29 @@ def cut(names: list[str], train: float, dev: float) -> dict[str, list[str]]:
     return {"train": names[:first], "dev": names[first:second], "test": names[second:]}
 
 
-def describe(splits: dict[str, list[str]]) -> list[tuple[str, int, int, float | None]]:
+def describe(splits: dict[str, Read]) -> list[tuple[str, int, int, float | None]]:
     """Return the name of each split, its names, its characters (ends counted), and the overlap.
 
     The overlap is the share of its names that also occur in train, as in the lecture; None for
     train and for an empty split.
 
-    >>> describe({"train": ["ava", "mia"], "dev": ["ava", "zoe"], "test": []})
+    >>> lists = {"train": [["ava"], ["mia"]], "dev": [["ava", "zoe"]], "test": []}
+    >>> describe({split: partial(list, pieces) for split, pieces in lists.items()})
     [('train', 2, 8, None), ('dev', 2, 8, 0.5), ('test', 0, 0, None)]
     """
     # those of the smaller splits: a set of all training names would be as large as the list
-    in_train = {*splits["dev"], *splits["test"]}.intersection(splits["train"])
-    return [
-        (
-            split,
-            len(names),
-            sum(map(len, names)) + len(names),
-            sum(name in in_train for name in names) / len(names)
-            if names and split != "train"
-            else None,
-        )
-        for split, names in splits.items()
-    ]
+    held_out = {*chain.from_iterable(chain(splits["dev"](), splits["test"]()))}
+    in_train = held_out.intersection(chain.from_iterable(splits["train"]()))
+    rows = []
+    for split, read in splits.items():
+        names = characters = repeated = 0
+        for piece in read():
+            names += len(piece)
+            characters += sum(map(len, piece)) + len(piece)
+            repeated += sum(map(in_train.__contains__, piece)) if split != "train" else 0
+        overlap = repeated / names if names and split != "train" else None
+        rows.append((split, names, characters, overlap))
+    return rows
 
 
 def main() -> None:
@@ -86,11 +91,12 @@ def main() -> None:
     names = select(read_names(DATA / "names.txt"), settings.unique, settings.limit)
     names = shuffle(names, settings.seed)
     splits = cut(names, settings.train, settings.dev)
-    del names  # the splits have them
-    described = describe(splits)
-
     for split, members in splits.items():
         write_lines(split_path(split), members)
+    paths = {split: split_path(split) for split in splits}
+    del names, splits, members  # shuffled in memory: the files are read several times faster
+
+    described = describe({split: partial(iter_lines, path) for split, path in paths.items()})
     rows = [("" if cell is None else exact(cell) for cell in row) for row in described]
     write_rows(METRICS / "split.csv", COLUMNS, rows)
     counts = [
